@@ -1,0 +1,124 @@
+//! Reading and writing bytes without ambiguity: fixed sizes, one-byte length prefixes, nothing left over.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Takes a byte string apart from front to back. Every method fails instead of reading past the end.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Truncated> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Truncated> {
+        let (head, rest) = self.0.split_at_checked(len).ok_or(Truncated)?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Truncated> {
+        self.array::<1>().map(|[byte]| *byte)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Truncated> {
+        self.array().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// A length byte and as many bytes.
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], Truncated> {
+        let len = self.u8()?;
+        self.take(usize::from(len))
+    }
+
+    pub(crate) const fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The bytes end before the format does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Truncated;
+
+/// Appends a length byte and the bytes. `bytes` must not be longer than 255; the types that reach here ensure it.
+pub(crate) fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
+    debug_assert!(bytes.len() <= 255, "a one-byte length cannot say {}", bytes.len());
+    out.push(bytes.len() as u8);
+    out.extend_from_slice(bytes);
+}
+
+/// base64url without padding (RFC 4648 §5).
+pub(crate) fn base64url(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes of a base64url text; refuses padding, other alphabets and set bits past the last byte.
+pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// As [`from_base64url`], of a fixed length.
+pub(crate) fn array_from_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
+    // 4 characters for 3 bytes, rounded up: anything longer is refused before it is decoded.
+    if text.len() != (N * 4).div_ceil(3) {
+        return None;
+    }
+    from_base64url(text)?.try_into().ok()
+}
+
+/// Bytes that travel in JSON as base64url: `#[serde(with = "codec::b64")]`.
+pub(crate) mod b64 {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use std::borrow::Cow;
+
+    pub(crate) fn serialize<const N: usize, S: Serializer>(
+        bytes: &[u8; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::base64url(bytes))
+    }
+
+    pub(crate) fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        super::array_from_base64url(&text)
+            .ok_or_else(|| D::Error::custom(format_args!("expected {N} bytes in base64url")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_read_past_the_end() {
+        let mut reader = Reader::new(&[2, 7, 8, 3, 1]);
+        assert_eq!(reader.prefixed(), Ok(&[7, 8][..]));
+        assert_eq!(reader.prefixed(), Err(Truncated));
+        assert_eq!(Reader::new(&[0; 7]).u64(), Err(Truncated));
+        assert_eq!(Reader::new(&[]).u8(), Err(Truncated));
+        assert!(Reader::new(&[]).is_empty());
+    }
+
+    #[test]
+    fn base64url_has_one_spelling() {
+        assert_eq!(from_base64url("AQ").unwrap(), [1]);
+        assert_eq!(array_from_base64url("AQ"), Some([1]));
+        for other in ["AR", "AQ==", "AQ=", "A Q", "A/", "A+"] {
+            assert_eq!(from_base64url(other), None, "{other}");
+        }
+        assert_eq!(array_from_base64url::<2>("AQ"), None);
+    }
+}

@@ -1,0 +1,473 @@
+//! Messages as they travel (docs/protocol.md §8).
+//!
+//! ```text
+//! 0   4  "KCL1"
+//! 4   1  kind: 1 message (carries a ticket), 2 reply (names the ticket by id)
+//! 5   1  flags: bit 0 = 0 sealed / 1 signed; the others are 0
+//! 6   8  expiration, Unix seconds (the ticket's)
+//! 14  8  sent_at, Unix milliseconds
+//! 22 16  salt, random per sealer
+//! 38  8  sequence, from 0, one per message of this sealer
+//! 46     LP(source) LP(destination) LP(topic)
+//!        kind 1: ticket 82        kind 2: ticket id 16
+//!        payload and tag, to the end
+//! ```
+//!
+//! LP(x) is a length byte and x. A sealed payload is XChaCha20-Poly1305 under `Ke` with the nonce
+//! `salt || sequence`; a signed one is the plaintext and HMAC-SHA256 under `Ks`. Both cover every byte before it.
+
+use core::fmt;
+
+use hmac::Mac as _;
+use rand_core::CryptoRng;
+use subtle::ConstantTimeEq as _;
+
+use crate::aead::{TAG, XSubkey};
+use crate::codec::{Reader, Truncated, put_prefixed};
+use crate::derive::Sek;
+use crate::error::Cause;
+use crate::key::mac;
+use crate::name::Name;
+use crate::ticket::{Ticket, TicketId};
+use crate::time::{UnixMillis, UnixSeconds};
+
+/// The longest message in bytes: 16 MiB. Transports have limits of their own.
+pub const MAX_MESSAGE: usize = 1 << 24;
+
+/// The first 16 bytes of every nonce of one sealer, random.
+///
+/// Not `Copy` and not `Clone` on purpose: one sealer has one salt, and a salt has one sealer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Salt([u8; 16]);
+
+impl Salt {
+    /// A fresh one.
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The salt of a message that somebody else sealed, in order to open it.
+    #[must_use]
+    pub const fn of(envelope: &Envelope<'_>) -> Self {
+        Self(*envelope.salt)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// Whether a message's body is encrypted or only signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Encrypted and authenticated.
+    Sealed,
+    /// In the clear and authenticated.
+    Signed,
+}
+
+impl Mode {
+    /// Bytes that this mode adds to a body.
+    #[must_use]
+    pub const fn overhead(self) -> usize {
+        match self {
+            Self::Sealed => TAG,
+            Self::Signed => MAC,
+        }
+    }
+
+    const fn flags(self) -> u8 {
+        match self {
+            Self::Sealed => 0,
+            Self::Signed => SIGNED,
+        }
+    }
+}
+
+/// Under which ticket a message was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Under<'a> {
+    /// A message carries the ticket itself.
+    Ticket(&'a [u8; Ticket::SIZE]),
+    /// A reply names the ticket of the message it answers.
+    Id(TicketId),
+}
+
+impl Under<'_> {
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Ticket(_) => MESSAGE,
+            Self::Id(_) => REPLY,
+        }
+    }
+}
+
+/// What stands before a message's body: everything here is readable by anyone, and changed by no one.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// Encrypted or only signed.
+    pub mode: Mode,
+    /// When the ticket ends.
+    pub expiration: UnixSeconds,
+    /// The sender's clock.
+    pub sent_at: UnixMillis,
+    /// The number of this message among its sealer's.
+    pub sequence: u64,
+    /// Who wrote it.
+    pub source: &'a Name,
+    /// For whom.
+    pub destination: &'a Name,
+    /// What it is about: for publish/subscribe filters on the way.
+    pub topic: Topic<'a>,
+    /// Under which ticket.
+    pub under: Under<'a>,
+}
+
+impl Header<'_> {
+    /// The length of what is written before the body.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let under = match self.under {
+            Under::Ticket(_) => Ticket::SIZE,
+            Under::Id(_) => TicketId::SIZE,
+        };
+        FIXED + 3 + self.source.as_str().len() + self.destination.as_str().len() + self.topic.0.len() + under
+    }
+
+    fn write(&self, salt: &Salt, out: &mut Vec<u8>) {
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&[self.under.kind(), self.mode.flags()]);
+        out.extend_from_slice(&self.expiration.0.to_be_bytes());
+        out.extend_from_slice(&self.sent_at.0.to_be_bytes());
+        out.extend_from_slice(&salt.0);
+        out.extend_from_slice(&self.sequence.to_be_bytes());
+        put_prefixed(out, self.source.as_str().as_bytes());
+        put_prefixed(out, self.destination.as_str().as_bytes());
+        put_prefixed(out, self.topic.0.as_bytes());
+        match &self.under {
+            Under::Ticket(ticket) => out.extend_from_slice(*ticket),
+            Under::Id(id) => out.extend_from_slice(id.as_bytes()),
+        }
+    }
+}
+
+/// A topic: at most 255 bytes of UTF-8 text without control characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Topic<'a>(&'a str);
+
+impl<'a> Topic<'a> {
+    /// The longest topic in bytes.
+    pub const MAX: usize = 255;
+
+    /// The text.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl<'a> TryFrom<&'a str> for Topic<'a> {
+    type Error = TopicError;
+
+    fn try_from(text: &'a str) -> Result<Self, TopicError> {
+        if text.len() > Self::MAX {
+            Err(TopicError::Length)
+        } else if text.chars().any(char::is_control) {
+            Err(TopicError::Control)
+        } else {
+            Ok(Self(text))
+        }
+    }
+}
+
+/// Why a text is not a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// Longer than 255 bytes.
+    #[error("a topic is at most 255 bytes long")]
+    Length,
+    /// A control character would upset whoever prints it.
+    #[error("a topic has no control characters")]
+    Control,
+}
+
+/// A message taken apart, and believed by nobody yet.
+///
+/// The names are bytes until somebody needs them as names, so that a known sender costs a comparison only.
+#[derive(Debug, Clone, Copy)]
+pub struct Envelope<'a> {
+    /// Encrypted or only signed.
+    pub mode: Mode,
+    /// When the ticket ends, as the message says.
+    pub expiration: UnixSeconds,
+    /// When it was sent, as the message says.
+    pub sent_at: UnixMillis,
+    /// The sealer's salt.
+    pub salt: &'a [u8; 16],
+    /// The number among the sealer's messages.
+    pub sequence: u64,
+    /// The bytes of the source's name.
+    pub source: &'a [u8],
+    /// The bytes of the destination's name.
+    pub destination: &'a [u8],
+    /// The topic.
+    pub topic: Topic<'a>,
+    /// Under which ticket.
+    pub under: Under<'a>,
+    head: &'a [u8],
+    payload: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    /// Takes a message apart, strictly.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Cause> {
+        if bytes.len() > MAX_MESSAGE {
+            return Err(Cause::TooLong);
+        }
+        let mut reader = Reader::new(bytes);
+        if reader.array()? != MAGIC {
+            return Err(Cause::Magic);
+        }
+        let kind = reader.u8()?;
+        if kind != MESSAGE && kind != REPLY {
+            return Err(Cause::Kind);
+        }
+        let mode = match reader.u8()? {
+            0 => Mode::Sealed,
+            SIGNED => Mode::Signed,
+            _ => return Err(Cause::Flags),
+        };
+        let expiration = UnixSeconds(reader.u64()?);
+        let sent_at = UnixMillis(reader.u64()?);
+        let salt = reader.array()?;
+        let sequence = reader.u64()?;
+        let source = reader.prefixed()?;
+        let destination = reader.prefixed()?;
+        let topic = core::str::from_utf8(reader.prefixed()?).map_err(|_| Cause::Topic)?;
+        let topic = Topic::try_from(topic).map_err(|_| Cause::Topic)?;
+        let under = if kind == MESSAGE {
+            Under::Ticket(reader.array()?)
+        } else {
+            Under::Id(TicketId::from_bytes(*reader.array()?))
+        };
+        let payload = reader.rest();
+        if payload.len() < mode.overhead() {
+            return Err(Cause::Truncated);
+        }
+        let head = bytes.get(..bytes.len() - payload.len()).ok_or(Cause::Truncated)?;
+        Ok(Self {
+            mode,
+            expiration,
+            sent_at,
+            salt,
+            sequence,
+            source,
+            destination,
+            topic,
+            under,
+            head,
+            payload,
+        })
+    }
+
+    /// The length of the body.
+    #[must_use]
+    pub const fn body_len(&self) -> usize {
+        self.payload.len() - self.mode.overhead()
+    }
+}
+
+impl From<Truncated> for Cause {
+    fn from(Truncated: Truncated) -> Self {
+        Self::Truncated
+    }
+}
+
+/// The SEK of one sealer, ready for use: HChaCha20 of key and salt is done once.
+pub struct StreamKey {
+    salt: Salt,
+    cipher: XSubkey,
+    sek: Sek,
+}
+
+impl StreamKey {
+    /// Binds a SEK to the salt of one sealer.
+    #[must_use]
+    pub fn new(sek: Sek, salt: Salt) -> Self {
+        let cipher = XSubkey::new(sek.encryption(), &salt.0);
+        Self { salt, cipher, sek }
+    }
+
+    /// The sealer's salt.
+    #[must_use]
+    pub const fn salt(&self) -> &Salt {
+        &self.salt
+    }
+
+    /// Writes a message. The caller never uses one `header.sequence` twice.
+    #[must_use]
+    pub fn write(&self, header: &Header<'_>, body: &[u8]) -> Vec<u8> {
+        let head = header.size();
+        let mut out = Vec::with_capacity(head + body.len() + header.mode.overhead());
+        header.write(&self.salt, &mut out);
+        out.extend_from_slice(body);
+        match header.mode {
+            Mode::Sealed => {
+                let (head, body) = out.split_at_mut(head);
+                let tag = self.cipher.seal(header.sequence.to_be_bytes(), head, body);
+                out.extend_from_slice(&tag);
+            }
+            Mode::Signed => {
+                let tag: [u8; MAC] = mac(self.sek.signing(), &[&out]).finalize().into_bytes().into();
+                out.extend_from_slice(&tag);
+            }
+        }
+        out
+    }
+
+    /// Verifies a message and returns its body.
+    ///
+    /// # Errors
+    /// [`Cause::Forged`] when the tag does not hold.
+    pub fn read(&self, envelope: &Envelope<'_>) -> Result<Vec<u8>, Cause> {
+        match envelope.mode {
+            Mode::Sealed => {
+                let mut body = envelope.payload.to_vec();
+                let plain = self
+                    .cipher
+                    .open(envelope.sequence.to_be_bytes(), envelope.head, &mut body)
+                    .map_err(|_| Cause::Forged)?;
+                let len = plain.len();
+                body.truncate(len);
+                Ok(body)
+            }
+            Mode::Signed => {
+                let (body, tag) = envelope.payload.split_last_chunk::<MAC>().ok_or(Cause::Truncated)?;
+                let expected: [u8; MAC] =
+                    mac(self.sek.signing(), &[envelope.head, body]).finalize().into_bytes().into();
+                if bool::from(expected.ct_eq(tag)) { Ok(body.to_vec()) } else { Err(Cause::Forged) }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { salt, cipher: _, sek: _ } = self;
+        f.debug_struct("StreamKey").field("salt", salt).finish_non_exhaustive()
+    }
+}
+
+const MAGIC: &[u8; 4] = b"KCL1";
+const MESSAGE: u8 = 1;
+const REPLY: u8 = 2;
+const SIGNED: u8 = 1;
+/// Bytes before the names.
+const FIXED: usize = 46;
+/// HMAC-SHA256.
+const MAC: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::derive::Rkey;
+    use proptest::prelude::*;
+
+    fn key(salt: [u8; 16]) -> StreamKey {
+        let (a, b) = ("a@z".parse().unwrap(), "b@z".parse().unwrap());
+        StreamKey::new(Rkey::from_bytes([7; 32]).sek(&a, &b, UnixSeconds(900)), Salt(salt))
+    }
+
+    fn write(mode: Mode, under: Under<'_>, topic: &str, body: &[u8]) -> Vec<u8> {
+        let (source, destination) = ("a@z".parse().unwrap(), "b@z".parse().unwrap());
+        let header = Header {
+            mode,
+            expiration: UnixSeconds(900),
+            sent_at: UnixMillis(123_456),
+            sequence: 5,
+            source: &source,
+            destination: &destination,
+            topic: topic.try_into().unwrap(),
+            under,
+        };
+        let out = key([3; 16]).write(&header, body);
+        assert_eq!(out.len(), header.size() + body.len() + mode.overhead());
+        out
+    }
+
+    fn modes() -> impl Strategy<Value = Mode> {
+        prop_oneof![Just(Mode::Sealed), Just(Mode::Signed)]
+    }
+
+    #[test]
+    fn every_bit_counts() {
+        let id = Under::Id(TicketId::from_bytes([9; 16]));
+        for under in [Under::Ticket(&[1; Ticket::SIZE]), id] {
+            for mode in [Mode::Sealed, Mode::Signed] {
+                let message = write(mode, under, "topic", b"body");
+                for at in 0..message.len() {
+                    for bit in 0..8 {
+                        let mut changed = message.clone();
+                        changed[at] ^= 1 << bit;
+                        let read = Envelope::parse(&changed)
+                            .and_then(|envelope| key(*envelope.salt).read(&envelope));
+                        assert!(read.is_err(), "bit {bit} of byte {at} does not matter");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_key_is_never_used_for_both_modes() {
+        let sealed = write(Mode::Sealed, Under::Ticket(&[1; Ticket::SIZE]), "", b"body");
+        let signed = write(Mode::Signed, Under::Ticket(&[1; Ticket::SIZE]), "", b"body");
+        assert!(signed.windows(4).any(|bytes| bytes == b"body"));
+        assert!(!sealed.windows(4).any(|bytes| bytes == b"body"));
+        assert_ne!(key([3; 16]).sek.encryption(), key([3; 16]).sek.signing());
+    }
+
+    #[test]
+    fn topics_are_plain_text() {
+        assert_eq!(Topic::try_from("a\nb"), Err(TopicError::Control));
+        assert_eq!(Topic::try_from("x".repeat(256).as_str()), Err(TopicError::Length));
+        assert!(Topic::try_from("x".repeat(255).as_str()).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(mode in modes(), topic in "[^\\p{Cc}]{0,60}", body: Vec<u8>) {
+            let message = write(mode, Under::Ticket(&[1; Ticket::SIZE]), &topic, &body);
+            let envelope = Envelope::parse(&message).unwrap();
+            prop_assert_eq!(envelope.topic.as_str(), topic);
+            prop_assert_eq!(envelope.source, b"a@z");
+            prop_assert_eq!(envelope.destination, b"b@z");
+            prop_assert_eq!(envelope.under, Under::Ticket(&[1; Ticket::SIZE]));
+            prop_assert_eq!((envelope.expiration, envelope.sequence), (UnixSeconds(900), 5));
+            prop_assert_eq!(envelope.body_len(), body.len());
+            prop_assert_eq!(key([3; 16]).read(&envelope).unwrap(), body);
+            prop_assert_eq!(key([4; 16]).read(&envelope).is_ok(), mode == Mode::Signed);
+        }
+
+        #[test]
+        fn what_is_cut_is_refused(mode in modes(), body: Vec<u8>, cut: prop::sample::Index) {
+            let message = write(mode, Under::Id(TicketId::from_bytes([9; 16])), "t", &body);
+            let cut = &message[..cut.index(message.len())];
+            let read = Envelope::parse(cut).and_then(|envelope| key([3; 16]).read(&envelope));
+            prop_assert!(read.is_err());
+        }
+
+        #[test]
+        fn any_bytes_parse_or_fail(bytes: Vec<u8>) {
+            let _ = Envelope::parse(&bytes);
+            let _ = Envelope::parse(&[b"KCL1\x01\x00".as_slice(), &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The Keycell protocol, version 1, without input or output.
+//!
+//! Nothing here opens a socket or a file, asks the time or makes randomness: time is an argument, and so is the
+//! random generator. What is here is deterministic and can be tested byte by byte; `docs/protocol.md` is the text
+//! that it follows, and `tests/vectors/` shows it in examples.
+//!
+//! # The protocol on one page
+//!
+//! `S` is the KDC of a zone; it shares a [`LongTermKey`] with every party. `A` wants to speak to `B`:
+//!
+//! ```text
+//! A → S   TicketRequest {A, [B], time, nonce}, HMAC under sub(K_A, request)          request
+//! S → A   SEK(A→B), SEK(B→A), Ticket = Eb(Rkey), all sealed under sub(K_A, reply)    reply, ticket
+//! A → B   A, B, expiry, topic, Ticket, body sealed under SEK(A→B)                    envelope
+//! B → A   B, A, expiry, topic, id of the ticket, body sealed under SEK(B→A)          envelope
+//! ```
+//!
+//! `SEK(A→B) = HKDF-Expand(Rkey, A ‖ 0 ‖ B ‖ 0 ‖ expiry)`: a ticket opened by `B` yields a key that fits only the
+//! names and the expiry that `S` meant, so there is nothing that `B` could forget to check. `A` never learns `Rkey`
+//! and cannot speak as anyone else. `B` asks nobody, neither to open nor to answer.
+//!
+//! # Where things are
+//!
+//! | module | what |
+//! |---|---|
+//! | [`name`](Name) | zones, parties and groups: `local@zone` |
+//! | [`time`](UnixMillis) | instants, epochs |
+//! | [`key`](LongTermKey) | long-term keys, the ratchet, subkeys |
+//! | [`derive`](Sek) | HKDF: subkeys, SEKs |
+//! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
+//! | [`ticket`](Ticket) | `Eb(SEK)` |
+//! | [`envelope`](Envelope) | messages |
+//! | [`replay`](ReplayWindow) | which messages were seen |
+//! | [`problem`](ProblemType) | what a KDC reports when it refuses |
+//! | [`error`](CannotOpen) | why a message does not open |
+//!
+//! Keeping state (sequence numbers, ticket caches, windows per sender) is the work of the `keycell-client` crate.
+
+mod aead;
+mod codec;
+mod derive;
+mod envelope;
+mod error;
+mod key;
+mod name;
+mod problem;
+mod replay;
+mod reply;
+mod request;
+mod ticket;
+mod time;
+
+pub use derive::{Rkey, Sek};
+pub use envelope::{Envelope, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
+pub use error::{CannotOpen, Cause};
+pub use key::{Epoch, Generation, LongTermKey, RatchetError, ReplyKey, RequestKey, Subkeys, TicketKey};
+pub use name::{Name, NameError, Zone};
+pub use problem::{Problem, ProblemType, UnknownProblem};
+pub use replay::{ReplayError, ReplayWindow};
+pub use reply::{Grant, Outcome, ReplyError, ReplyWriter, SealedReply, TicketReply};
+pub use request::{Instance, KeyReference, Nonce, RequestError, SignedRequest, TicketRequest};
+pub use ticket::{Ticket, TicketError, TicketId, TicketKind};
+pub use time::{RatchetPeriod, UnixMillis, UnixSeconds};
+
+/// A generator that gives the same bytes in every run.
+#[cfg(test)]
+fn test_rng() -> chacha20::ChaCha20Rng {
+    rand_core::SeedableRng::seed_from_u64(1)
+}

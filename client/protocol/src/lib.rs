@@ -26,6 +26,7 @@
 //! | [`name`](Name) | zones, parties and groups: `local@zone` |
 //! | [`time`](UnixMillis) | instants, epochs |
 //! | [`key`](LongTermKey) | long-term keys, the ratchet, subkeys |
+//! | [`ratchet`](RatchetedKey) | a key at hand: the epochs around now |
 //! | [`derive`](Sek) | HKDF: subkeys, SEKs |
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
 //! | [`ticket`](Ticket) | `Eb(SEK)` |
@@ -44,6 +45,7 @@ mod error;
 mod key;
 mod name;
 mod problem;
+mod ratchet;
 mod replay;
 mod reply;
 mod request;
@@ -56,6 +58,7 @@ pub use error::{CannotOpen, Cause};
 pub use key::{Epoch, Generation, LongTermKey, RatchetError, ReplyKey, RequestKey, Subkeys, TicketKey};
 pub use name::{Name, NameError, Zone};
 pub use problem::{Problem, ProblemType, UnknownProblem};
+pub use ratchet::RatchetedKey;
 pub use replay::{ReplayError, ReplayWindow};
 pub use reply::{Grant, Outcome, ReplyError, ReplyWriter, SealedReply, TicketReply};
 pub use request::{Instance, KeyReference, Nonce, RequestError, SignedRequest, TicketRequest};

@@ -104,6 +104,12 @@ impl RatchetPeriod {
     pub fn epoch(self, now: UnixSeconds) -> Epoch {
         Epoch(u32::try_from(now.0 / u64::from(self.0.get())).unwrap_or(u32::MAX))
     }
+
+    /// The first instant after `epoch`.
+    #[must_use]
+    pub fn end(self, epoch: Epoch) -> UnixSeconds {
+        UnixSeconds((u64::from(epoch.0) + 1).saturating_mul(u64::from(self.0.get())))
+    }
 }
 
 impl Default for RatchetPeriod {
@@ -122,6 +128,7 @@ mod tests {
         assert_eq!(day.epoch(UnixSeconds(86_399)), Epoch(0));
         assert_eq!(day.epoch(UnixSeconds(86_400)), Epoch(1));
         assert_eq!(day.epoch(UnixSeconds(u64::MAX)), Epoch(u32::MAX));
+        assert_eq!(day.end(Epoch(0)), UnixSeconds(86_400));
         assert_eq!(RatchetPeriod::from_seconds(0), None);
     }
 

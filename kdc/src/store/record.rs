@@ -1,0 +1,177 @@
+//! The records of the store, in the protocol's own types: a row that does not parse never becomes one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use keycell_protocol::{Epoch, Generation, Name, RatchetPeriod, UnixMillis, Zone};
+
+/// The zone that a database belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneRecord {
+    /// Its name.
+    pub zone: Zone,
+    /// How long an epoch of its keys lasts.
+    pub ratchet_period: RatchetPeriod,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// A secret of the KDC itself, wrapped under the master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRecord {
+    /// What it is, such as `administrator token key`.
+    pub name: String,
+    /// Which one of that name: counts up when it is replaced.
+    pub version: u32,
+    /// The version of the master key that wraps it.
+    pub master_version: u32,
+    /// The wrapped secret.
+    pub wrapped: Vec<u8>,
+}
+
+/// A party and its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartyRecord {
+    /// Its full name.
+    pub name: Name,
+    /// Whether it may ask for tickets and be asked for.
+    pub enabled: bool,
+    /// Starts at 1, one more with every change.
+    pub revision: u64,
+    /// One more with every disabling, so that keys wrapped before it do not open after it.
+    pub revocation_epoch: u32,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// When it was last changed.
+    pub updated_at: UnixMillis,
+    /// Its keys, by generation.
+    pub keys: Vec<KeyRecord>,
+}
+
+impl PartyRecord {
+    /// Marks the record as changed at `now` and gives back the revision it was at: what
+    /// [`put_party`](super::Store::put_party) is to expect.
+    pub fn revise(&mut self, now: UnixMillis) -> u64 {
+        let expected = self.revision;
+        self.revision = expected.saturating_add(1);
+        self.updated_at = now;
+        expected
+    }
+}
+
+/// A long-term key of a party, wrapped under the master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its generation.
+    pub generation: Generation,
+    /// What it is good for.
+    pub state: KeyState,
+    /// The epoch it has been stepped to.
+    pub epoch: Epoch,
+    /// The version of the master key that wraps it.
+    pub master_version: u32,
+    /// The wrapped key; empty once it is dead.
+    pub wrapped: Vec<u8>,
+}
+
+/// What a generation of a key is good for (docs/protocol.md §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyState {
+    /// Made, not used yet.
+    Staged,
+    /// Seals new tickets and is accepted in requests.
+    Active,
+    /// Still accepted in requests.
+    Retiring,
+    /// Erased; only its generation is remembered.
+    Dead,
+}
+
+impl KeyState {
+    /// Every state with its name: the one table behind [`as_str`](Self::as_str) and `FromStr`.
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::Staged, "staged"),
+        (Self::Active, "active"),
+        (Self::Retiring, "retiring"),
+        (Self::Dead, "dead"),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(state, _)| *state == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for KeyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for KeyState {
+    type Err = UnknownKeyState;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKeyState> {
+        let known = Self::NAMES.iter().find(|(_, name)| *name == text);
+        known.map(|(state, _)| *state).ok_or(UnknownKeyState)
+    }
+}
+
+/// A text that names no [`KeyState`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key is staged, active, retiring or dead")]
+pub struct UnknownKeyState;
+
+/// The place of a change in the order of all changes: 1 is the first, none is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ChangeNumber(pub u64);
+
+impl fmt::Display for ChangeNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// All parties as they were at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last change that is in it.
+    pub change: ChangeNumber,
+    /// The parties, sorted by name.
+    pub parties: Vec<PartyRecord>,
+}
+
+/// What happened after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// The last change that is in it: where the next look begins.
+    pub change: ChangeNumber,
+    /// What happened to each party, in order.
+    pub parties: Vec<Change>,
+}
+
+/// What happened to a party.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It was made or changed; this is its latest form.
+    Put(PartyRecord),
+    /// It was deleted.
+    Deleted(Name),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_their_names_go_both_ways() {
+        let states = [KeyState::Staged, KeyState::Active, KeyState::Retiring, KeyState::Dead];
+        for state in states {
+            assert_eq!(state.as_str().parse(), Ok(state));
+        }
+        assert_eq!(states.map(KeyState::as_str), ["staged", "active", "retiring", "dead"]);
+        assert_eq!("Active".parse::<KeyState>(), Err(UnknownKeyState));
+        assert_eq!("".parse::<KeyState>(), Err(UnknownKeyState));
+    }
+}

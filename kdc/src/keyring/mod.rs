@@ -1,0 +1,219 @@
+//! Keys at rest: every secret in the database is wrapped under the master key and bound to its row.
+//!
+//! [`MasterKey`] is read from outside the database ([`MasterKeySource`]). It becomes a [`Keyring`], which wraps and
+//! unwraps, only by opening the database's key check, so a wrong master key is never mistaken for damaged rows.
+//!
+//! ```text
+//! 0   1  version = 1
+//! 1   4  version of the master key
+//! 5   24 nonce, random
+//! 29  .. XChaCha20-Poly1305(master key, nonce, aad = bytes 0..5 and the row's binding, secret), tag 16
+//! ```
+
+mod binding;
+mod error;
+mod file;
+mod master;
+mod source;
+
+use keycell_protocol::{LongTermKey, Name};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::store::{KeyRecord, KeyState, PartyRecord, SecretRecord};
+
+pub use binding::RowBinding;
+pub use error::KeyringError;
+pub use master::MasterKey;
+pub use source::MasterKeySource;
+
+/// A master key that has been proved to be this database's.
+#[derive(Debug)]
+pub struct Keyring {
+    master: MasterKey,
+}
+
+impl Keyring {
+    /// The name of the secret that holds the key check.
+    pub const CHECK: &'static str = "key check";
+
+    /// The keyring of a new database, and the key check to store in it.
+    pub fn create(master: MasterKey, rng: &mut impl CryptoRng) -> (Self, SecretRecord) {
+        let keyring = Self { master };
+        let check = keyring.seal_secret(Self::CHECK, 1, CHECKED, rng);
+        (keyring, check)
+    }
+
+    /// The keyring of a database, given the key check stored in it.
+    ///
+    /// # Errors
+    /// [`KeyringError::MasterKeyVersion`] and [`KeyringError::WrongMasterKey`] for another master key than the one the
+    /// database was made with; [`KeyringError::Damaged`] for a record that is no key check.
+    pub fn open(master: MasterKey, check: &SecretRecord) -> Result<Self, KeyringError> {
+        let keyring = Self { master };
+        // A record of the right form that does not open: a wrong key is by far the likelier cause.
+        let opened = keyring.open_secret(check).map_err(|error| match error {
+            KeyringError::Damaged { .. }
+                if MasterKey::has_form(&check.wrapped, check.master_version, CHECKED.len()) =>
+            {
+                KeyringError::WrongMasterKey
+            }
+            error => error,
+        })?;
+        if check.name == Self::CHECK && *opened == CHECKED {
+            Ok(keyring)
+        } else {
+            Err(KeyringError::Damaged { row: format!("secret {}", check.name) })
+        }
+    }
+
+    /// The version of the master key that wraps new rows.
+    #[must_use]
+    pub fn master_version(&self) -> u32 {
+        self.master.version()
+    }
+
+    /// Wraps a secret of the KDC itself.
+    pub fn seal_secret(
+        &self,
+        name: &str,
+        version: u32,
+        secret: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> SecretRecord {
+        SecretRecord {
+            name: name.to_owned(),
+            version,
+            master_version: self.master.version(),
+            wrapped: self.master.wrap(&RowBinding::Secret { name, version }, secret, rng),
+        }
+    }
+
+    /// Unwraps a secret of the KDC itself.
+    ///
+    /// # Errors
+    /// [`KeyringError::Damaged`] and [`KeyringError::MasterKeyVersion`].
+    pub fn open_secret(&self, record: &SecretRecord) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let binding = RowBinding::Secret { name: &record.name, version: record.version };
+        self.master.unwrap(&binding, record.master_version, &record.wrapped)
+    }
+
+    /// Wraps a key of a party, bound to the party's name, standing and the key's own state. For [`KeyState::Dead`]
+    /// nothing is kept of the key (docs/protocol.md §4.1).
+    pub fn seal_key(
+        &self,
+        party: &Name,
+        standing: Standing,
+        key: &LongTermKey,
+        state: KeyState,
+        rng: &mut impl CryptoRng,
+    ) -> KeyRecord {
+        let binding =
+            RowBinding::Key { party, standing, generation: key.generation(), epoch: key.epoch(), state };
+        let wrapped = match state {
+            KeyState::Dead => Vec::new(),
+            _ => self.master.wrap(&binding, key.expose_secret(), rng),
+        };
+        KeyRecord {
+            generation: key.generation(),
+            state,
+            epoch: key.epoch(),
+            master_version: self.master.version(),
+            wrapped,
+        }
+    }
+
+    /// Unwraps one of `party`'s keys.
+    ///
+    /// # Errors
+    /// [`KeyringError::Damaged`] for a row that was changed or moved, or holds a dead key;
+    /// [`KeyringError::MasterKeyVersion`].
+    pub fn open_key(&self, party: &PartyRecord, key: &KeyRecord) -> Result<LongTermKey, KeyringError> {
+        let binding = RowBinding::Key {
+            party: &party.name,
+            standing: Standing::of(party),
+            generation: key.generation,
+            epoch: key.epoch,
+            state: key.state,
+        };
+        let secret = self.master.unwrap(&binding, key.master_version, &key.wrapped)?;
+        let secret = Zeroizing::new(
+            <[u8; LongTermKey::SIZE]>::try_from(secret.as_slice())
+                .map_err(|_| KeyringError::Damaged { row: binding.to_string() })?,
+        );
+        Ok(LongTermKey::new(key.generation, key.epoch, *secret))
+    }
+
+    /// Gives `party` another standing and binds all its keys to it. On an error the record is as it was.
+    ///
+    /// # Errors
+    /// As [`open_key`](Self::open_key).
+    pub fn rewrap(
+        &self,
+        party: &mut PartyRecord,
+        standing: Standing,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeyringError> {
+        let mut keys = Vec::with_capacity(party.keys.len());
+        for record in &party.keys {
+            keys.push(match record.state {
+                KeyState::Dead => record.clone(),
+                state => self.seal_key(&party.name, standing, &self.open_key(party, record)?, state, rng),
+            });
+        }
+        party.keys = keys;
+        party.enabled = standing.enabled;
+        party.revocation_epoch = standing.revocation_epoch;
+        Ok(())
+    }
+
+    /// Enables or disables `party` and binds its keys anew; each disabling counts its revocation epoch up. A party that
+    /// is so already is left alone.
+    ///
+    /// # Errors
+    /// As [`open_key`](Self::open_key).
+    pub fn set_enabled(
+        &self,
+        party: &mut PartyRecord,
+        enabled: bool,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeyringError> {
+        if party.enabled == enabled {
+            return Ok(());
+        }
+        let revocation_epoch = if enabled {
+            party.revocation_epoch
+        } else {
+            party
+                .revocation_epoch
+                .checked_add(1)
+                .ok_or_else(|| KeyringError::TooManyRevocations { party: party.name.clone() })?
+        };
+        self.rewrap(party, Standing { enabled, revocation_epoch }, rng)
+    }
+}
+
+/// What of a party its keys are bound to besides its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether the party is enabled.
+    pub enabled: bool,
+    /// How often it has been disabled.
+    pub revocation_epoch: u32,
+}
+
+impl Standing {
+    /// That of a new party.
+    pub const NEW: Self = Self { enabled: true, revocation_epoch: 0 };
+
+    /// That of `party`.
+    #[must_use]
+    pub fn of(party: &PartyRecord) -> Self {
+        Self { enabled: party.enabled, revocation_epoch: party.revocation_epoch }
+    }
+}
+
+const CHECKED: &[u8] = b"keycell master key check 1";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! What the keyring must refuse (docs/protocol.md §14, the database) and say.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use keycell_protocol::{Epoch, Generation, UnixMillis};
+
+use super::*;
+
+#[test]
+fn keys_and_secrets_come_back() {
+    let (keyring, check) = keyring();
+    let party = party(&keyring);
+    for (record, byte) in party.keys.iter().zip([3, 4]) {
+        let key = keyring.open_key(&party, record).unwrap();
+        assert_eq!((key.generation(), key.epoch()), (record.generation, record.epoch));
+        assert_eq!(key.expose_secret(), &[byte; 32]);
+        assert_eq!(record.wrapped.len(), 5 + 24 + 32 + 16);
+    }
+    let secret = keyring.seal_secret("token key", 2, b"secret", &mut rng());
+    assert_eq!(*keyring.open_secret(&secret).unwrap(), b"secret");
+    let again = keyring.seal_secret("token key", 2, b"secret", &mut rng());
+    assert_ne!(secret.wrapped, again.wrapped, "a nonce is used once");
+    assert!(Keyring::open(same_key(), &check).is_ok());
+}
+
+#[test]
+fn a_wrong_master_key_is_not_a_damaged_row() {
+    let (_, check) = keyring();
+    let other = MasterKey::generate(1, &mut rng());
+    assert!(matches!(Keyring::open(other, &check), Err(KeyringError::WrongMasterKey)));
+    let newer = MasterKey::generate(2, &mut rng());
+    let error = Keyring::open(newer, &check).unwrap_err();
+    assert!(matches!(error, KeyringError::MasterKeyVersion { needed: 1, given: 2, .. }), "{error}");
+
+    let mut cut = check.clone();
+    cut.wrapped.pop();
+    assert!(matches!(Keyring::open(same_key(), &cut), Err(KeyringError::Damaged { .. })));
+    let mut relabelled = check;
+    relabelled.master_version = 2;
+    assert!(matches!(Keyring::open(same_key(), &relabelled), Err(KeyringError::Damaged { .. })));
+}
+
+#[test]
+fn another_secret_is_no_key_check() {
+    let (keyring, _) = keyring();
+    let other = keyring.seal_secret("token key", 1, CHECKED, &mut rng());
+    assert!(Keyring::open(same_key(), &other).is_err());
+}
+
+#[test]
+fn every_flipped_byte_and_every_cut_is_found() {
+    let (keyring, _) = keyring();
+    let mut party = party(&keyring);
+    let whole = party.keys[0].clone();
+    for at in 0..whole.wrapped.len() {
+        party.keys[0].wrapped[at] ^= 1;
+        assert_damaged(keyring.open_key(&party, &party.keys[0]), "party_key a@z 3");
+        party.keys[0] = whole.clone();
+        party.keys[0].wrapped.truncate(at);
+        assert_damaged(keyring.open_key(&party, &party.keys[0]), "party_key a@z 3");
+        party.keys[0] = whole.clone();
+    }
+    party.keys[0].wrapped.push(0);
+    assert_damaged(keyring.open_key(&party, &party.keys[0]), "party_key a@z 3");
+}
+
+#[test]
+fn a_row_opens_nowhere_else() {
+    let (keyring, _) = keyring();
+    let party = party(&keyring);
+    type Change = fn(&mut PartyRecord);
+    let changes: [(&str, Change); 6] = [
+        ("party", |p| p.name = "b@z".parse().unwrap()),
+        ("enabled", |p| p.enabled = false),
+        ("revocation epoch", |p| p.revocation_epoch += 1),
+        ("generation", |p| p.keys[0].generation = Generation(4)),
+        ("state", |p| p.keys[0].state = KeyState::Retiring),
+        ("epoch", |p| p.keys[0].epoch = Epoch(8)),
+    ];
+    for (what, change) in changes {
+        let mut changed = party.clone();
+        change(&mut changed);
+        let opened = keyring.open_key(&changed, &changed.keys[0]);
+        assert!(matches!(opened, Err(KeyringError::Damaged { .. })), "{what}");
+    }
+    let mut swapped = party.clone();
+    swapped.keys[0].wrapped = party.keys[1].wrapped.clone();
+    assert_damaged(keyring.open_key(&swapped, &swapped.keys[0]), "party_key a@z 3");
+
+    let secret = keyring.seal_secret("one", 1, b"secret", &mut rng());
+    for (name, version) in [("two", 1), ("one", 2)] {
+        let moved = SecretRecord { name: name.to_owned(), version, ..secret.clone() };
+        assert_damaged(keyring.open_secret(&moved), &format!("secret {name}"));
+    }
+}
+
+#[test]
+fn disabling_binds_the_keys_anew() {
+    let (keyring, _) = keyring();
+    let mut party = party(&keyring);
+    let before = party.clone();
+    keyring.set_enabled(&mut party, false, &mut rng()).unwrap();
+    assert_eq!((party.enabled, party.revocation_epoch), (false, 1));
+    assert_eq!(keyring.open_key(&party, &party.keys[0]).unwrap().expose_secret(), &[3; 32]);
+
+    // Putting the old rows back, or the flag alone, brings nothing back.
+    let flag = PartyRecord { enabled: true, ..party.clone() };
+    assert!(keyring.open_key(&flag, &flag.keys[0]).is_err());
+    let keys = PartyRecord { keys: before.keys.clone(), ..party.clone() };
+    assert!(keyring.open_key(&keys, &keys.keys[0]).is_err());
+
+    keyring.set_enabled(&mut party, true, &mut rng()).unwrap();
+    assert_eq!((party.enabled, party.revocation_epoch), (true, 1));
+    let keys = PartyRecord { keys: before.keys, ..party.clone() };
+    assert!(keyring.open_key(&keys, &keys.keys[0]).is_err(), "from before it was disabled");
+    let same = party.clone();
+    keyring.set_enabled(&mut party, true, &mut rng()).unwrap();
+    assert_eq!(party, same);
+}
+
+#[test]
+fn a_failed_rewrap_changes_nothing() {
+    let (keyring, _) = keyring();
+    let mut party = party(&keyring);
+    party.keys[1].wrapped[40] ^= 1;
+    let before = party.clone();
+    let result = keyring.set_enabled(&mut party, false, &mut rng());
+    assert!(matches!(result, Err(KeyringError::Damaged { .. })));
+    assert_eq!(party, before);
+}
+
+#[test]
+fn a_dead_key_is_gone() {
+    let (keyring, _) = keyring();
+    let mut party = party(&keyring);
+    let key = keyring.open_key(&party, &party.keys[0]).unwrap();
+    party.keys[0] = keyring.seal_key(&party.name, Standing::of(&party), &key, KeyState::Dead, &mut rng());
+    assert!(party.keys[0].wrapped.is_empty());
+    assert!(keyring.open_key(&party, &party.keys[0]).is_err());
+    keyring.set_enabled(&mut party, false, &mut rng()).unwrap();
+    assert!(keyring.open_key(&party, &party.keys[1]).is_ok());
+}
+
+#[test]
+fn associated_data_has_no_two_readings() {
+    let name = |name| RowBinding::Secret { name, version: 1 }.associated_data(b"");
+    assert_ne!(name("a"), name("ab"));
+    let one = RowBinding::Secret { name: "", version: 1 }.associated_data(b"ab");
+    let two = RowBinding::Secret { name: "b", version: 1 }.associated_data(b"a");
+    assert_ne!(one, two);
+    let secret = RowBinding::Secret { name: "n", version: 1 }.associated_data(b"h");
+    assert_eq!(
+        secret,
+        b"\0\0\0\0\0\0\0\x01h\0\0\0\0\0\0\0\x06secret\0\0\0\0\0\0\0\x01n\0\0\0\0\0\0\0\x04\0\0\0\x01"
+    );
+}
+
+#[test]
+fn a_written_key_is_read_again_by_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    let master = MasterKey::generate(7, &mut rng());
+    master.write_new(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(matches!(master.write_new(&path), Err(KeyringError::Exists { .. })));
+
+    let source = MasterKeySource::File(path.clone());
+    let (_, check) = Keyring::create(master, &mut rng());
+    for mode in [0o600, 0o400] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        assert!(Keyring::open(source.load().unwrap(), &check).is_ok(), "{mode:o}");
+    }
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o700, 0o644] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = source.load().unwrap_err().to_string();
+        assert!(error.contains(&format!("chmod 600 {}", path.display())), "{mode:o}: {error}");
+    }
+}
+
+#[test]
+fn a_missing_key_is_never_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = |_: &str| None;
+    for source in [
+        MasterKeySource::File(folder.path().join("master.key")),
+        MasterKeySource::Credential("master".to_owned()),
+        MasterKeySource::Environment("KEYCELL_MASTER_KEY".to_owned()),
+    ] {
+        let error = source.load_with(nothing).unwrap_err();
+        assert!(matches!(error, KeyringError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains("never made anew"), "{error}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn credentials_and_variables_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master");
+    MasterKey::generate(1, &mut rng()).write_new(&path).unwrap();
+    let line = fs::read_to_string(&path).unwrap();
+    let environment = |name: &str| -> Option<OsString> {
+        match name {
+            "CREDENTIALS_DIRECTORY" => Some(folder.path().into()),
+            "KEY" => Some(line.trim_end().into()),
+            _ => None,
+        }
+    };
+    // As systemd shows it when it grants access by a list.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
+    let source = MasterKeySource::Credential("master".to_owned());
+    assert_eq!(source.load_with(environment).unwrap().version(), 1);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    assert!(matches!(source.load_with(environment), Err(KeyringError::Loose { .. })));
+    let source = MasterKeySource::Environment("KEY".to_owned());
+    assert_eq!(source.load_with(environment).unwrap().version(), 1);
+}
+
+#[test]
+fn what_is_no_master_key_is_refused() {
+    let key = "A".repeat(43);
+    assert!(MasterKey::parse(&format!("keycell-master-key-1:1:{key}\n"), "here").is_ok());
+    for text in [
+        String::new(),
+        format!("keycell-master-key-2:1:{key}"),
+        format!("keycell-master-key-1:{key}"),
+        format!("keycell-master-key-1::{key}"),
+        format!("keycell-master-key-1:+1:{key}"),
+        format!("keycell-master-key-1:4294967296:{key}"),
+        format!("keycell-master-key-1:1:{key}\n\n"),
+        format!("keycell-master-key-1:1:{key} "),
+        format!("keycell-master-key-1:1:{key}A"),
+        format!("keycell-master-key-1:1:{key}="),
+        format!("keycell-master-key-1:1:{}", &key[1..]),
+        format!("keycell-master-key-1:1:{}B", &key[1..]),
+        format!(" keycell-master-key-1:1:{key}"),
+    ] {
+        let error = MasterKey::parse(&text, "here").unwrap_err();
+        assert!(matches!(error, KeyringError::Form { .. }), "{text:?}");
+        assert!(!error.to_string().contains("AAAA"), "an error prints no key");
+    }
+}
+
+#[test]
+fn a_master_key_does_not_print() {
+    let (keyring, _) = keyring();
+    assert_eq!(format!("{keyring:?}"), "Keyring { master: MasterKey { version: 1, .. } }");
+}
+
+fn rng() -> rand_core::UnwrapErr<getrandom::SysRng> {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}
+
+fn same_key() -> MasterKey {
+    MasterKey::parse(&format!("keycell-master-key-1:1:{}", "A".repeat(43)), "here").unwrap()
+}
+
+fn keyring() -> (Keyring, SecretRecord) {
+    Keyring::create(same_key(), &mut rng())
+}
+
+fn party(keyring: &Keyring) -> PartyRecord {
+    let name: Name = "a@z".parse().unwrap();
+    let key = |generation: u32, state| {
+        let secret = [u8::try_from(generation).unwrap(); 32];
+        let key = LongTermKey::new(Generation(generation), Epoch(7), secret);
+        keyring.seal_key(&name, Standing::NEW, &key, state, &mut rng())
+    };
+    PartyRecord {
+        enabled: true,
+        revision: 1,
+        revocation_epoch: 0,
+        created_at: UnixMillis(1),
+        updated_at: UnixMillis(1),
+        keys: vec![key(3, KeyState::Active), key(4, KeyState::Staged)],
+        name: name.clone(),
+    }
+}
+
+fn assert_damaged<T>(result: Result<T, KeyringError>, expected: &str) {
+    match result {
+        Err(KeyringError::Damaged { row }) => assert_eq!(row, expected),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it opened"),
+    }
+}

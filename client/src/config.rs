@@ -1,0 +1,39 @@
+//! The settings of an agent.
+
+use crate::OpenerConfig;
+
+/// Limits and times of an [`Agent`](crate::Agent).
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// What it opens.
+    pub opener: OpenerConfig,
+    /// For how many destinations it holds tickets. 131,072 unless set.
+    pub max_destinations: usize,
+    /// Under how many tickets of others it answers at a time. 65,536 unless set.
+    pub max_replies: usize,
+    /// For how many milliseconds a refused destination is not asked for again. 30,000 unless set.
+    pub refusal_ms: u64,
+    /// After how many milliseconds a request counts as lost. 60,000 unless set.
+    pub request_timeout_ms: u64,
+    /// The bound of the random wait after a first failure, in milliseconds; it doubles each time. 250 unless set.
+    pub backoff_ms: u64,
+    /// The longest wait between two tries, in milliseconds. 60,000 unless set.
+    pub max_backoff_ms: u64,
+    /// By how many milliseconds the host's clock is known to be behind. 0 unless set; a KDC's time replaces it.
+    pub clock_correction_ms: i64,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self {
+            opener: OpenerConfig::default(),
+            max_destinations: 131_072,
+            max_replies: 65_536,
+            refusal_ms: 30_000,
+            request_timeout_ms: 60_000,
+            backoff_ms: 250,
+            max_backoff_ms: 60_000,
+            clock_correction_ms: 0,
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Opening messages, with every check of docs/protocol.md §8 in its order.
+
+use std::collections::HashMap;
+
+use keycell_protocol::{
+    Cause, Envelope, Grant, Name, ReplayWindow, Salt, Sek, StreamKey, Ticket, TicketId, TicketKind, Under,
+    UnixMillis, UnixSeconds,
+};
+
+use crate::keys::Keys;
+use crate::opened::{Opened, Origin};
+use crate::streams::{Stream, StreamId, Streams};
+
+/// What an [`Opener`] accepts, and how much it remembers.
+#[derive(Debug, Clone)]
+pub struct OpenerConfig {
+    /// The longest life of a ticket in seconds: an expiry further from now is refused. One day unless set.
+    pub max_lifetime: u64,
+    /// By how many milliseconds a sender's clock may be ahead of this one. 5,000 unless set.
+    pub max_ahead_ms: u64,
+    /// How old a message may be, in milliseconds; unless set, as old as its ticket.
+    pub max_age_ms: Option<u64>,
+    /// How many senders are remembered at once, about 1 KiB each (see the crate's table). 65,536 unless set.
+    pub max_streams: usize,
+    /// How many of them may have one name, so that no single sender takes all the room. 256 unless set.
+    pub max_streams_per_source: usize,
+    /// How many of the party's own tickets it takes replies under. 262,144 unless set.
+    pub max_own_tickets: usize,
+    /// What protects from messages that an earlier process may have opened.
+    pub restart_guard: RestartGuard,
+}
+
+impl Default for OpenerConfig {
+    fn default() -> Self {
+        Self {
+            max_lifetime: 86_400,
+            max_ahead_ms: 5_000,
+            max_age_ms: None,
+            max_streams: 65_536,
+            max_streams_per_source: 256,
+            max_own_tickets: 262_144,
+            restart_guard: RestartGuard::Start,
+        }
+    }
+}
+
+/// What protects from messages that an earlier process of this party may have opened.
+///
+/// Which messages were opened is remembered in memory only. An earlier process that ended at `t` may have opened
+/// messages that say they were sent up to `t + max_ahead_ms`; so a message opens only if it was sent after that. The
+/// price of having no file: after a start, an agent is deaf to what is sent in the first `max_ahead_ms` (5 seconds
+/// unless set), unless it knows better than [`Start`](Self::Start).
+///
+/// The guard moves with the clock correction. It relies on the host's clock not being set back between the two
+/// processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestartGuard {
+    /// An earlier process may have run until this one started.
+    #[default]
+    Start,
+    /// An earlier process may have run until then, by this host's clock.
+    Until(UnixMillis),
+    /// This is the first process that ever uses the key.
+    FirstUse,
+    /// No protection from replays of what another process opened: for reading stored messages.
+    Off,
+}
+
+/// Opens the messages and replies that are for one party.
+///
+/// Nothing but an authentic message changes what it remembers.
+pub struct Opener {
+    me: Name,
+    rules: Rules,
+    streams: Streams,
+    own: HashMap<TicketId, OwnTicket>,
+    max_own: usize,
+    /// No ticket of our own ends before this.
+    own_earliest: UnixSeconds,
+}
+
+impl Opener {
+    /// An opener for the messages of `me`, in a process that starts `now`.
+    #[must_use]
+    pub fn new(me: Name, config: &OpenerConfig, now: UnixMillis) -> Self {
+        let guard = match config.restart_guard {
+            RestartGuard::Start => Some(now),
+            RestartGuard::Until(end) => Some(end),
+            RestartGuard::FirstUse | RestartGuard::Off => None,
+        };
+        Self {
+            me,
+            rules: Rules {
+                max_lifetime: config.max_lifetime,
+                max_ahead_ms: config.max_ahead_ms,
+                max_age_ms: config.max_age_ms,
+                guard,
+                correction: 0,
+            },
+            streams: Streams::new(config.max_streams, config.max_streams_per_source),
+            own: HashMap::new(),
+            max_own: config.max_own_tickets,
+            own_earliest: UnixSeconds(u64::MAX),
+        }
+    }
+
+    /// Opens a message for this party or a reply to it. `now` is the corrected time.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn open(&mut self, keys: &mut Keys, now: UnixMillis, bytes: &[u8]) -> Result<Opened, Cause> {
+        let envelope = Envelope::parse(bytes)?;
+        let id = StreamId::of(&envelope);
+        let swept = self.streams.swept();
+        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.fits(&envelope)) {
+            // The source is one that was looked at before. Everything else is checked as for a new one.
+            if envelope.destination != self.me.as_str().as_bytes() {
+                return Err(misaddressed(&envelope));
+            }
+            self.rules.lifetime(&envelope, now, swept)?;
+            let body = stream.key.read(&envelope)?;
+            self.rules.sent(&envelope, now)?;
+            stream.window.accept(envelope.sequence)?;
+            return Ok(opened(&envelope, stream.source.clone(), body));
+        }
+        self.open_first(keys, now, &envelope, id)
+    }
+
+    /// Takes replies under a ticket that the KDC granted to this party. `false` when there is no room.
+    pub fn expect_replies(&mut self, now: UnixMillis, grant: &Grant) -> bool {
+        let Some(sek) = &grant.reply_sek else { return false };
+        if self.own.len() >= self.max_own {
+            self.sweep_own(now.seconds());
+        }
+        if self.own.len() >= self.max_own {
+            return false;
+        }
+        let ticket =
+            OwnTicket { replier: grant.destination.clone(), expiration: grant.expiration, sek: sek.clone() };
+        self.own_earliest = self.own_earliest.min(grant.expiration);
+        self.own.insert(grant.ticket.id(), ticket);
+        true
+    }
+
+    /// Forgets what is over: senders and tickets. Called now and then it keeps memory and secrets short-lived;
+    /// nothing depends on it.
+    pub fn sweep(&mut self, now: UnixMillis) {
+        self.streams.sweep(now.seconds());
+        self.sweep_own(now.seconds());
+    }
+
+    /// How many senders are remembered.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// The host's clock is corrected by so many milliseconds, and the guard with it.
+    pub(crate) const fn set_correction(&mut self, millis: i64) {
+        self.rules.correction = millis;
+    }
+
+    /// The first message of a sender that is not remembered.
+    fn open_first(
+        &mut self,
+        keys: &mut Keys,
+        now: UnixMillis,
+        envelope: &Envelope<'_>,
+        id: StreamId,
+    ) -> Result<Opened, Cause> {
+        let source = Name::try_from(envelope.source).map_err(|_| Cause::Name)?;
+        let ticket = match &envelope.under {
+            Under::Ticket(bytes) => {
+                if envelope.destination != self.me.as_str().as_bytes() {
+                    Name::try_from(envelope.destination).map_err(|_| Cause::Name)?;
+                }
+                Some(Ticket::parse(*bytes)?)
+            }
+            Under::Id(_) => None,
+        };
+        if envelope.destination != self.me.as_str().as_bytes() {
+            return Err(misaddressed(envelope));
+        }
+        if source == self.me {
+            return Err(Cause::Reflected);
+        }
+        if ticket.is_some_and(|ticket| ticket.kind() != TicketKind::Party) {
+            return Err(Cause::TicketKind);
+        }
+        self.rules.lifetime(envelope, now, self.streams.swept())?;
+        let sek = match (&envelope.under, &ticket) {
+            (Under::Ticket(_), Some(ticket)) => {
+                let subkeys = keys.named(now, ticket.generation(), ticket.epoch())?;
+                ticket.open(&subkeys.ticket)?.sek(&source, &self.me, envelope.expiration)
+            }
+            (Under::Id(id), _) => self.own.get(id).ok_or(Cause::UnknownTicket)?.sek(&source, envelope)?,
+            (Under::Ticket(_), None) => return Err(Cause::Ticket),
+        };
+        let key = StreamKey::new(sek, Salt::of(envelope));
+        let body = key.read(envelope)?;
+        if let Some(ticket) = &ticket {
+            keys.confirm(ticket.generation(), ticket.epoch());
+        }
+        self.rules.sent(envelope, now)?;
+        let mut window = ReplayWindow::new();
+        window.accept(envelope.sequence)?;
+        let stream = Stream { key, window, source: source.clone(), expiration: envelope.expiration };
+        self.streams.insert(now.seconds(), id, stream)?;
+        Ok(opened(envelope, source, body))
+    }
+
+    fn sweep_own(&mut self, now: UnixSeconds) {
+        if now >= self.own_earliest {
+            self.own.retain(|_, ticket| ticket.expiration > now);
+            self.own_earliest =
+                self.own.values().map(|ticket| ticket.expiration).min().unwrap_or(UnixSeconds(u64::MAX));
+        }
+    }
+}
+
+impl core::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { me, rules, streams, own, max_own: _, own_earliest: _ } = self;
+        f.debug_struct("Opener")
+            .field("me", me)
+            .field("rules", rules)
+            .field("streams", &streams.len())
+            .field("own", &own.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A ticket of our own, under which its destination may answer.
+struct OwnTicket {
+    replier: Name,
+    expiration: UnixSeconds,
+    sek: Sek,
+}
+
+impl OwnTicket {
+    /// `SEK(replier→me)`, if the reply names that replier and that expiry; with others the SEK would be another.
+    fn sek(&self, source: &Name, envelope: &Envelope<'_>) -> Result<Sek, Cause> {
+        if *source == self.replier && envelope.expiration == self.expiration {
+            Ok(self.sek.clone())
+        } else {
+            Err(Cause::Forged)
+        }
+    }
+}
+
+/// The rules about time.
+#[derive(Debug)]
+struct Rules {
+    max_lifetime: u64,
+    max_ahead_ms: u64,
+    max_age_ms: Option<u64>,
+    /// By the host's clock, not the corrected one.
+    guard: Option<UnixMillis>,
+    correction: i64,
+}
+
+impl Rules {
+    /// Not over, and not longer than tickets live.
+    fn lifetime(&self, envelope: &Envelope<'_>, now: UnixMillis, swept: UnixSeconds) -> Result<(), Cause> {
+        let now = now.seconds();
+        if envelope.expiration <= now || envelope.expiration <= swept {
+            Err(Cause::Expired)
+        } else if envelope.expiration > now.plus(self.max_lifetime) {
+            Err(Cause::ExpiresTooLate)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Sent neither in the future, nor when an earlier process may have been there, nor too long ago.
+    fn sent(&self, envelope: &Envelope<'_>, now: UnixMillis) -> Result<(), Cause> {
+        let sent = envelope.sent_at;
+        if sent > now.plus(self.max_ahead_ms) {
+            return Err(Cause::FromTheFuture { ahead_ms: sent.distance(now) });
+        }
+        if let Some(guard) = self.guard
+            && sent <= guard.shifted(self.correction).plus(self.max_ahead_ms)
+        {
+            return Err(Cause::BeforeStart);
+        }
+        match self.max_age_ms {
+            Some(max) if sent.plus(max) < now => Err(Cause::TooOld { age_ms: now.distance(sent) }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn misaddressed(envelope: &Envelope<'_>) -> Cause {
+    if Name::try_from(envelope.destination).is_err() {
+        Cause::Name
+    } else if envelope.source == envelope.destination {
+        Cause::Reflected
+    } else {
+        Cause::NotForMe
+    }
+}
+
+fn opened(envelope: &Envelope<'_>, source: Name, body: Vec<u8>) -> Opened {
+    Opened {
+        source,
+        topic: envelope.topic.as_str().to_owned(),
+        body,
+        sent_at: envelope.sent_at,
+        expiration: envelope.expiration,
+        mode: envelope.mode,
+        origin: match envelope.under {
+            Under::Ticket(ticket) => Origin::Message(*ticket),
+            Under::Id(_) => Origin::Reply,
+        },
+    }
+}

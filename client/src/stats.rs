@@ -1,0 +1,29 @@
+//! What an agent counts.
+
+use std::collections::BTreeMap;
+
+/// Counters of one agent, since it started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages sealed or signed under tickets of its own.
+    pub sealed: u64,
+    /// Answers under the tickets of others.
+    pub replied: u64,
+    /// Messages and replies opened.
+    pub opened: u64,
+    /// Messages refused, by the [code](keycell_protocol::Cause::code) of the cause.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Requests made to a KDC: its lookups.
+    pub requests: u64,
+    /// Tickets granted.
+    pub tickets: u64,
+    /// Tickets refused.
+    pub refusals: u64,
+    /// Requests that failed and were to be made again.
+    pub failures: u64,
+    /// Destinations in its table now.
+    pub destinations: u64,
+    /// Senders in its table now.
+    pub streams: u64,
+}

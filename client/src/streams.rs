@@ -1,0 +1,150 @@
+//! What a receiver remembers of its senders.
+
+use core::hash::{Hash, Hasher};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use keycell_protocol::{
+    Cause, Envelope, Name, ReplayWindow, StreamKey, Ticket, TicketId, Under, UnixSeconds,
+};
+
+/// One sealer's messages: one ticket, one salt.
+pub(crate) struct Stream {
+    pub(crate) key: StreamKey,
+    pub(crate) window: ReplayWindow,
+    pub(crate) source: Name,
+    pub(crate) expiration: UnixSeconds,
+}
+
+impl Stream {
+    /// Whether the message says of itself what this stream's messages say: then its key is the stream's.
+    pub(crate) fn fits(&self, envelope: &Envelope<'_>) -> bool {
+        envelope.expiration == self.expiration && envelope.source == self.source.as_str().as_bytes()
+    }
+}
+
+/// The streams that are not over yet. Bounded; none is given up before its ticket ends.
+pub(crate) struct Streams {
+    // Boxed: the table stays small while it grows, and only what is used is paid for.
+    map: HashMap<StreamId, Box<Stream>>,
+    per_source: HashMap<Name, usize>,
+    max: usize,
+    max_per_source: usize,
+    /// No stream ends before this, so there is nothing to sweep earlier.
+    earliest: UnixSeconds,
+    /// The latest end among the streams that were swept. A clock that is set back must not make their messages look
+    /// new, so nothing that ended by then is opened again.
+    swept: UnixSeconds,
+}
+
+impl Streams {
+    pub(crate) fn new(max: usize, max_per_source: usize) -> Self {
+        Self {
+            map: HashMap::new(),
+            per_source: HashMap::new(),
+            max,
+            max_per_source,
+            earliest: UnixSeconds(u64::MAX),
+            swept: UnixSeconds(0),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &StreamId) -> Option<&mut Stream> {
+        self.map.get_mut(id).map(|stream| &mut **stream)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) const fn swept(&self) -> UnixSeconds {
+        self.swept
+    }
+
+    /// Remembers a stream whose first message is authentic.
+    pub(crate) fn insert(&mut self, now: UnixSeconds, id: StreamId, stream: Stream) -> Result<(), Cause> {
+        // Twice per minute at most while there is room, so that a sweep is paid by many messages.
+        let pressed = self.map.len() >= self.max;
+        if pressed || now > self.earliest.plus(SWEEP_EVERY) {
+            self.sweep(now);
+        }
+        if self.map.len() >= self.max {
+            return Err(Cause::TooManySenders);
+        }
+        let of_source = self.per_source.entry(stream.source.clone()).or_default();
+        if *of_source >= self.max_per_source {
+            return Err(Cause::TooManySenders);
+        }
+        if let Entry::Vacant(vacant) = self.map.entry(id) {
+            *of_source += 1;
+            self.earliest = self.earliest.min(stream.expiration);
+            vacant.insert(Box::new(stream));
+            Ok(())
+        } else {
+            // The same ticket and salt with another name or expiry would be another SEK, and no tag would hold.
+            Err(Cause::Forged)
+        }
+    }
+
+    /// Forgets the streams whose tickets are over.
+    pub(crate) fn sweep(&mut self, now: UnixSeconds) {
+        if now < self.earliest {
+            return;
+        }
+        let mut earliest = UnixSeconds(u64::MAX);
+        let Self { map, per_source, swept, .. } = self;
+        map.retain(|_, stream| {
+            if stream.expiration > now {
+                earliest = earliest.min(stream.expiration);
+                return true;
+            }
+            *swept = stream.expiration.max(*swept);
+            if let Some(of_source) = per_source.get_mut(&stream.source) {
+                *of_source -= 1;
+            }
+            false
+        });
+        per_source.retain(|_, of_source| *of_source > 0);
+        self.earliest = earliest;
+    }
+}
+
+/// What tells streams apart: the sealer's salt and the ticket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamId {
+    salt: [u8; 16],
+    under: UnderId,
+}
+
+impl StreamId {
+    pub(crate) const fn of(envelope: &Envelope<'_>) -> Self {
+        let under = match envelope.under {
+            Under::Ticket(ticket) => UnderId::Ticket(*ticket),
+            Under::Id(id) => UnderId::Reply(id),
+        };
+        Self { salt: *envelope.salt, under }
+    }
+}
+
+impl Hash for StreamId {
+    // A sender may choose its salts to collide with another's, but not the ticket's random nonce, which the KDC drew:
+    // its first 14 bytes are enough, and hashing all 98 would cost as much as deciphering a short message.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.salt);
+        match &self.under {
+            UnderId::Ticket(ticket) => {
+                state.write(ticket.first_chunk::<24>().map_or(&[], |head| head.as_slice()))
+            }
+            UnderId::Reply(id) => state.write(id.as_bytes()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnderId {
+    Ticket([u8; Ticket::SIZE]),
+    Reply(TicketId),
+}
+
+/// Seconds.
+const SWEEP_EVERY: u64 = 30;

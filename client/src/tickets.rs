@@ -1,0 +1,254 @@
+//! The tickets that a party holds, and those it wants.
+
+use core::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+
+use keycell_protocol::{Grant, Mode, Name, ProblemType, Topic, UnixMillis, UnixSeconds};
+
+use crate::SealError;
+use crate::sealer::Sealer;
+
+/// Tickets by destination. Bounded; times are corrected ones.
+///
+/// A ticket is renewed after its `renew_after` if it was used or is kept, and dropped at its end otherwise. While a
+/// renewal fails, the old one goes on being used until its end.
+pub(crate) struct Tickets {
+    entries: HashMap<Name, Entry>,
+    /// Asked for first: somebody waits for these.
+    missing: VecDeque<Name>,
+    renewals: VecDeque<Name>,
+    /// When to look at an entry again; one that does not fit its entry any more is skipped.
+    timers: BinaryHeap<Reverse<(UnixMillis, Name)>>,
+    max: usize,
+    refusal_ms: u64,
+}
+
+impl Tickets {
+    pub(crate) fn new(max: usize, refusal_ms: u64) -> Self {
+        Self {
+            entries: HashMap::new(),
+            missing: VecDeque::new(),
+            renewals: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            max,
+            refusal_ms,
+        }
+    }
+
+    /// Writes a message under the ticket for `to`; without one, the ticket is wanted from now on. `failing`: no KDC
+    /// answers at the moment.
+    pub(crate) fn seal(
+        &mut self,
+        now: UnixMillis,
+        to: &Name,
+        mode: Mode,
+        topic: Topic<'_>,
+        body: &[u8],
+        failing: bool,
+    ) -> Result<Vec<u8>, SealError> {
+        if let Some(entry) = self.entries.get_mut(to)
+            && let Some(held) = entry.live(now)
+        {
+            let message = held.sealer.seal(now, mode, topic, body);
+            let renew = held.renew_after <= now.seconds();
+            entry.used = true;
+            if renew && entry.may_ask(now) {
+                entry.want = Want::Queued;
+                self.renewals.push_back(to.clone());
+            }
+            return message;
+        }
+        self.want(now, to, false)?;
+        match self.entries.get(to) {
+            Some(Entry { want: Want::Refused { problem, until }, .. }) => {
+                Err(SealError::Refused { destination: to.clone(), problem: *problem, retry_at: *until })
+            }
+            Some(entry) if failing => Err(match entry.ended(now) {
+                Some(since) => SealError::Expired { destination: to.clone(), since },
+                None => SealError::NoTicket { destination: to.clone() },
+            }),
+            _ => Err(SealError::NoTicket { destination: to.clone() }),
+        }
+    }
+
+    /// Wants a ticket for `to`, unless one is held, on its way, or was refused just now. A ticket that is kept is
+    /// renewed whether it is used or not.
+    pub(crate) fn want(&mut self, now: UnixMillis, to: &Name, keep: bool) -> Result<(), SealError> {
+        if !self.entries.contains_key(to) {
+            if self.entries.len() >= self.max {
+                self.tick(now);
+            }
+            if self.entries.len() >= self.max {
+                return Err(SealError::TooManyDestinations);
+            }
+        }
+        let entry = self.entries.entry(to.clone()).or_default();
+        entry.kept |= keep;
+        if entry.live(now).is_none() && entry.may_ask(now) {
+            entry.want = Want::Queued;
+            self.missing.push_back(to.clone());
+        }
+        Ok(())
+    }
+
+    /// Renews the ticket for `to` no longer unless it is used.
+    pub(crate) fn release(&mut self, to: &Name) {
+        if let Some(entry) = self.entries.get_mut(to) {
+            entry.kept = false;
+        }
+    }
+
+    /// Takes up to `max` names to ask for, the missing ones first.
+    pub(crate) fn batch(&mut self, max: usize) -> Vec<Name> {
+        let mut names = Vec::new();
+        while names.len() < max {
+            let Some(name) = self.missing.pop_front().or_else(|| self.renewals.pop_front()) else { break };
+            if let Some(entry) = self.entries.get_mut(&name)
+                && matches!(entry.want, Want::Queued)
+            {
+                entry.want = Want::Asked;
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Whether there is anything to ask for.
+    pub(crate) fn is_wanting(&self) -> bool {
+        !self.missing.is_empty() || !self.renewals.is_empty()
+    }
+
+    /// The KDC gave a ticket.
+    pub(crate) fn granted(&mut self, grant: &Grant, sealer: Sealer) {
+        let entry = self.entries.entry(grant.destination.clone()).or_default();
+        entry.want = Want::Nothing;
+        entry.used = false;
+        entry.ended = None;
+        entry.held = Some(Held { sealer, renew_after: grant.renew_after });
+        self.timers.push(Reverse((grant.renew_after.millis(), grant.destination.clone())));
+        self.timers.push(Reverse((grant.expiration.millis(), grant.destination.clone())));
+    }
+
+    /// The KDC gave none: not asked again for a while. A ticket that is held goes on until its end.
+    pub(crate) fn refused(&mut self, now: UnixMillis, name: &Name, problem: Option<ProblemType>) {
+        let until = now.plus(self.refusal_ms);
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.want = Want::Refused { problem, until };
+            // Without a ticket it takes another message to ask again: nobody asks forever for a party that is gone.
+            entry.used &= entry.held.is_some();
+            self.timers.push(Reverse((until, name.clone())));
+        }
+    }
+
+    /// A request failed: its names are wanted again.
+    pub(crate) fn requeue(&mut self, now: UnixMillis, names: &[Name]) {
+        for name in names {
+            let Some(entry) = self.entries.get_mut(name) else { continue };
+            if matches!(entry.want, Want::Asked) {
+                entry.want = Want::Queued;
+                let queue = if entry.live(now).is_some() { &mut self.renewals } else { &mut self.missing };
+                queue.push_back(name.clone());
+            }
+        }
+    }
+
+    /// Looks at every entry whose time has come: renewals, ends, refusals that are over.
+    pub(crate) fn tick(&mut self, now: UnixMillis) {
+        while let Some(Reverse((due, _))) = self.timers.peek()
+            && *due <= now
+        {
+            let Some(Reverse((_, name))) = self.timers.pop() else { break };
+            let Some(entry) = self.entries.get_mut(&name) else { continue };
+            if let Some(ended) = entry.ended(now) {
+                entry.ended = Some(ended);
+                entry.held = None;
+            }
+            let active = entry.used || entry.kept;
+            if !entry.may_ask(now) {
+                continue;
+            }
+            match &entry.held {
+                Some(held) if active && held.renew_after <= now.seconds() => {
+                    entry.want = Want::Queued;
+                    self.renewals.push_back(name);
+                }
+                Some(_) => entry.want = Want::Nothing,
+                None if active => {
+                    entry.want = Want::Queued;
+                    self.missing.push_back(name);
+                }
+                None => {
+                    self.entries.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// When to [`tick`](Self::tick) next.
+    pub(crate) fn next_timer(&self) -> Option<UnixMillis> {
+        self.timers.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// When the ticket for `to` ends, if one is held.
+    pub(crate) fn expiration(&self, now: UnixMillis, to: &Name) -> Option<UnixSeconds> {
+        let end = self.entries.get(to)?.held.as_ref()?.sealer.expiration();
+        (end.millis() > now).then_some(end)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[derive(Default)]
+struct Entry {
+    held: Option<Held>,
+    /// The end of the last ticket, while there is no other.
+    ended: Option<UnixSeconds>,
+    want: Want,
+    /// Since the ticket was granted.
+    used: bool,
+    kept: bool,
+}
+
+impl Entry {
+    fn live(&mut self, now: UnixMillis) -> Option<&mut Held> {
+        self.held.as_mut().filter(|held| held.sealer.expiration().millis() > now)
+    }
+
+    /// When the last ticket ended, if there was one and it is over.
+    fn ended(&self, now: UnixMillis) -> Option<UnixSeconds> {
+        match &self.held {
+            Some(held) => {
+                let end = held.sealer.expiration();
+                (end.millis() <= now).then_some(end)
+            }
+            None => self.ended,
+        }
+    }
+
+    fn may_ask(&self, now: UnixMillis) -> bool {
+        match self.want {
+            Want::Nothing => true,
+            Want::Queued | Want::Asked => false,
+            Want::Refused { until, .. } => until <= now,
+        }
+    }
+}
+
+struct Held {
+    sealer: Sealer,
+    renew_after: UnixSeconds,
+}
+
+#[derive(Default)]
+enum Want {
+    #[default]
+    Nothing,
+    Queued,
+    Asked,
+    Refused {
+        problem: Option<ProblemType>,
+        until: UnixMillis,
+    },
+}

@@ -131,7 +131,7 @@ impl fmt::Debug for Sek {
     clippy::expect_used,
     reason = "a 32-byte key and at most 64 bytes of output are within RFC 5869's limits"
 )]
-fn expand(key: &[u8; 32], info: &[&[u8]], out: &mut [u8]) {
+pub(crate) fn expand(key: &[u8; 32], info: &[&[u8]], out: &mut [u8]) {
     let hkdf = Hkdf::<Sha256>::from_prk(key).expect("32 bytes are a whole SHA-256 output");
     hkdf.expand_multi_info(info, out).expect("far below 255 blocks");
 }

@@ -118,7 +118,7 @@ pub enum SchemaError {
 }
 
 impl StoreError {
-    pub(super) fn damaged(row: impl Into<String>, reason: impl ToString) -> Self {
+    pub(super) fn damaged(row: impl Into<String>, reason: &impl ToString) -> Self {
         Self::Damaged { row: row.into(), reason: reason.to_string() }
     }
 }
@@ -134,7 +134,7 @@ impl From<sqlx::Error> for StoreError {
         match error {
             // A value of the wrong type: rows are named where they can be told, and this is where they cannot.
             sqlx::Error::ColumnDecode { index, source } => {
-                Self::damaged(format!("with the column {index}"), source)
+                Self::damaged(format!("with the column {index}"), &source)
             }
             error => Self::Unavailable(error),
         }

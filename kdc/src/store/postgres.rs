@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keycell_protocol::{Generation, Name};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
 
 use super::rows::{self, Found};
@@ -21,16 +21,18 @@ pub(super) struct PostgresStore {
 
 impl PostgresStore {
     pub(super) async fn connect(url: &str) -> Result<Self, StoreError> {
-        let pool = open(url).await?;
-        schema::check(&schema::postgres(), applied(&pool).await?.as_deref())?;
-        warn_unless_durable(&pool).await?;
-        Ok(Self { pool, listener: Mutex::new(None) })
+        let options = options(url)?;
+        let mut first = connection(&options).await?;
+        schema::check(&schema::postgres(), applied(&mut first).await?.as_deref())?;
+        warn_unless_durable(&mut first).await?;
+        first.close().await?;
+        Ok(Self { pool: pool(options).await?, listener: Mutex::new(None) })
     }
 
     pub(super) async fn create(url: &str) -> Result<Self, StoreError> {
-        let pool = open(url).await?;
-        schema::postgres().run(&pool).await.map_err(schema::failed)?;
-        pool.close().await;
+        let mut first = connection(&options(url)?).await?;
+        schema::postgres().run(&mut first).await.map_err(schema::failed)?;
+        first.close().await?;
         Self::connect(url).await
     }
 
@@ -323,22 +325,23 @@ async fn last_change(connection: &mut PgConnection) -> Result<i64, StoreError> {
     Ok(sqlx::query_scalar("SELECT last FROM change_counter").fetch_one(connection).await?)
 }
 
-async fn applied(pool: &PgPool) -> Result<Option<Vec<schema::Applied>>, StoreError> {
-    let there: bool =
-        sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(pool).await?;
+async fn applied(connection: &mut PgConnection) -> Result<Option<Vec<schema::Applied>>, StoreError> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
     if !there {
         return Ok(None);
     }
     let rows = sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version");
-    Ok(Some(rows.fetch_all(pool).await?))
+    Ok(Some(rows.fetch_all(connection).await?))
 }
 
 /// "Returns only when it is durable" is the server's to keep.
-async fn warn_unless_durable(pool: &PgPool) -> Result<(), StoreError> {
+async fn warn_unless_durable(connection: &mut PgConnection) -> Result<(), StoreError> {
     let off: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'",
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     for setting in off {
         tracing::warn!(%setting, "a PostgreSQL setting is off: a crash can lose changes that were acknowledged; turn it on");
@@ -346,8 +349,17 @@ async fn warn_unless_durable(pool: &PgPool) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn open(url: &str) -> Result<PgPool, StoreError> {
-    let options = PgConnectOptions::from_str(url)?.application_name("keycell");
+fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    Ok(PgConnectOptions::from_str(url)?.application_name("keycell"))
+}
+
+/// One connection outside the pool, which would hide why it gets none behind a time-out.
+async fn connection(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let connected = tokio::time::timeout(ACQUIRE, options.connect()).await;
+    Ok(connected.map_err(|_| sqlx::Error::PoolTimedOut)??)
+}
+
+async fn pool(options: PgConnectOptions) -> Result<PgPool, StoreError> {
     let pool = PgPoolOptions::new()
         .max_connections(8)
         .acquire_timeout(ACQUIRE)

@@ -23,11 +23,11 @@ pub(super) type StandingRow = (i64, i64);
 pub(super) fn zone((name, ratchet_period, created_at): ZoneRow) -> Result<ZoneRecord, StoreError> {
     let row = || format!("zone {name}");
     Ok(ZoneRecord {
-        zone: name.parse().map_err(|e| StoreError::damaged(row(), e))?,
+        zone: name.parse().map_err(|e| StoreError::damaged(row(), &e))?,
         ratchet_period: u32::try_from(ratchet_period)
             .ok()
             .and_then(RatchetPeriod::from_seconds)
-            .ok_or_else(|| StoreError::damaged(row(), "ratchet_period is out of range"))?,
+            .ok_or_else(|| StoreError::damaged(row(), &"ratchet_period is out of range"))?,
         created_at: UnixMillis(number(created_at, row, "created_at")?),
     })
 }
@@ -67,7 +67,7 @@ pub(super) fn changes(
     }
     for (name, change) in tombstones {
         let row = || format!("tombstone {name}");
-        let parsed = name.parse().map_err(|e| StoreError::damaged(row(), e))?;
+        let parsed = name.parse().map_err(|e| StoreError::damaged(row(), &e))?;
         all.push((number(change, row, "change")?, Change::Deleted(parsed)));
     }
     all.sort_by_key(|(change, _)| *change);
@@ -153,7 +153,7 @@ fn numbered_parties(
     match keys.next() {
         None => Ok(records),
         Some((party, generation, ..)) => {
-            Err(StoreError::damaged(format!("party_key {party} {generation}"), "there is no such party"))
+            Err(StoreError::damaged(format!("party_key {party} {generation}"), &"there is no such party"))
         }
     }
 }
@@ -164,7 +164,7 @@ fn party(
 ) -> Result<(u64, PartyRecord), StoreError> {
     let row = || format!("party {name}");
     let mut record = PartyRecord {
-        name: name.parse().map_err(|e| StoreError::damaged(row(), e))?,
+        name: name.parse().map_err(|e| StoreError::damaged(row(), &e))?,
         enabled,
         revision: number(revision, row, "revision")?,
         revocation_epoch: number(revocation_epoch, row, "revocation_epoch")?,
@@ -182,7 +182,7 @@ fn key((party, generation, state, epoch, master_version, wrapped): KeyRow) -> Re
     let row = || format!("party_key {party} {generation}");
     Ok(KeyRecord {
         generation: Generation(number(generation, row, "generation")?),
-        state: state.parse().map_err(|e| StoreError::damaged(row(), e))?,
+        state: state.parse().map_err(|e| StoreError::damaged(row(), &e))?,
         epoch: Epoch(number(epoch, row, "epoch")?),
         master_version: number(master_version, row, "master_version")?,
         wrapped,
@@ -190,7 +190,7 @@ fn key((party, generation, state, epoch, master_version, wrapped): KeyRow) -> Re
 }
 
 fn number<T: TryFrom<i64>>(value: i64, row: impl Fn() -> String, column: &str) -> Result<T, StoreError> {
-    T::try_from(value).map_err(|_| StoreError::damaged(row(), format!("{column} is out of range")))
+    T::try_from(value).map_err(|_| StoreError::damaged(row(), &format!("{column} is out of range")))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keycell_protocol::{Generation, Name};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::watch;
 
 use super::rows::{self, Found};
@@ -29,8 +29,12 @@ impl SqliteStore {
         if !path.is_file() {
             return Err(StoreError::NoDatabase { path: path.to_owned() });
         }
+        // Looked at before anything is set: a file that is not ours stays as it is.
+        let mut first = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY).connect().await?;
+        let applied = applied(&mut first).await;
+        first.close().await?;
+        schema::check(&schema::sqlite(), applied?.as_deref())?;
         let writer = open(path, 1).await?;
-        schema::check(&schema::sqlite(), applied(&writer).await?.as_deref())?;
         let readers = open(path, 2).await?;
         let last = last_change(&mut *readers.acquire().await?).await?;
         let last = rows::change_number(last)?.0;
@@ -300,15 +304,15 @@ async fn last_change(connection: &mut SqliteConnection) -> Result<i64, StoreErro
     Ok(sqlx::query_scalar("SELECT last FROM change_counter").fetch_one(connection).await?)
 }
 
-async fn applied(pool: &SqlitePool) -> Result<Option<Vec<schema::Applied>>, StoreError> {
+async fn applied(connection: &mut SqliteConnection) -> Result<Option<Vec<schema::Applied>>, StoreError> {
     let there: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await?;
     if there == 0 {
         return Ok(None);
     }
     let rows = sqlx::query_as("SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version");
-    Ok(Some(rows.fetch_all(pool).await?))
+    Ok(Some(rows.fetch_all(connection).await?))
 }
 
 async fn open(path: &Path, connections: u32) -> Result<SqlitePool, StoreError> {

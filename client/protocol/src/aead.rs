@@ -108,7 +108,7 @@ fn padded(tail: [u8; 8]) -> [u8; 12] {
 }
 
 #[cfg(any(test, not(feature = "aws-lc-rs")))]
-mod pure {
+pub(crate) mod pure {
     //! The pure Rust back end: always there, about eight times slower on short messages.
 
     use super::{Forged, Rfc8439, TAG};
@@ -156,7 +156,7 @@ mod pure {
 }
 
 #[cfg(feature = "aws-lc-rs")]
-mod aws {
+pub(crate) mod aws {
     //! The back end of aws-lc-rs, which erases its keys itself.
 
     use super::{Forged, Rfc8439, TAG};

@@ -45,6 +45,8 @@ mod error;
 mod key;
 mod name;
 mod problem;
+#[cfg(test)]
+mod published;
 mod ratchet;
 mod replay;
 mod reply;

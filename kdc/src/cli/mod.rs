@@ -1,0 +1,105 @@
+//! The command line: one file for each group of commands.
+
+mod admin;
+mod check_config;
+mod completions;
+mod init;
+mod output;
+mod party;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use output::{Output, print_error};
+
+/// Runs the command line and says how it ended: 0 done, 1 not done, 2 not understood.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.global.json };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return print_error(&output, &error),
+    };
+    match runtime.block_on(run(cli, &output)) {
+        Ok(code) => code,
+        Err(error) => print_error(&output, &*error),
+    }
+}
+
+/// The command line as it is declared, for completions and tests.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// What a command ends with: anything that can be printed in one line.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Keycell: keys for every host of a data centre, from one key-distribution centre.
+#[derive(Debug, Parser)]
+#[command(name = "keycell", version, arg_required_else_help = true, subcommand_required = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The configuration of the cell
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "KEYCELL_CONFIG",
+        default_value = "keycell/keycell.toml"
+    )]
+    config: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Global {
+    fn config(&self) -> Outcome<Config> {
+        Ok(Config::load(&self.config, std::env::var("KEYCELL_DATABASE").ok())?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a new cell: configuration, master key, certificates, database
+    Init(init::Init),
+    /// Run the KDC of a cell
+    Serve,
+    /// Check a configuration and everything it names, without serving
+    CheckConfig,
+    /// Administrators' tokens
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Parties: who has a key in this zone
+    #[command(subcommand)]
+    Party(party::Party),
+    /// Print the completions of a shell
+    Completions(completions::Completions),
+}
+
+async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
+    let global = &cli.global;
+    match cli.command {
+        Command::Init(init) => init.run(output).await?,
+        Command::Serve => serve::run(&global.config()?).await?,
+        Command::CheckConfig => check_config::run(&global.config()?, output).await?,
+        Command::Token(token) => token.run(global, output).await?,
+        Command::Party(party) => party.run(global, output).await?,
+        Command::Completions(completions) => completions.run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

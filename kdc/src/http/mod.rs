@@ -1,0 +1,70 @@
+//! The HTTPS interface: every path on one screen.
+
+mod admin;
+mod health;
+mod layers;
+mod operator;
+mod problem;
+mod tickets;
+mod zone;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodRouter, on};
+
+use crate::kdc::Kdc;
+
+/// The address that a request came from: who serves a connection puts it into its requests.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// One operation.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with its parameters in braces.
+    pub path: &'static str,
+    handler: MethodRouter<Arc<Kdc>>,
+}
+
+/// Every operation there is, as `openapi.yaml` describes them.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::POST, "/v1/tickets", tickets::issue),
+        route(M::GET, "/v1/zone", zone::show),
+        route(M::GET, "/v1/admin/parties", admin::parties::list),
+        route(M::POST, "/v1/admin/parties", admin::parties::create),
+        route(M::GET, "/v1/admin/parties/{name}", admin::parties::show),
+        route(M::PATCH, "/v1/admin/parties/{name}", admin::parties::update),
+        route(M::DELETE, "/v1/admin/parties/{name}", admin::parties::delete),
+        route(M::GET, "/livez", health::live),
+        route(M::GET, "/readyz", health::ready),
+        route(M::GET, "/metrics", health::metrics),
+    ]
+}
+
+/// The router over [`routes`], with everything around it that every request passes.
+pub fn router(kdc: &Arc<Kdc>) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, route.handler);
+    }
+    let router = router.fallback(problem::not_found).method_not_allowed_fallback(problem::method_not_allowed);
+    layers::around(router, kdc).with_state(kdc.clone())
+}
+
+fn route<H, T>(method: Method, path: &'static str, handler: H) -> Route
+where
+    H: Handler<T, Arc<Kdc>>,
+    T: 'static,
+{
+    let filter = axum::routing::MethodFilter::try_from(method.clone());
+    let handler = filter.map_or_else(|_| MethodRouter::new(), |filter| on(filter, handler));
+    Route { method, path, handler }
+}

@@ -1,0 +1,109 @@
+//! Problem documents (RFC 9457): the only place where an error becomes a response.
+
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use keycell_protocol::{Problem, ProblemType, UnixMillis};
+
+use crate::parties::PartyError;
+use crate::store::StoreError;
+
+/// A problem on its way out.
+#[derive(Debug)]
+pub(super) struct Failure(Problem);
+
+/// Put into every failing response, for whoever counts and logs them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reported(pub(super) ProblemType);
+
+impl Failure {
+    pub(super) fn new(kind: ProblemType) -> Self {
+        Self(Problem::new(kind))
+    }
+
+    /// With what to do about it.
+    pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    pub(super) const fn server_time(mut self, now: UnixMillis) -> Self {
+        self.0.server_time = Some(now);
+        self
+    }
+
+    /// With when to come back: in whole seconds, rounded up, at least one.
+    pub(super) fn retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.0.retry_after = Some(seconds.max(1));
+        self
+    }
+
+    pub(super) fn overloaded() -> Self {
+        Self::new(ProblemType::Overloaded).retry_after(Duration::from_secs(1))
+    }
+
+    fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %chain(error), "a request failed");
+        Self::new(ProblemType::Internal)
+    }
+}
+
+impl From<PartyError> for Failure {
+    fn from(error: PartyError) -> Self {
+        match &error {
+            PartyError::Missing => Self::new(ProblemType::NotFound).detail(error.to_string()),
+            PartyError::Exists => Self::new(ProblemType::AlreadyExists).detail(error.to_string()),
+            PartyError::Busy => Self::new(ProblemType::Conflict).detail(error.to_string()),
+            PartyError::Zone | PartyError::Exhausted => {
+                Self::new(ProblemType::MalformedRequest).detail(error.to_string())
+            }
+            PartyError::Store(StoreError::Unavailable(_) | StoreError::Full(_)) | PartyError::Follow(_) => {
+                tracing::error!(error = %chain(&error), "the database does not answer");
+                Self::new(ProblemType::Unavailable)
+                    .detail("the database does not answer; what you asked for may or may not be done")
+                    .retry_after(Duration::from_secs(2))
+            }
+            PartyError::Store(_) | PartyError::Keyring(_) => Self::internal(&error),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Self(problem) = self;
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some(seconds) = problem.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if problem.kind == ProblemType::InvalidToken {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Reported(problem.kind));
+        response
+    }
+}
+
+pub(super) async fn not_found() -> Failure {
+    Failure::new(ProblemType::NotFound)
+}
+
+pub(super) async fn method_not_allowed() -> Failure {
+    Failure::new(ProblemType::MethodNotAllowed)
+}
+
+/// An error with everything that caused it, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! Who is asking (docs/protocol.md §7).
+
+use std::sync::{Arc, LazyLock};
+
+use keycell_protocol::{
+    Epoch, Generation, LongTermKey, ProblemType, RequestError, SignedRequest, Subkeys, TicketRequest,
+    UnixMillis,
+};
+
+use super::{Moment, Nonces, Refusal};
+use crate::directory::{Directory, Party};
+
+/// A request whose signature holds, which is fresh, and which was not seen before.
+#[derive(Debug)]
+pub struct Authenticated {
+    party: Arc<Party>,
+    keys: Arc<Subkeys>,
+    request: TicketRequest,
+}
+
+impl Authenticated {
+    /// Who asks.
+    #[must_use]
+    pub fn party(&self) -> &Party {
+        &self.party
+    }
+
+    /// What is asked.
+    #[must_use]
+    pub const fn request(&self) -> &TicketRequest {
+        &self.request
+    }
+
+    /// The subkeys that signed the request, and that seal the reply.
+    pub(super) fn keys(&self) -> &Subkeys {
+        &self.keys
+    }
+}
+
+/// How far a request's timestamp may be from the KDC's clock, and since when the KDC has remembered nonces.
+#[derive(Debug, Clone, Copy)]
+pub struct Freshness {
+    /// The most milliseconds between the two clocks, either way.
+    pub skew_ms: u64,
+    /// When this process began to remember nonces: an earlier timestamp may be of a request that an earlier process
+    /// answered. Its sender corrects its clock by the problem's `server_time` and asks again at once.
+    pub since: UnixMillis,
+}
+
+/// Checks the signature, then the time, then that the request is new.
+///
+/// An unknown name, a wrong signature and a dead key cost the same work and get the same answer; which it was, only
+/// the log is told.
+///
+/// # Errors
+/// [`Refusal`] with `unauthenticated`, `clock-skew`, `replayed`, `party-disabled` or `overloaded`.
+pub fn authenticate(
+    signed: &SignedRequest<'_>,
+    directory: &Directory,
+    nonces: &Nonces,
+    moment: Moment,
+    freshness: Freshness,
+) -> Result<Authenticated, Refusal> {
+    let reference = signed.key();
+    let known = directory.party(reference.name.as_str()).and_then(|party| {
+        let keys = party.request_keys(reference.generation, reference.epoch, moment.epoch())?;
+        Some((party, keys))
+    });
+    let Some((party, keys)) = known else {
+        let _ = signed.verify(&DECOY.request);
+        return Err(unauthenticated("no such party, or no such key of it"));
+    };
+    let request = signed.verify(&keys.request).map_err(|error| match error {
+        RequestError::Forged => unauthenticated("the signature does not hold"),
+        RequestError::Source => unauthenticated("signed in another party's name"),
+        RequestError::Malformed => malformed("the signed metadata is malformed"),
+        RequestError::Destinations => malformed("no destination, or more than 1,000"),
+    })?;
+
+    if request.timestamp.distance(moment.now) > freshness.skew_ms {
+        return Err(skew("the timestamp is too far from this clock"));
+    }
+    if request.timestamp < freshness.since {
+        return Err(skew("the timestamp is from before this process started"));
+    }
+    nonces.accept(&party, request.nonce, moment.now)?;
+    if !party.enabled() {
+        return Err(Refusal { problem: ProblemType::PartyDisabled, cause: "the party is disabled" });
+    }
+    Ok(Authenticated { party, keys, request })
+}
+
+/// Keys that nobody holds: an unknown name takes the time that a known one would.
+static DECOY: LazyLock<Subkeys> =
+    LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()).subkeys());
+
+const fn unauthenticated(cause: &'static str) -> Refusal {
+    Refusal { problem: ProblemType::Unauthenticated, cause }
+}
+
+const fn malformed(cause: &'static str) -> Refusal {
+    Refusal { problem: ProblemType::MalformedRequest, cause }
+}
+
+const fn skew(cause: &'static str) -> Refusal {
+    Refusal { problem: ProblemType::ClockSkew, cause }
+}

@@ -1,0 +1,46 @@
+//! From a signed request to a sealed reply. Each step demands the proof that the step before made:
+//!
+//! ```text
+//! SignedRequest → authenticate → Authenticated → limit(party) → authorize → Authorized → issue → Issued
+//! ```
+//!
+//! The proofs have private fields and one constructor each, in a file of their own: issuing without policy, or
+//! policy without authentication, does not compile.
+
+mod authenticate;
+mod authorize;
+mod issue;
+mod nonces;
+
+pub use authenticate::{Authenticated, Freshness, authenticate};
+pub use authorize::{Authorized, authorize};
+pub use issue::{Issued, issue};
+pub use nonces::Nonces;
+
+use keycell_protocol::{ProblemType, RatchetPeriod, UnixMillis};
+
+/// When it is, for one request: every step of it sees the same instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The KDC's clock.
+    pub now: UnixMillis,
+    /// How long an epoch lasts in this zone.
+    pub ratchet_period: RatchetPeriod,
+}
+
+impl Moment {
+    /// The epoch of keys at this moment.
+    #[must_use]
+    pub fn epoch(&self) -> keycell_protocol::Epoch {
+        self.ratchet_period.epoch(self.now.seconds())
+    }
+}
+
+/// Why a whole request is refused: what the sender is told, and what only the log is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// For the sender.
+    pub problem: ProblemType,
+    /// For the log.
+    pub cause: &'static str,
+}

@@ -1,0 +1,28 @@
+//! The Keycell key-distribution service: a library, so that tests run the real thing, and the binary `keycell`.
+//!
+//! A request for tickets goes through [`http`], [`kdc`], [`issuance`] and back; it reads the [`directory`] in memory
+//! and nothing else. An administrator's change goes through [`http`], [`parties`], [`store`] and from there into the
+//! directory of every KDC of the zone. `docs/architecture.md` has the picture.
+
+pub mod api;
+pub mod cell;
+pub mod certificates;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod directory;
+pub mod files;
+pub mod http;
+pub mod issuance;
+pub mod kdc;
+pub mod keyring;
+pub mod limit;
+pub mod metrics;
+pub mod parties;
+pub mod policy;
+pub mod random;
+pub mod serve;
+pub mod store;
+pub mod telemetry;
+pub mod tls;
+pub mod token;

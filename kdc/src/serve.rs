@@ -1,0 +1,178 @@
+//! Accepting connections, and letting go of them without losing an answer.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::http::{self, Peer};
+use crate::kdc::Kdc;
+
+/// Serves until `stop`, then finishes what was accepted, for as long as the configuration allows.
+pub async fn serve(
+    kdc: Arc<Kdc>,
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let background = CancellationToken::new();
+    let tasks = [
+        tokio::spawn(follow(kdc.clone(), background.clone())),
+        tokio::spawn(tidy(kdc.clone(), background.clone())),
+    ];
+
+    let limits = &kdc.config().limits;
+    let patience = Duration::from_secs(limits.request_timeout_seconds.into());
+    let builder = builder(patience);
+    let server = Arc::new(Server {
+        router: http::router(&kdc),
+        acceptor: TlsAcceptor::from(tls),
+        http1: builder.clone().http1_only(),
+        http2: builder.http2_only(),
+        patience,
+        kdc: kdc.clone(),
+    });
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(stop);
+    loop {
+        // A place first: past the limit, new connections wait in the listener's queue.
+        let place = tokio::select! {
+            () = &mut stop => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tokio::spawn(server.clone().connection(stream, peer, graceful.watcher(), place));
+            }
+            Err(error) => {
+                // Usually out of file descriptors: they come back as connections end.
+                tracing::warn!(%error, "cannot accept a connection");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    drop(listener);
+    tracing::info!("stopping: finishing what was accepted");
+    let patience = Duration::from_secs(kdc.config().limits.shutdown_seconds.into());
+    if timeout(patience, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish in time");
+    }
+    background.cancel();
+    for task in tasks {
+        // A task that panicked has said so already.
+        let _ = task.await;
+    }
+    kdc.close().await;
+}
+
+struct Server {
+    router: Router,
+    acceptor: TlsAcceptor,
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+    patience: Duration,
+    kdc: Arc<Kdc>,
+}
+
+impl Server {
+    async fn connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        watcher: hyper_util::server::graceful::Watcher,
+        _place: OwnedSemaphorePermit,
+    ) {
+        // Answers leave at once; waiting to fill a packet would cost a round trip.
+        let _ = stream.set_nodelay(true);
+        let metrics = self.kdc.metrics();
+        let stream = match timeout(self.patience, self.acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                metrics.handshake_failures.inc();
+                tracing::debug!(%peer, %error, "no TLS handshake");
+                return;
+            }
+            Err(_) => {
+                metrics.handshake_failures.inc();
+                tracing::debug!(%peer, "the TLS handshake took too long");
+                return;
+            }
+        };
+        metrics.connections.inc();
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            router.clone().call(request)
+        });
+        // By what was agreed in the handshake: to guess from the first bytes would wait for them without end.
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let builder = if http2 { &self.http2 } else { &self.http1 };
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%peer, %error, "a connection ended early");
+        }
+        metrics.connections.dec();
+    }
+}
+
+fn builder(patience: Duration) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_headers(64)
+        .max_buf_size(HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(16 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(patience);
+    builder
+}
+
+async fn follow(kdc: Arc<Kdc>, stop: CancellationToken) {
+    let report = |outcome: Result<(), crate::directory::FollowError>| match outcome {
+        Ok(()) => kdc.in_step(),
+        Err(error) => tracing::error!(%error, stale_ms = kdc.staleness_ms(), "the directory is not in step"),
+    };
+    kdc.follower().follow(LOOK_EVERY, stop, report).await;
+}
+
+async fn tidy(kdc: Arc<Kdc>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(TIDY_EVERY) => kdc.tidy(),
+        }
+    }
+}
+
+/// A revocation holds on every KDC of the zone within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+/// The most of a request's head, and of its body at a time, that is held for HTTP/1.
+const HEAD_BYTES: usize = 64 * 1024;

@@ -1,0 +1,101 @@
+//! TLS 1.3 and nothing below it (docs/architecture.md, "TLS").
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
+
+use crate::config::Tls;
+
+/// What the server offers: AES-128-GCM and ChaCha20-Poly1305, both with SHA-256, and X25519MLKEM768 before X25519.
+///
+/// No SHA-384 suite: without hardware for it, it costs a third of a handshake and buys nothing here.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519],
+        ..aws_lc_rs::default_provider()
+    })
+}
+
+/// Reads the server's certificate and key.
+///
+/// # Errors
+/// [`TlsError`], which names the file.
+pub fn server(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(&read(&files.certificate)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| TlsError::Content { path: files.certificate.display().to_string() })?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
+        .map_err(|_| TlsError::Content { path: files.key.display().to_string() })?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(TlsError::Pair)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(TlsError::Pair)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// What a client of this zone's KDCs trusts: these roots and no others.
+///
+/// # Errors
+/// [`TlsError`] when there is no certificate in them.
+pub fn client(roots: &str) -> Result<ClientConfig, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(roots.as_bytes()) {
+        let certificate =
+            certificate.map_err(|_| TlsError::Content { path: "the root certificates".to_owned() })?;
+        store.add(certificate).map_err(TlsError::Pair)?;
+    }
+    Ok(ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(TlsError::Pair)?
+        .with_root_certificates(store)
+        .with_no_client_auth())
+}
+
+/// Reads the root certificates that hosts are to trust.
+///
+/// # Errors
+/// [`TlsError`], which names the file.
+pub fn roots(files: &Tls) -> Result<String, TlsError> {
+    let pem = String::from_utf8(read(&files.roots)?);
+    pem.map_err(|_| TlsError::Content { path: files.roots.display().to_string() })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|source| TlsError::Read { path: path.display().to_string(), source })
+}
+
+/// Why the server has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} does not hold what it should, in PEM")]
+    Content {
+        /// The file.
+        path: String,
+    },
+    /// Certificate and key do not go together.
+    #[error("the certificate and the key of the server do not go together: {0}")]
+    Pair(rustls::Error),
+}

@@ -1,6 +1,8 @@
 //! The settings of an agent.
 
-use crate::OpenerConfig;
+use keycell_protocol::UnixMillis;
+
+use crate::{OpenerConfig, RestartGuard};
 
 /// Limits and times of an [`Agent`](crate::Agent).
 #[derive(Debug, Clone)]
@@ -35,5 +37,22 @@ impl Default for AgentConfig {
             max_backoff_ms: 60_000,
             clock_correction_ms: 0,
         }
+    }
+}
+
+impl AgentConfig {
+    /// For the first process that ever uses the key: nothing can be a replay from an earlier one, so it hears from its
+    /// first moment on ([`RestartGuard::FirstUse`]).
+    #[must_use]
+    pub const fn first_use(mut self) -> Self {
+        self.opener.restart_guard = RestartGuard::FirstUse;
+        self
+    }
+
+    /// For a process that knows when the last one before it ended ([`RestartGuard::Until`]).
+    #[must_use]
+    pub const fn earlier_process_ended(mut self, at: UnixMillis) -> Self {
+        self.opener.restart_guard = RestartGuard::Until(at);
+        self
     }
 }

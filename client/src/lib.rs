@@ -1,4 +1,82 @@
-//! placeholder
+//! What an agent embeds: sealing, opening and answering Keycell messages.
+//!
+//! An [`Agent`] is one party. It seals messages to others, opens what comes, and answers. It does no input or
+//! output and asks nobody the time, so that it fits any event loop and any transport: UDP, a queue, a file. For each
+//! destination it needs a ticket from a KDC, about every ten minutes; it says what to send, and takes the answer. To
+//! open a message and to answer it takes no KDC at all.
+//!
+//! ```
+//! # use keycell_client::*;
+//! # use keycell_protocol::*;
+//! # let now = UnixMillis(1_766_059_200_000);
+//! # let epoch = RatchetPeriod::DEFAULT.epoch(now.seconds());
+//! # let mut rng = system_rng();
+//! # let mut key = |name: &str| (name.parse().unwrap(), LongTermKey::generate(Generation::FIRST, epoch, &mut rng));
+//! # let (cma, probe): ((Name, LongTermKey), (Name, LongTermKey)) = (key("cma@z"), key("probe.web1@z"));
+//! # let (cma_keys, probe_keys) = (cma.1.subkeys(), probe.1.subkeys());
+//! # let file = |(name, key)| AgentKey::new(name, key, RatchetPeriod::DEFAULT, KdcAddress::default());
+//! # let (cma, probe) = (file(cma), file(probe));
+//! # let kdc = |body: &[u8]| {
+//! #     let mut rng = system_rng();
+//! #     let request = SignedRequest::parse(body).unwrap().verify(&cma_keys.request).unwrap();
+//! #     let mut reply = ReplyWriter::new(&request, now);
+//! #     let (end, renew) = (now.seconds().plus(900), now.seconds().plus(600));
+//! #     reply.grant_party(&request.destinations[0], &probe_keys, end, renew, &mut rng);
+//! #     reply.seal(&cma_keys.reply, &mut rng)
+//! # };
+//! // On two hosts, each with its key file: let cma = AgentKey::load("/etc/keycell/cma.key")?;
+//! let config = AgentConfig::default().first_use();
+//! let mut cma = Agent::new(cma, &config, now, system_rng());
+//! let mut probe = Agent::new(probe, &config, now, system_rng());
+//!
+//! let to = "probe.web1@z".parse()?;
+//! let message = match cma.seal(now, &to, "discover", b"what are you?") {
+//!     Err(SealError::NoTicket { .. }) => {
+//!         // POST /v1/tickets, over TLS; the feature `https` does this for you.
+//!         let request = cma.wants(now).expect("a ticket is missing");
+//!         let answer = kdc(&request.body);
+//!         cma.take_reply(now, &request, &answer)?;
+//!         cma.seal(now, &to, "discover", b"what are you?")?
+//!     }
+//!     message => message?,
+//! };
+//! // The message travels, over whatever there is.
+//! let opened = probe.open(now, &message)?;
+//! assert_eq!((opened.source.as_str(), &opened.body[..]), ("cma@z", &b"what are you?"[..]));
+//! let answer = probe.reply(now, &opened, b"a web server")?;
+//! // And back.
+//! assert_eq!(cma.open(now, &answer)?.body, b"a web server");
+//! assert_eq!(probe.stats().requests, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rules for whoever drives an agent
+//!
+//! - `now` is the host's clock, unchanged: the agent corrects it itself once a KDC told the time.
+//! - One [`Agent`] per process. It has no state to store and none to restore: a new process draws new salts, so no
+//!   nonce is used twice, and refuses what an earlier process may have opened ([`RestartGuard`]).
+//! - Call [`Agent::wants`] after a [`SealError::NoTicket`], and at [`Agent::next_wakeup`].
+//! - What does not open says only [`CannotOpen`](keycell_protocol::CannotOpen); its
+//!   [`cause`](keycell_protocol::CannotOpen::cause) is for your own log.
+//!
+//! # Memory
+//!
+//! Every table has a limit in [`AgentConfig`] or [`OpenerConfig`], and nothing else grows. Measured with aws-lc-rs
+//! and names of 30 bytes, as growth of the process:
+//!
+//! | table | limit unless set | bytes per entry |
+//! |---|---|---|
+//! | senders: key, replay window | 65,536 | 1,200 |
+//! | destinations: ticket, key, two timers | 131,072 | 1,300 |
+//! | own tickets that replies may come under | 262,144 | 450 |
+//! | tickets of others answered under | 65,536 | 1,100 |
+//!
+//! # Features
+//!
+//! - `aws-lc-rs` (on): the fast back end for messages. Without it everything is pure Rust, and about eight times
+//!   slower on short messages.
+//! - `https` (off): the transport to the KDCs, renewal in the background, and agents for async and blocking programs.
+
 mod agent;
 mod config;
 mod correction;
@@ -18,6 +96,7 @@ mod tickets;
 pub use agent::Agent;
 pub use config::AgentConfig;
 pub use error::SealError;
+pub use keycell_protocol as protocol;
 pub use keyfile::{AgentKey, KdcAddress, KeyFileError};
 pub use keys::Keys;
 pub use opened::Opened;

@@ -20,7 +20,7 @@ pub struct OpenerConfig {
     pub max_ahead_ms: u64,
     /// How old a message may be, in milliseconds; unless set, as old as its ticket.
     pub max_age_ms: Option<u64>,
-    /// How many senders are remembered at once, about 1 KiB each (see the crate's table). 65,536 unless set.
+    /// How many senders are remembered at once, about 1,200 bytes each. 65,536 unless set.
     pub max_streams: usize,
     /// How many of them may have one name, so that no single sender takes all the room. 256 unless set.
     pub max_streams_per_source: usize,

@@ -348,6 +348,20 @@ impl Agent {
         }
     }
 
+    /// Wants a ticket for `to`; why there is none, if there is none.
+    #[cfg(feature = "https")]
+    pub(crate) fn prepare(&mut self, now: UnixMillis, to: &Name) -> Result<(), SealError> {
+        self.not_myself(to)?;
+        let failing = self.retry.failing_since().is_some();
+        self.tickets.prepare(self.correction.apply(now), to, failing)
+    }
+
+    /// Whether [`wants`](Self::wants) has something to say now.
+    #[cfg(feature = "https")]
+    pub(crate) fn may_request(&self, now: UnixMillis) -> bool {
+        self.tickets.is_wanting() && now >= self.retry.not_before()
+    }
+
     fn write(
         &mut self,
         now: UnixMillis,

@@ -78,9 +78,13 @@
 //! - `https` (off): the transport to the KDCs, renewal in the background, and agents for async and blocking programs.
 
 mod agent;
+#[cfg(feature = "https")]
+mod clock;
 mod config;
 mod correction;
 mod error;
+#[cfg(feature = "https")]
+pub mod https;
 mod keyfile;
 mod keys;
 mod opened;

@@ -58,8 +58,15 @@ impl Tickets {
             }
             return message;
         }
+        self.prepare(now, to, failing)?;
+        Err(SealError::NoTicket { destination: to.clone() })
+    }
+
+    /// Wants a ticket for `to`; why there is none, if there is none.
+    pub(crate) fn prepare(&mut self, now: UnixMillis, to: &Name, failing: bool) -> Result<(), SealError> {
         self.want(now, to, false)?;
         match self.entries.get(to) {
+            Some(entry) if entry.is_live(now) => Ok(()),
             Some(Entry { want: Want::Refused { problem, until }, .. }) => {
                 Err(SealError::Refused { destination: to.clone(), problem: *problem, retry_at: *until })
             }
@@ -214,6 +221,10 @@ struct Entry {
 impl Entry {
     fn live(&mut self, now: UnixMillis) -> Option<&mut Held> {
         self.held.as_mut().filter(|held| held.sealer.expiration().millis() > now)
+    }
+
+    fn is_live(&self, now: UnixMillis) -> bool {
+        self.held.as_ref().is_some_and(|held| held.sealer.expiration().millis() > now)
     }
 
     /// When the last ticket ended, if there was one and it is over.

@@ -1,0 +1,316 @@
+//! Agents that talk to their KDCs by themselves, over HTTPS.
+//!
+//! [`Agent`] is for async programs on tokio, [`blocking::Agent`] for all others. Both fetch tickets when they are
+//! missing, many at a time, and renew them in the background; they go from one KDC to the next when one is down, wait
+//! longer after each failure, and go on sealing under the tickets they have until those end.
+
+pub mod blocking;
+mod driver;
+mod error;
+mod kdcs;
+mod tls;
+mod transport;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use keycell_protocol::{CannotOpen, LongTermKey, Mode, Name, UnixMillis, UnixSeconds};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::{AgentConfig, AgentKey, Opened, SealError, Stats, system_rng};
+
+pub use crate::clock::{Clock, SystemClock};
+pub use error::{ConnectError, Error};
+pub use transport::{Answer, Https, Transport, TransportError};
+
+/// Settings of an agent that talks to KDCs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Limits and times of the agent itself.
+    pub agent: AgentConfig,
+    /// How long one KDC may take for one answer. 5 seconds unless set.
+    pub attempt_timeout: Duration,
+    /// How long a call waits for a ticket, all tries together. 20 seconds unless set.
+    pub total_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            agent: AgentConfig::default(),
+            attempt_timeout: Duration::from_secs(5),
+            total_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// One party, with its connection to the KDCs. A clone is another handle to the same.
+///
+/// The background task ends with the last handle.
+#[derive(Clone)]
+pub struct Agent {
+    shared: Arc<Shared>,
+    _task: Arc<Task>,
+}
+
+impl Agent {
+    /// Starts an agent for the party of a key file. Nothing is sent before the first ticket is needed.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the key file names no KDC or no certificate to trust, and outside a tokio runtime.
+    pub fn connect(key: AgentKey, config: Config) -> Result<Self, ConnectError> {
+        let transport = Https::new(&key.kdc.tls_roots, config.attempt_timeout)?;
+        Self::with(key, config, Arc::new(transport), Arc::new(SystemClock))
+    }
+
+    /// As [`connect`](Self::connect), over another transport and by another clock.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn with(
+        key: AgentKey,
+        config: Config,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConnectError> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
+        let kdcs = kdcs::Kdcs::new(&key.kdc.urls)?;
+        let agent = crate::Agent::new(key, &config.agent, clock.now(), system_rng());
+        let shared = Arc::new(Shared {
+            name: agent.name().clone(),
+            agent: Mutex::new(agent),
+            clock,
+            config,
+            wake: Notify::new(),
+            changed: watch::Sender::new(()),
+            last_failure: Mutex::new(None),
+        });
+        let task = runtime.spawn(driver::run(Arc::clone(&shared), kdcs, transport));
+        Ok(Self { shared, _task: Arc::new(Task(task.abort_handle())) })
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.shared.name
+    }
+
+    /// Encrypts a message, and fetches a ticket first if there is none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn seal(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
+        self.write(to, Mode::Sealed, topic, body).await
+    }
+
+    /// Signs a message whose body anyone may read, and fetches a ticket first if there is none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn sign(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
+        self.write(to, Mode::Signed, topic, body).await
+    }
+
+    /// Encrypts a message with what is at hand. After [`SealError::NoTicket`] a ticket is being fetched.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn try_seal(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.shared.act(|agent, now| agent.seal(now, to, topic, body))
+    }
+
+    /// Signs a message with what is at hand.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn try_sign(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.shared.act(|agent, now| agent.sign(now, to, topic, body))
+    }
+
+    /// Opens a message for this party or a reply to it. No KDC is asked.
+    ///
+    /// # Errors
+    /// [`CannotOpen`], which says why only to its own log.
+    pub fn open(&self, bytes: &[u8]) -> Result<Opened, CannotOpen> {
+        let now = self.shared.clock.now();
+        self.shared.lock().open(now, bytes)
+    }
+
+    /// Answers a message, encrypted and under the same topic. No KDC is asked.
+    ///
+    /// # Errors
+    /// [`SealError::ReplyTooLate`] after the end of the message's ticket.
+    pub fn reply(&self, to: &Opened, body: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.shared.act(|agent, now| agent.reply(now, to, body))
+    }
+
+    /// As [`reply`](Self::reply), under another topic.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    pub fn reply_with_topic(&self, to: &Opened, topic: &str, body: &[u8]) -> Result<Vec<u8>, SealError> {
+        self.shared.act(|agent, now| agent.reply_with_topic(now, to, topic, body))
+    }
+
+    /// Fetches tickets before they are needed, up to 1,000 in one request. Returns those for which there is none,
+    /// and why; nobody when all is well.
+    pub async fn prefetch(&self, to: &[Name]) -> Vec<(Name, Error)> {
+        let deadline = self.deadline();
+        let mut changed = self.shared.changed.subscribe();
+        let mut failed = Vec::new();
+        let mut missing: Vec<&Name> = to.iter().collect();
+        loop {
+            changed.borrow_and_update();
+            self.shared.act(|agent, now| {
+                missing.retain(|name| match agent.prepare(now, name) {
+                    Ok(()) => false,
+                    Err(SealError::NoTicket { .. }) => true,
+                    Err(error) => {
+                        failed.push(((*name).clone(), error.into()));
+                        false
+                    }
+                });
+            });
+            if missing.is_empty() {
+                return failed;
+            }
+            if self.wait(&mut changed, deadline).await.is_err() {
+                failed.extend(missing.into_iter().map(|name| (name.clone(), self.no_answer(name))));
+                return failed;
+            }
+        }
+    }
+
+    /// Keeps a ticket for `to` at hand even while nothing is sent.
+    ///
+    /// # Errors
+    /// [`SealError::ToSelf`] and [`SealError::TooManyDestinations`].
+    pub fn keep(&self, to: &Name) -> Result<(), SealError> {
+        self.shared.act(|agent, now| agent.keep(now, to))
+    }
+
+    /// Takes [`keep`](Self::keep) back.
+    pub fn release(&self, to: &Name) {
+        self.shared.lock().release(to);
+    }
+
+    /// Adds a key of another generation.
+    pub fn add_key(&self, key: LongTermKey) {
+        self.shared.lock().add_key(key);
+    }
+
+    /// Until when messages to `to` can be sealed without a KDC.
+    #[must_use]
+    pub fn ticket_expiration(&self, to: &Name) -> Option<UnixSeconds> {
+        self.shared.lock().ticket_expiration(self.shared.clock.now(), to)
+    }
+
+    /// Since when requests to the KDCs have failed; `None` while they do not.
+    #[must_use]
+    pub fn failing_since(&self) -> Option<UnixMillis> {
+        self.shared.lock().failing_since()
+    }
+
+    /// By how many milliseconds the host's clock is behind the KDC's, as far as it matters.
+    #[must_use]
+    pub fn clock_correction_ms(&self) -> i64 {
+        self.shared.lock().clock_correction_ms()
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.lock().stats()
+    }
+
+    async fn write(&self, to: &Name, mode: Mode, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
+        let deadline = self.deadline();
+        // Before the first try, so that no answer that comes right after it is missed.
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            let written = match mode {
+                Mode::Sealed => self.try_seal(to, topic, body),
+                Mode::Signed => self.try_sign(to, topic, body),
+            };
+            match written {
+                Err(SealError::NoTicket { .. }) => {
+                    self.wait(&mut changed, deadline).await.map_err(|Late| self.no_answer(to))?;
+                }
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.config.total_timeout
+    }
+
+    async fn wait(&self, changed: &mut watch::Receiver<()>, deadline: Instant) -> Result<(), Late> {
+        match tokio::time::timeout_at(deadline, changed.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Late),
+        }
+    }
+
+    fn no_answer(&self, to: &Name) -> Error {
+        let last = self.shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Error::NoAnswer {
+            destination: to.clone(),
+            waited: self.shared.config.total_timeout,
+            last: last.unwrap_or_else(|| "no KDC has answered yet".to_owned()),
+        }
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// What the handles and the background task share.
+struct Shared {
+    name: Name,
+    agent: Mutex<crate::Agent>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    /// Something is to be asked for.
+    wake: Notify,
+    /// A KDC answered, or all of them failed.
+    changed: watch::Sender<()>,
+    last_failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, crate::Agent> {
+        // A panic of another thread leaves the agent whole: each of its steps does.
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the agent, and wakes the background task if there is something to ask for now.
+    fn act<T>(&self, act: impl FnOnce(&mut crate::Agent, UnixMillis) -> T) -> T {
+        let now = self.clock.now();
+        let mut agent = self.lock();
+        let done = act(&mut agent, now);
+        let wake = agent.may_request(now);
+        drop(agent);
+        if wake {
+            self.wake.notify_one();
+        }
+        done
+    }
+}
+
+/// The background task, which ends with the last handle.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Late;

@@ -1,0 +1,145 @@
+//! The background task: asks for what is wanted, renews, and tells those who wait.
+
+use std::sync::{Arc, PoisonError};
+
+use keycell_protocol::{Problem, ProblemType, UnixMillis};
+use tokio::time::{Duration, Instant};
+use tracing::{debug, info, warn};
+
+use super::kdcs::Kdcs;
+use super::transport::{Answer, Transport};
+use super::{Shared, TransportError};
+use crate::{PendingRequest, system_rng};
+
+pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn Transport>) {
+    loop {
+        let now = shared.clock.now();
+        let (request, wakeup) = {
+            let mut agent = shared.lock();
+            (agent.wants(now), agent.next_wakeup(now))
+        };
+        let Some(request) = request else {
+            let nap = Duration::from_millis(wakeup.map_or(NAP_MS, |at| at.0.saturating_sub(now.0)));
+            tokio::select! {
+                () = shared.wake.notified() => {}
+                // Not for long: the clock may jump, and what is over is to be forgotten.
+                () = tokio::time::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(NAP_MS))) => {}
+            }
+            continue;
+        };
+        let failing = shared.lock().failing_since();
+        let outcome = ask(&shared, &mut kdcs, &*transport, &request).await;
+        settle(&shared, &request, outcome, failing);
+        shared.changed.send_replace(());
+    }
+}
+
+/// What a round through the KDCs came to.
+enum Outcome {
+    Reply(Vec<u8>),
+    Problem(Problem),
+    Nobody,
+}
+
+/// Asks one KDC after the other with the same request until one answers it.
+///
+/// One that may have got the request before and lost its answer on the way does no harm: to it the second is a
+/// replay, and a new request follows at once.
+async fn ask(
+    shared: &Shared,
+    kdcs: &mut Kdcs,
+    transport: &dyn Transport,
+    request: &PendingRequest,
+) -> Outcome {
+    let mut busy = None;
+    for at in kdcs.order(Instant::now()) {
+        let url = kdcs.url(at).to_owned();
+        let post = transport.post(&url, request.body.clone(), request.max_reply());
+        let answer = match tokio::time::timeout(shared.config.attempt_timeout, post).await {
+            Ok(answer) => answer,
+            Err(_) => Err(TransportError(format!("no answer within {:?}", shared.config.attempt_timeout))),
+        };
+        let failure = match answer.map(read) {
+            Ok(Ok(Outcome::Problem(problem))) if is_busy(problem.kind) => {
+                let failure = problem.to_string();
+                busy = Some(problem);
+                failure
+            }
+            Ok(Ok(outcome)) => {
+                kdcs.answered(at);
+                debug!(url, tickets = request.destinations, "a KDC answered");
+                return outcome;
+            }
+            Ok(Err(failure)) | Err(failure) => failure.0,
+        };
+        debug!(url, failure, "a KDC failed");
+        kdcs.failed(at, Instant::now(), &mut system_rng());
+        note(shared, format!("{url}: {failure}"));
+    }
+    busy.map_or(Outcome::Nobody, Outcome::Problem)
+}
+
+/// Hands the outcome to the agent.
+fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: Option<UnixMillis>) {
+    let now = shared.clock.now();
+    let mut agent = shared.lock();
+    let correction = agent.clock_correction_ms();
+    match outcome {
+        Outcome::Reply(body) => {
+            if let Err(error) = agent.take_reply(now, request, &body) {
+                note(shared, error.to_string());
+            }
+        }
+        Outcome::Problem(problem) => {
+            note(shared, problem.to_string());
+            agent.take_problem(now, request, &problem);
+        }
+        Outcome::Nobody => agent.give_up(now, request),
+    }
+    let corrected = agent.clock_correction_ms();
+    let still_failing = agent.failing_since();
+    drop(agent);
+    if corrected != correction {
+        warn!(
+            milliseconds = corrected,
+            "this host's clock is wrong by the KDC's; corrected inside this agent"
+        );
+    }
+    // Once when it begins and once when it ends, however long it takes.
+    match (failing, still_failing) {
+        (None, Some(_)) => {
+            let last = shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            warn!(failure = last.unwrap_or_default(), "no KDC gives tickets; going on with those at hand");
+        }
+        (Some(since), None) => info!(since = since.0, "a KDC gives tickets again"),
+        _ => {}
+    }
+}
+
+fn read(answer: Answer) -> Result<Outcome, TransportError> {
+    if answer.status == 200 {
+        return Ok(Outcome::Reply(answer.body));
+    }
+    match serde_json::from_slice::<Problem>(&answer.body) {
+        Ok(mut problem) => {
+            problem.retry_after = problem.retry_after.or(answer.retry_after);
+            Ok(Outcome::Problem(problem))
+        }
+        // A proxy's page, or a problem of a newer KDC.
+        Err(_) => Err(TransportError(format!("HTTP status {} and no problem document", answer.status))),
+    }
+}
+
+/// Whether another KDC may do what this one cannot.
+const fn is_busy(problem: ProblemType) -> bool {
+    matches!(
+        problem,
+        ProblemType::Overloaded | ProblemType::Unavailable | ProblemType::Internal | ProblemType::Timeout
+    )
+}
+
+fn note(shared: &Shared, failure: String) {
+    *shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+}
+
+const NAP_MS: u64 = 30_000;

@@ -1,0 +1,59 @@
+//! What can go wrong between an agent and its KDCs.
+
+use core::time::Duration;
+
+use keycell_protocol::Name;
+
+use crate::SealError;
+
+/// Why a message was not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// As the agent says.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// No ticket came in time.
+    #[error("no ticket for {destination} within {} s: {last}", .waited.as_secs())]
+    NoAnswer {
+        /// For whom.
+        destination: Name,
+        /// How long it was waited for.
+        waited: Duration,
+        /// The last failure.
+        last: String,
+    },
+}
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// No KDC is named.
+    #[error("the key file names no KDC; set \"urls\" in it, for instance [\"https://kdc.example.com:7423\"]")]
+    NoUrls,
+    /// A URL that is none, or not `https`.
+    #[error("{url:?} in the key file's \"urls\" is not the address of a KDC; it must start with https://")]
+    Url {
+        /// The URL.
+        url: String,
+    },
+    /// No certificate to trust is named.
+    #[error(
+        "the key file names no certificate to trust; set \"tls_roots\" in it to the PEM of the certificate \
+         authority of the KDCs (the system's own are not used)"
+    )]
+    NoRoots,
+    /// The certificates cannot be read.
+    #[error("\"tls_roots\" in the key file is not PEM of certificates: {0}")]
+    Roots(String),
+    /// TLS or HTTP cannot be set up.
+    #[error("cannot set up HTTPS: {0}")]
+    Setup(String),
+    /// Not called from a tokio runtime.
+    #[error("an async agent lives in a tokio runtime; use the blocking one outside")]
+    NoRuntime,
+    /// The thread of a blocking agent does not start.
+    #[error("cannot start the agent's thread: {0}")]
+    Thread(std::io::Error),
+}

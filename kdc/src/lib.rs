@@ -5,6 +5,7 @@
 //! directory of every KDC of the zone. `docs/architecture.md` has the picture.
 
 pub mod api;
+pub mod bench;
 pub mod cell;
 pub mod certificates;
 pub mod cli;

@@ -1,12 +1,17 @@
 //! The command line: one file for each group of commands.
 
 mod admin;
+mod bench;
 mod check_config;
 mod completions;
 mod init;
+mod inspect;
+mod open;
 mod output;
 mod party;
+mod seal;
 mod serve;
+mod text;
 mod token;
 
 use std::path::PathBuf;
@@ -87,6 +92,14 @@ enum Command {
     /// Parties: who has a key in this zone
     #[command(subcommand)]
     Party(party::Party),
+    /// Seal a message with a party's key
+    Seal(seal::Seal),
+    /// Open messages with a party's key
+    Open(open::Open),
+    /// Say what a message or ticket claims, and with a key which check it fails
+    Inspect(inspect::Inspect),
+    /// Put load on a KDC and say what it costs
+    Bench(bench::Bench),
     /// Print the completions of a shell
     Completions(completions::Completions),
 }
@@ -99,6 +112,10 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::CheckConfig => check_config::run(&global.config()?, output).await?,
         Command::Token(token) => token.run(global, output).await?,
         Command::Party(party) => party.run(global, output).await?,
+        Command::Seal(seal) => seal.run(output).await?,
+        Command::Open(open) => return open.run(output),
+        Command::Inspect(inspect) => return inspect.run(output),
+        Command::Bench(bench) => bench.run(global, output).await?,
         Command::Completions(completions) => completions.run()?,
     }
     Ok(ExitCode::SUCCESS)

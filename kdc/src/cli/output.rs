@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use keycell_protocol::UnixMillis;
 use serde::Serialize;
 
 /// How to print.
@@ -45,11 +46,24 @@ pub(super) fn print_error(output: &Output, error: &(dyn Error + 'static)) -> Exi
         }
         cause = error.source();
     }
+    refused(output, &text);
+    ExitCode::FAILURE
+}
+
+/// Prints on standard error, in one line, what was not done.
+pub(super) fn refused(output: &Output, text: &str) {
     let text = text.replace('\n', " ");
     if output.json {
         eprintln!("{}", serde_json::json!({ "error": text }));
     } else {
         eprintln!("keycell: {text}");
     }
-    ExitCode::FAILURE
+}
+
+/// A moment as people and programs read it: RFC 3339, UTC.
+pub(super) fn time(at: UnixMillis) -> String {
+    let seconds = i64::try_from(at.seconds().0).unwrap_or_default();
+    let date =
+        ::time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(::time::OffsetDateTime::UNIX_EPOCH);
+    date.format(&::time::format_description::well_known::Rfc3339).unwrap_or_default()
 }

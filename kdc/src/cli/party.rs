@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use keycell_client::{AgentKey, KdcAddress};
-use keycell_protocol::{LongTermKey, Name, UnixMillis};
+use keycell_protocol::{LongTermKey, Name};
 use reqwest::Method;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::admin::{Admin, segment};
-use super::output::Output;
+use super::output::{Output, time};
 use super::{Global, Outcome};
 use crate::api::{CreatedParty, NewParty, PartyPage, PartyPatch, PartyView};
 
@@ -169,17 +169,10 @@ fn table(out: &mut dyn std::io::Write, parties: &[PartyView]) -> std::io::Result
             "{:width$}  {state:8}  {:16}  {}",
             party.name,
             keys.join(", "),
-            date(party.created_at)
+            time(party.created_at)
         )?;
     }
     Ok(())
-}
-
-/// A moment as people and programs read it: RFC 3339, UTC.
-fn date(at: UnixMillis) -> String {
-    let seconds = i64::try_from(at.seconds().0).unwrap_or_default();
-    let date = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    date.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
 }
 
 const PARTIES: &str = "/v1/admin/parties";

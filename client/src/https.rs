@@ -20,9 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::{AgentConfig, AgentKey, Opened, SealError, Stats, system_rng};
+use crate::{AgentConfig, AgentKey, Clock, Opened, SealError, Stats, SystemClock, system_rng};
 
-pub use crate::clock::{Clock, SystemClock};
 pub use error::{ConnectError, Error};
 pub use transport::{Answer, Https, Transport, TransportError};
 

@@ -52,7 +52,7 @@
 //!
 //! # Rules for whoever drives an agent
 //!
-//! - `now` is the host's clock, unchanged: the agent corrects it itself once a KDC told the time.
+//! - `now` is the host's clock, unchanged ([`SystemClock`] reads it): the agent corrects it itself once a KDC told the time.
 //! - One [`Agent`] per process. It has no state to store and none to restore: a new process draws new salts, so no
 //!   nonce is used twice, and refuses what an earlier process may have opened ([`RestartGuard`]).
 //! - Call [`Agent::wants`] after a [`SealError::NoTicket`], and at [`Agent::next_wakeup`].
@@ -75,10 +75,9 @@
 //!
 //! - `aws-lc-rs` (on): the fast back end for messages. Without it everything is pure Rust, and about eight times
 //!   slower on short messages.
-//! - `https` (off): the transport to the KDCs, renewal in the background, and agents for async and blocking programs.
+//! - `https` (off): the module `https`: the transport to the KDCs, renewal in the background, and agents for async and blocking programs.
 
 mod agent;
-#[cfg(feature = "https")]
 mod clock;
 mod config;
 mod correction;
@@ -98,9 +97,11 @@ mod streams;
 mod tickets;
 
 pub use agent::Agent;
+pub use clock::{Clock, SystemClock};
 pub use config::AgentConfig;
 pub use error::SealError;
 pub use keycell_protocol as protocol;
+pub use keycell_protocol::{CannotOpen, Cause, Mode, Name, UnixMillis, UnixSeconds};
 pub use keyfile::{AgentKey, KdcAddress, KeyFileError};
 pub use keys::Keys;
 pub use opened::Opened;

@@ -51,8 +51,10 @@ impl Default for OpenerConfig {
 /// price of having no file: after a start, an agent is deaf to what is sent in the first `max_ahead_ms` (5 seconds
 /// unless set), unless it knows better than [`Start`](Self::Start).
 ///
-/// The guard moves with the clock correction. It relies on the host's clock not being set back between the two
-/// processes.
+/// The guard moves with the clock correction. It relies on the clock not being set back between the two processes; a
+/// correction that the earlier one had learned and this one has not learned yet would be that, so a host whose clock
+/// is known to be behind passes it on
+/// ([`AgentConfig::clock_correction_ms`](crate::AgentConfig::clock_correction_ms)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RestartGuard {
     /// An earlier process may have run until this one started.

@@ -1,15 +1,14 @@
 //! The same for programs without a runtime.
 
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 use keycell_protocol::{CannotOpen, Name};
-use std::sync::Arc;
-use std::sync::mpsc;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::{Clock, Config, ConnectError, Error, Https, SystemClock, Transport};
-use crate::{AgentKey, Opened, SealError, Stats};
+use super::{Config, ConnectError, Error, Https, Transport};
+use crate::{AgentKey, Clock, Opened, SealError, Stats, SystemClock};
 
 /// One party, with its connection to the KDCs on a thread of its own.
 ///

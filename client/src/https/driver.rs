@@ -52,7 +52,12 @@ async fn ask(
     request: &PendingRequest,
 ) -> Outcome {
     let mut busy = None;
-    for at in kdcs.order(Instant::now()) {
+    let start = Instant::now();
+    for at in kdcs.order(start) {
+        // A request that is a minute old is refused for its age.
+        if start.elapsed() > Duration::from_secs(40) {
+            break;
+        }
         let url = kdcs.url(at).to_owned();
         let post = transport.post(&url, request.body.clone(), request.max_reply());
         let answer = match tokio::time::timeout(shared.config.attempt_timeout, post).await {

@@ -1,7 +1,10 @@
-//! The client's core against a KDC in memory: no socket, one clock, nobody sleeps.
+//! The client against a KDC in memory: no socket, one clock, nobody sleeps.
 
 mod agent;
 mod attacks;
 #[cfg(test)]
 mod cell;
+#[cfg(test)]
+#[cfg(feature = "https")]
+mod https;
 mod properties;

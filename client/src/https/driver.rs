@@ -20,11 +20,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn 
         };
         let Some(request) = request else {
             let nap = Duration::from_millis(wakeup.map_or(NAP_MS, |at| at.0.saturating_sub(now.0)));
-            tokio::select! {
-                () = shared.wake.notified() => {}
-                // Not for long: the clock may jump, and what is over is to be forgotten.
-                () = tokio::time::sleep(nap.clamp(Duration::from_millis(1), Duration::from_millis(NAP_MS))) => {}
-            }
+            // Not for long: the clock may jump, and what is over is to be forgotten.
+            let nap = nap.clamp(Duration::from_millis(1), Duration::from_millis(NAP_MS));
+            let _ = tokio::time::timeout(nap, shared.wake.notified()).await;
             continue;
         };
         let failing = shared.lock().failing_since();

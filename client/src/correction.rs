@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(learn(0, 10_000, 10_100, 10_050), 0);
         assert_eq!(learn(0, 10_000, 10_100, 9_600), 0);
         assert_eq!(learn(0, 10_000, 40_000, 11_000), 0, "a slow answer is no wrong clock");
-        assert_eq!(learn(90_000, 10_000, 10_100, 10_050), 0, "the clock was set right meanwhile");
+        assert_eq!(learn(90_000, 10_000, 10_100, 10_010), 0, "the clock was set right meanwhile");
     }
 
     #[test]

@@ -184,6 +184,43 @@ fn a_third_party_answering_in_place_of_the_destination() {
 }
 
 #[test]
+fn the_destination_answering_in_anothers_name_or_for_longer() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut a = cell.agent("a");
+    let to_b = cell.seal(&mut a, "b", "", b"");
+    // b has all that there is: the Rkey, and so SEK(b→a).
+    let Under::Ticket(ticket) = Envelope::parse(&to_b).unwrap().under else { unreachable!() };
+    let ticket = keycell_protocol::Ticket::parse(ticket).unwrap();
+    let rkey = ticket.open(&cell.key("b").key.subkeys().ticket).unwrap();
+    let expiration = START.seconds().plus(LIFETIME);
+    let honest = || Words {
+        mode: Mode::Sealed,
+        source: name("b"),
+        destination: name("a"),
+        expiration,
+        sent_at: START,
+        sequence: 0,
+        under: Under::Id(ticket.id()),
+    };
+    for words in [
+        Words { source: name("x"), ..honest() },
+        Words { expiration: expiration.plus(1), ..honest() },
+        Words { expiration: UnixSeconds(expiration.0 - 1), ..honest() },
+    ] {
+        // Under the key that a holds, and under the one that goes with the words.
+        let held = rkey.sek(&name("b"), &name("a"), expiration);
+        let derived = rkey.sek(&words.source, &name("a"), words.expiration);
+        for sek in [held, derived] {
+            let reply = cell.forge(&words, sek);
+            assert_eq!(cell.refused(&mut a, &reply), Cause::Forged);
+        }
+    }
+    let reply = cell.forge(&honest(), rkey.sek(&name("b"), &name("a"), expiration));
+    assert!(cell.open(&mut a, &reply).unwrap().is_reply());
+}
+
+#[test]
 fn reflection_of_messages_and_replies() {
     let mut cell = Cell::new();
     let (mut a, mut b) = (cell.agent("a"), cell.agent("b"));

@@ -56,8 +56,8 @@
 //! - One [`Agent`] per process. It has no state to store and none to restore: a new process draws new salts, so no
 //!   nonce is used twice, and refuses what an earlier process may have opened ([`RestartGuard`]).
 //! - Call [`Agent::wants`] after a [`SealError::NoTicket`], and at [`Agent::next_wakeup`].
-//! - What does not open says only [`CannotOpen`](keycell_protocol::CannotOpen); its
-//!   [`cause`](keycell_protocol::CannotOpen::cause) is for your own log.
+//! - What does not open says only [`CannotOpen`]; its
+//!   [`cause`](CannotOpen::cause) is for your own log.
 //!
 //! # Memory
 //!

@@ -62,6 +62,16 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// As [`base64url`], at the end of `out`.
+pub(crate) fn push_base64url(out: &mut String, bytes: &[u8]) {
+    URL_SAFE_NO_PAD.encode_string(bytes, out);
+}
+
+/// How many characters [`base64url`] makes of so many bytes.
+pub(crate) const fn base64url_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
 /// The bytes of a base64url text; refuses padding, other alphabets and set bits past the last byte.
 pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
@@ -69,8 +79,8 @@ pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
 
 /// As [`from_base64url`], of a fixed length.
 pub(crate) fn array_from_base64url<const N: usize>(text: &str) -> Option<[u8; N]> {
-    // 4 characters for 3 bytes, rounded up: anything longer is refused before it is decoded.
-    if text.len() != (N * 4).div_ceil(3) {
+    // Anything longer is refused before it is decoded.
+    if text.len() != base64url_len(N) {
         return None;
     }
     from_base64url(text)?.try_into().ok()

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::aead::{TAG, XNonce, xopen, xseal};
-use crate::codec::{Reader, Truncated, base64url, from_base64url};
+use crate::codec::{Reader, Truncated, base64url_len, from_base64url, push_base64url};
 use crate::derive::{Rkey, Sek};
 use crate::key::{ReplyKey, Subkeys};
 use crate::name::Name;
@@ -34,6 +34,9 @@ impl<'a> ReplyWriter<'a> {
     #[must_use]
     pub fn new(request: &'a TicketRequest, server_time: UnixMillis) -> Self {
         let expected = request.destinations.len();
+        // Never grown, so that no half-filled buffer with keys in it is left behind. The nonce goes in front.
+        let mut records = Zeroizing::new(Vec::with_capacity(XNonce::SIZE + expected * PARTY_RECORD + TAG));
+        records.extend_from_slice(&[0; XNonce::SIZE]);
         Self {
             metadata: Metadata {
                 source: Cow::Borrowed(&request.source),
@@ -41,8 +44,7 @@ impl<'a> ReplyWriter<'a> {
                 server_time,
                 tickets: Vec::with_capacity(expected),
             },
-            // Never grown, so that no half-filled buffer with keys in it is left behind.
-            records: Zeroizing::new(Vec::with_capacity(expected * PARTY_RECORD)),
+            records,
         }
     }
 
@@ -82,23 +84,33 @@ impl<'a> ReplyWriter<'a> {
 
     /// Seals the reply for the source and returns the JSON to send.
     pub fn seal(self, key: &ReplyKey, rng: &mut impl CryptoRng) -> Vec<u8> {
+        let Self { metadata, mut records } = self;
         // Strings and numbers only: there is nothing that JSON could not say.
-        let metadata = base64url(&serde_json::to_vec(&self.metadata).unwrap_or_default());
+        let metadata = serde_json::to_vec(&metadata).unwrap_or_default();
         let nonce = XNonce::generate(rng);
-        let mut records = self.records;
-        let mut sealed = Vec::with_capacity(XNonce::SIZE + records.len() + TAG);
-        sealed.extend_from_slice(nonce.as_bytes());
-        let tag = xseal(key.as_bytes(), nonce, metadata.as_bytes(), &mut records);
-        sealed.extend_from_slice(&records);
-        sealed.extend_from_slice(&tag);
-        let sealed = base64url(&sealed);
-        serde_json::to_vec(&SealedReply { metadata: metadata.into(), sealed: sealed.into() })
-            .unwrap_or_default()
+        if let Some((room, _)) = records.split_first_chunk_mut() {
+            *room = *nonce.as_bytes();
+        }
+
+        // Written as it travels, in one buffer: base64url needs no escaping in JSON.
+        let size = METADATA.len() + base64url_len(metadata.len());
+        let mut out =
+            String::with_capacity(size + SEALED.len() + base64url_len(records.len() + TAG) + END.len());
+        out.push_str(METADATA);
+        push_base64url(&mut out, &metadata);
+        let aad = out.as_bytes().get(METADATA.len()..).unwrap_or_default();
+        let (_, body) = records.split_at_mut(XNonce::SIZE);
+        let tag = xseal(key.as_bytes(), nonce, aad, body);
+        records.extend_from_slice(&tag);
+        out.push_str(SEALED);
+        push_base64url(&mut out, &records);
+        out.push_str(END);
+        out.into_bytes()
     }
 }
 
 /// A reply as it travels.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub struct SealedReply<'a> {
     #[serde(borrow)]
     metadata: Cow<'a, str>,
@@ -265,6 +277,10 @@ fn read_sek(records: &mut Reader<'_>) -> Result<Sek, Truncated> {
     Ok(sek)
 }
 
+/// The JSON of a reply around its two texts.
+const METADATA: &str = r#"{"metadata":""#;
+const SEALED: &str = r#"","sealed":""#;
+const END: &str = r#""}"#;
 /// `kind || SEK(A→B) || SEK(B→A) || ticket`
 const PARTY_RECORD: usize = 1 + 2 * Sek::SIZE + Ticket::SIZE;
 

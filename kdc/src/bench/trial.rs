@@ -148,8 +148,9 @@ impl Server {
             .args(args)
             .arg("--config")
             .arg(config)
-            .env("KEYCELL_LOG", "warn")
+            .env_remove("KEYCELL_LOG")
             .env_remove("KEYCELL_DATABASE")
+            .stderr(Stdio::null())
             .stdin(Stdio::null())
             .spawn()?;
         let cpu = Some(CpuClock::of(child.id()));

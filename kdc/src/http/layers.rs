@@ -1,67 +1,116 @@
 //! What every request passes: a name for the log, early refusal, a bound on time and size, counters.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use keycell_protocol::ProblemType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::problem::{Failure, Reported};
 use super::{Peer, routes};
 use crate::kdc::Kdc;
-use crate::metrics::{Answered, Route};
+use crate::metrics::{Answered, Metrics, Route};
 
 /// Puts the layers around a router.
 pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc>> {
+    let metrics = kdc.metrics();
+    let mut paths: Vec<_> = routes().iter().map(|route| Path::new(route.path, metrics)).collect();
+    paths.dedup_by_key(|path| path.route);
     let gate = Arc::new(Gate {
         kdc: kdc.clone(),
         places: Semaphore::new(kdc.config().limits.requests_in_flight),
         time: Duration::from_secs(kdc.config().limits.request_timeout_seconds.into()),
-        prefix: prefix(),
+        process: rand_core::Rng::next_u32(&mut crate::random::system()),
         count: AtomicU64::new(0),
-        paths: routes().iter().map(|route| route.path).collect(),
+        paths,
+        other: Path::new("other", metrics),
     });
     router.layer(DefaultBodyLimit::max(kdc.config().limits.body_bytes)).layer(from_fn_with_state(gate, pass))
+}
+
+/// Under which name the log knows a request: random per process, then counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RequestId {
+    process: u32,
+    count: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{}", self.process, self.count)
+    }
 }
 
 struct Gate {
     kdc: Arc<Kdc>,
     places: Semaphore,
     time: Duration,
-    prefix: String,
+    process: u32,
     count: AtomicU64,
-    paths: Vec<&'static str>,
+    paths: Vec<Path>,
+    other: Path,
+}
+
+/// A route with its counters at hand: they are looked up once, not for every request.
+struct Path {
+    route: &'static str,
+    answered: Counter,
+    duration: Histogram,
+}
+
+impl Path {
+    fn new(route: &'static str, metrics: &Metrics) -> Self {
+        let success = Answered { route, status: StatusCode::OK.as_u16() };
+        Self {
+            route,
+            answered: metrics.requests.get_or_create_owned(&success),
+            duration: metrics.duration.get_or_create_owned(&Route { route }),
+        }
+    }
+
+    fn count(&self, status: StatusCode, took: Duration, metrics: &Metrics) {
+        if status == StatusCode::OK {
+            self.answered.inc();
+        } else {
+            let answered = Answered { route: self.route, status: status.as_u16() };
+            metrics.requests.get_or_create(&answered).inc();
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
 }
 
 impl Gate {
-    /// A name for one request: random per process, then counted.
-    fn name(&self) -> String {
-        format!("{}-{}", self.prefix, self.count.fetch_add(1, Ordering::Relaxed))
-    }
-
-    fn route(&self, request: &Request) -> &'static str {
+    fn path(&self, request: &Request) -> &Path {
         let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        self.paths.iter().find(|path| Some(**path) == matched).copied().unwrap_or("other")
+        self.paths.iter().find(|path| Some(path.route) == matched).unwrap_or(&self.other)
     }
 }
 
-async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = gate.name();
-    let route = gate.route(&request);
+    let id = RequestId { process: gate.process, count: gate.count.fetch_add(1, Ordering::Relaxed) };
+    request.extensions_mut().insert(id);
+    let path = gate.path(&request);
     let method = request.method().clone();
-    let span = tracing::info_span!("request", id);
     let metrics = gate.kdc.metrics();
     metrics.in_flight.inc();
-    let response = admitted(&gate, route, request, next).instrument(span.clone()).await;
+    let response = if path.route == super::TICKETS {
+        // Its handler names the request in its one line; a span for each would cost as much as the cryptography.
+        admitted(&gate, path.route, request, next).await
+    } else {
+        admitted(&gate, path.route, request, next).instrument(tracing::info_span!("request", %id)).await
+    };
     metrics.in_flight.dec();
 
     let status = response.status();
@@ -69,20 +118,18 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
     if let Some(problem) = problem {
         metrics.refuse(problem);
     }
-    metrics.requests.get_or_create(&Answered { route, status: status.as_u16() }).inc();
     let took = started.elapsed();
-    metrics.duration.get_or_create(&Route { route }).observe(took.as_secs_f64());
-    span.in_scope(|| {
-        tracing::debug!(
-            %method,
-            route,
-            status = status.as_u16(),
-            problem = problem.map(ProblemType::urn),
-            micros = took.as_micros() as u64,
-            "answered"
-        );
-    });
-    named(response, &id)
+    path.count(status, took, metrics);
+    tracing::debug!(
+        %id,
+        %method,
+        route = path.route,
+        status = status.as_u16(),
+        problem = problem.map(ProblemType::urn),
+        micros = took.as_micros() as u64,
+        "answered"
+    );
+    named(response, id)
 }
 
 async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Response {
@@ -109,19 +156,9 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
 }
 
 /// Tells the client under which name the log knows the request.
-fn named(mut response: Response, id: &str) -> Response {
-    if let Ok(value) = HeaderValue::from_str(id) {
+fn named(mut response: Response, id: RequestId) -> Response {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(id.to_string())) {
         response.headers_mut().insert("x-request-id", value);
     }
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE && response.extensions().get::<Reported>().is_none()
-    {
-        *response.body_mut() = Body::empty();
-    }
     response
-}
-
-fn prefix() -> String {
-    let mut bytes = [0; 4];
-    rand_core::Rng::fill_bytes(&mut crate::random::system(), &mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

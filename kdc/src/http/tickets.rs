@@ -10,6 +10,7 @@ use keycell_protocol::{ProblemType, SignedRequest};
 
 use super::Peer;
 use super::admin::body::require_json;
+use super::layers::RequestId;
 use super::problem::Failure;
 use crate::issuance::Issued;
 use crate::kdc::{Denied, Kdc};
@@ -17,6 +18,7 @@ use crate::kdc::{Denied, Kdc};
 pub(super) async fn issue(
     State(kdc): State<Arc<Kdc>>,
     Extension(Peer(peer)): Extension<Peer>,
+    Extension(id): Extension<RequestId>,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Failure> {
@@ -25,11 +27,11 @@ pub(super) async fn issue(
     let issued = if body.len() > LONG {
         // Milliseconds of work: not on a thread that others wait for.
         let kdc = kdc.clone();
-        tokio::task::spawn_blocking(move || answer(&kdc, &body))
+        tokio::task::spawn_blocking(move || answer(&kdc, &body, id))
             .await
             .map_err(|_| Failure::new(ProblemType::Internal))?
     } else {
-        answer(&kdc, &body)
+        answer(&kdc, &body, id)
     };
     match issued {
         Ok(issued) => Ok(([(header::CONTENT_TYPE, "application/json")], issued.body).into_response()),
@@ -37,23 +39,25 @@ pub(super) async fn issue(
     }
 }
 
-fn answer(kdc: &Kdc, body: &[u8]) -> Result<Issued, Denied> {
+fn answer(kdc: &Kdc, body: &[u8], id: RequestId) -> Result<Issued, Denied> {
     let signed = SignedRequest::parse(body).map_err(|_| {
         Denied::Refused(crate::issuance::Refusal {
             problem: ProblemType::MalformedRequest,
             cause: "not the JSON of a ticket request",
         })
     })?;
+    // Only at debug, where a line for each ticket needs the request's name.
+    let _span = tracing::debug_span!("request", %id).entered();
     let issued = kdc.tickets(&signed);
     match &issued {
         Ok(issued) => {
-            tracing::debug!(party = %signed.key().name, granted = issued.granted, refused = issued.refused.len(), "tickets issued");
+            tracing::debug!(%id, party = %signed.key().name, granted = issued.granted, refused = issued.refused.len(), "tickets issued");
         }
         Err(Denied::Refused(refusal)) => {
-            tracing::info!(party = %signed.key().name, cause = refusal.cause, "ticket request refused");
+            tracing::info!(%id, party = %signed.key().name, cause = refusal.cause, "ticket request refused");
         }
         Err(Denied::TooOften(_)) => {
-            tracing::info!(party = %signed.key().name, cause = "over its rate", "ticket request refused");
+            tracing::info!(%id, party = %signed.key().name, cause = "over its rate", "ticket request refused");
         }
     }
     issued

@@ -40,6 +40,7 @@ pub fn issue(authorized: &Authorized, moment: Moment) -> Issued {
                 let expiration = moment.now.seconds().plus(lifetime.into()).min(last);
                 let renew_after = renewal(moment.now.seconds(), expiration, random.next_u32());
                 reply.grant_party(name, &keys, expiration, renew_after, &mut random);
+                tracing::debug!(source = %request.source, destination = %name, %expiration, "ticket issued");
                 granted += 1;
             }
             Err(problem) => {

@@ -1,54 +1,49 @@
 //! The long-term keys of one party, and their subkeys at the epochs that matter now (docs/protocol.md §4).
 
 use core::fmt;
+use std::sync::Arc;
 
 use keycell_protocol::{
-    Cause, Epoch, Generation, LongTermKey, RatchetError, RatchetPeriod, Subkeys, UnixMillis,
+    Cause, Epoch, Generation, LongTermKey, RatchetError, RatchetPeriod, RatchetedKey, Subkeys, UnixMillis,
 };
 
 /// Holds one party's long-term keys, of one generation or several.
 ///
-/// Subkeys are derived for the epoch of the clock and its two neighbours only, and kept: whatever epoch a stranger
-/// names, it costs at most three derivations a day. What is on disk does not change here.
+/// Subkeys are at hand for the epoch of the clock and its two neighbours only. What is on disk does not change here.
 pub struct Keys {
     period: RatchetPeriod,
     /// Newest generation first.
-    held: Vec<Held>,
+    held: Vec<RatchetedKey>,
 }
 
 impl Keys {
     /// One key, whose epochs last `period`.
     #[must_use]
     pub fn new(key: LongTermKey, period: RatchetPeriod) -> Self {
-        Self { period, held: vec![Held { base: key, derived: Vec::new() }] }
+        Self { period, held: vec![RatchetedKey::new(key)] }
     }
 
     /// Adds a key; one of the same generation is replaced.
     pub fn add(&mut self, key: LongTermKey) {
-        self.held.retain(|held| held.base.generation() != key.generation());
-        self.held.push(Held { base: key, derived: Vec::new() });
-        self.held.sort_by_key(|held| core::cmp::Reverse(held.base.generation()));
+        self.held.retain(|held| held.generation() != key.generation());
+        self.held.push(RatchetedKey::new(key));
+        self.held.sort_by_key(|held| core::cmp::Reverse(held.generation()));
     }
 
     /// Drops the key of a generation that the KDC no longer uses. The last key stays.
     pub fn remove(&mut self, generation: Generation) {
         if self.held.len() > 1 {
-            self.held.retain(|held| held.base.generation() != generation);
+            self.held.retain(|held| held.generation() != generation);
         }
     }
 
     /// The subkeys to speak to the KDC with: newest generation, epoch of `now`.
     ///
-    /// A clock that is behind the key's own epoch is wrong, since nobody makes keys of the future; then it is the
-    /// key's epoch.
-    ///
     /// # Errors
     /// [`RatchetError::TooFar`] when the clock is centuries ahead.
-    pub fn current(&mut self, now: UnixMillis) -> Result<&Subkeys, RatchetError> {
+    pub fn current(&mut self, now: UnixMillis) -> Result<Arc<Subkeys>, RatchetError> {
         let clock = self.period.epoch(now.seconds());
-        let held = self.held.first_mut().ok_or(RatchetError::EndOfTime)?;
-        let here = clock.max(held.base.epoch());
-        held.subkeys(here, here)
+        self.held.first_mut().ok_or(RatchetError::EndOfTime)?.current(clock)
     }
 
     /// The subkeys of the generation and epoch that a ticket names.
@@ -61,62 +56,30 @@ impl Keys {
         now: UnixMillis,
         generation: Generation,
         epoch: Epoch,
-    ) -> Result<&Subkeys, Cause> {
+    ) -> Result<Arc<Subkeys>, Cause> {
         let no_key = Cause::NoKey { generation, epoch };
         let clock = self.period.epoch(now.seconds());
-        let held = self.held.iter_mut().find(|held| held.base.generation() == generation).ok_or(no_key)?;
-        let here = clock.max(held.base.epoch());
-        if !here.neighbours().contains(&epoch) {
-            return Err(no_key);
-        }
-        held.subkeys(epoch, here).map_err(|_| no_key)
+        self.generation(generation).ok_or(no_key)?.at(epoch, clock).map_err(|_| no_key)
     }
 
     /// Something authentic was sealed at `epoch`: erases the keys that are past the overlap of one epoch.
     ///
     /// Only then, because the clock alone may be wrong, and a ratchet does not turn back.
     pub fn confirm(&mut self, generation: Generation, epoch: Epoch) {
-        let [oldest, ..] = epoch.neighbours();
-        let Some(held) = self.held.iter_mut().find(|held| held.base.generation() == generation) else {
-            return;
-        };
-        if oldest > held.base.epoch()
-            && let Ok(base) = held.base.clone().advance(oldest)
-        {
-            held.base = base;
-            held.derived.retain(|subkeys| subkeys.epoch >= oldest);
+        if let Some(held) = self.generation(generation) {
+            held.confirm(epoch);
         }
+    }
+
+    fn generation(&mut self, generation: Generation) -> Option<&mut RatchetedKey> {
+        self.held.iter_mut().find(|held| held.generation() == generation)
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { period, held } = self;
-        f.debug_struct("Keys")
-            .field("period", period)
-            .field("held", &held.iter().map(|held| &held.base).collect::<Vec<_>>())
-            .finish()
-    }
-}
-
-struct Held {
-    base: LongTermKey,
-    derived: Vec<Subkeys>,
-}
-
-impl Held {
-    /// The subkeys of `epoch`; those that are not next to `here` are forgotten when new ones are made.
-    fn subkeys(&mut self, epoch: Epoch, here: Epoch) -> Result<&Subkeys, RatchetError> {
-        let at = match self.derived.iter().position(|subkeys| subkeys.epoch == epoch) {
-            Some(at) => at,
-            None => {
-                let subkeys = self.base.clone().advance(epoch)?.subkeys();
-                self.derived.retain(|subkeys| here.neighbours().contains(&subkeys.epoch));
-                self.derived.push(subkeys);
-                self.derived.len() - 1
-            }
-        };
-        self.derived.get(at).ok_or(RatchetError::EndOfTime)
+        f.debug_struct("Keys").field("period", period).field("held", held).finish()
     }
 }
 
@@ -149,9 +112,7 @@ mod tests {
             assert_eq!(named(&mut keys, 105, 2, epoch), Err(cause));
         }
         assert!(named(&mut keys, 105, 1, 105).is_err() && named(&mut keys, 105, 3, 105).is_err());
-        assert_eq!(keys.held[0].derived.len(), 3);
         assert!(named(&mut keys, 200, 2, 200).is_ok());
-        assert_eq!(keys.held[0].derived.len(), 1);
     }
 
     #[test]
@@ -160,12 +121,12 @@ mod tests {
         assert_eq!(keys.current(day(9_000)).unwrap().epoch, Epoch(9_000));
         assert_eq!(keys.current(day(101)).unwrap().epoch, Epoch(101));
         keys.confirm(Generation(2), Epoch(105));
-        assert_eq!(keys.held[0].base.epoch(), Epoch(104));
+        assert_eq!(keys.held[0].epoch(), Epoch(104));
         assert!(named(&mut keys, 105, 2, 104).is_ok());
         assert!(named(&mut keys, 103, 2, 103).is_err());
         // An older proof does not turn anything back.
         keys.confirm(Generation(2), Epoch(102));
-        assert_eq!(keys.held[0].base.epoch(), Epoch(104));
+        assert_eq!(keys.held[0].epoch(), Epoch(104));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use crate::key::{Epoch, Generation, LongTermKey, RatchetError, Subkeys};
 /// One generation of a key as its holder or its KDC uses it.
 ///
 /// Clocks on both sides of a turn must understand each other, so three epochs are at hand: this one, the one before
-/// and the one after. Any other is refused without work, so that an epoch named by a stranger costs nothing.
-/// The ratchet turns in memory only, and never past the epoch before now; nothing here makes it irrevocable.
+/// and the one after. Any other is refused without work: whatever epoch a stranger names, it costs at most three
+/// derivations an epoch. What is derived is kept beside the key; the key itself turns only when
+/// [`confirm`](Self::confirm) says so, because a clock may be wrong and a ratchet does not turn back.
 pub struct RatchetedKey {
     key: LongTermKey,
     ready: Vec<Arc<Subkeys>>,
@@ -28,14 +29,19 @@ impl RatchetedKey {
         self.key.generation()
     }
 
-    /// The subkeys to use at epoch `now`. A clock that is behind the key itself is taken to be wrong: then these are
-    /// the subkeys of the key's own epoch.
+    /// The epoch that the key itself has turned to: nothing before it can be derived any more.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.key.epoch()
+    }
+
+    /// The subkeys to use at epoch `now`. A clock that is behind the key itself is wrong, since nobody makes keys of
+    /// the future; then these are the subkeys of the key's own epoch.
     ///
     /// # Errors
     /// [`RatchetError::TooFar`] when the key would have to turn too often; the clock is likely to be wrong.
     pub fn current(&mut self, now: Epoch) -> Result<Arc<Subkeys>, RatchetError> {
-        let epoch = now.max(self.key.epoch());
-        self.at(epoch, epoch)
+        self.at(now.max(self.key.epoch()), now)
     }
 
     /// The subkeys of `epoch`, at epoch `now`.
@@ -43,7 +49,8 @@ impl RatchetedKey {
     /// # Errors
     /// [`RatchetError::Backwards`] for an epoch that is over, [`RatchetError::TooFar`] for one that is not near.
     pub fn at(&mut self, epoch: Epoch, now: Epoch) -> Result<Arc<Subkeys>, RatchetError> {
-        let [before, _, after] = now.neighbours();
+        let near = now.max(self.key.epoch()).neighbours();
+        let [before, _, after] = near;
         if epoch < before {
             return Err(RatchetError::Backwards);
         }
@@ -53,13 +60,22 @@ impl RatchetedKey {
         if let Some(ready) = self.ready.iter().find(|subkeys| subkeys.epoch == epoch) {
             return Ok(ready.clone());
         }
-        if self.key.epoch() < before {
-            self.key = self.key.clone().advance(before)?;
-        }
         let subkeys = Arc::new(self.key.clone().advance(epoch)?.subkeys());
-        self.ready.retain(|ready| ready.epoch >= before);
+        self.ready.retain(|ready| near.contains(&ready.epoch));
         self.ready.push(subkeys.clone());
         Ok(subkeys)
+    }
+
+    /// `epoch` is certain: a holder saw something authentic of it, or the KDC's own clock says so. Erases what is past
+    /// the overlap of one epoch. An older proof changes nothing.
+    pub fn confirm(&mut self, epoch: Epoch) {
+        let [before, ..] = epoch.neighbours();
+        if before > self.key.epoch()
+            && let Ok(key) = self.key.clone().advance(before)
+        {
+            self.key = key;
+            self.ready.retain(|ready| ready.epoch >= before);
+        }
     }
 }
 
@@ -88,17 +104,39 @@ mod tests {
         assert!(key.at(Epoch(101), Epoch(102)).unwrap().request.verify(b"m", &signed.request.sign(b"m")));
         assert_eq!(key.at(Epoch(101), Epoch(103)).unwrap_err(), RatchetError::Backwards);
         assert_eq!(key.at(Epoch(105), Epoch(103)).unwrap_err(), RatchetError::TooFar);
+        assert_eq!(key.at(Epoch(u32::MAX), Epoch(103)).unwrap_err(), RatchetError::TooFar);
     }
 
     #[test]
-    fn a_long_sleep_is_caught_up_and_a_wrong_clock_is_not_followed_back() {
-        let mut sleeper = key(100);
-        assert_eq!(sleeper.current(Epoch(20_000)).unwrap().epoch, Epoch(20_000));
-        // A clock that turned out to be right again costs nothing: only up to the epoch before is gone.
-        assert_eq!(sleeper.at(Epoch(19_999), Epoch(20_000)).unwrap().epoch, Epoch(19_999));
-        assert_eq!(sleeper.at(Epoch(19_998), Epoch(19_999)).unwrap_err(), RatchetError::Backwards);
-        let mut early = key(100);
-        assert_eq!(early.current(Epoch(90)).unwrap().epoch, Epoch(100));
+    fn whatever_is_named_at_most_three_epochs_are_kept() {
+        let mut key = key(100);
+        for now in 100..300 {
+            for epoch in 90..310 {
+                let _ = key.at(Epoch(epoch), Epoch(now));
+            }
+            assert!(key.ready.len() <= 3);
+        }
+        assert_eq!(key.epoch(), Epoch(100));
+    }
+
+    #[test]
+    fn only_what_is_certain_turns_the_key() {
+        let mut key = key(100);
+        assert_eq!(key.current(Epoch(9_000)).unwrap().epoch, Epoch(9_000));
+        assert_eq!(key.current(Epoch(101)).unwrap().epoch, Epoch(101));
+        key.confirm(Epoch(105));
+        assert_eq!(key.epoch(), Epoch(104));
+        assert!(key.at(Epoch(104), Epoch(105)).is_ok());
+        assert_eq!(key.at(Epoch(103), Epoch(103)).unwrap_err(), RatchetError::Backwards);
+        key.confirm(Epoch(102));
+        assert_eq!(key.epoch(), Epoch(104));
+    }
+
+    #[test]
+    fn a_long_sleep_is_caught_up_and_a_clock_behind_the_key_is_not_believed() {
+        assert_eq!(key(100).current(Epoch(20_000)).unwrap().epoch, Epoch(20_000));
+        assert_eq!(key(100).current(Epoch(90)).unwrap().epoch, Epoch(100));
+        assert_eq!(key(100).at(Epoch(101), Epoch(90)).unwrap().epoch, Epoch(101));
         assert_eq!(key(0).current(Epoch(u32::MAX)).unwrap_err(), RatchetError::TooFar);
     }
 }

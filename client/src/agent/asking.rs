@@ -29,7 +29,7 @@ impl Agent {
             instance: self.instance,
         };
         let signed = self.keys.current(corrected).ok().and_then(|subkeys| {
-            let signed = SignedRequest::sign(&request, subkeys).ok()?;
+            let signed = SignedRequest::sign(&request, &subkeys).ok()?;
             Some((signed.to_json(), subkeys.reply.clone(), subkeys.generation, subkeys.epoch))
         });
         let Some((body, reply_key, generation, epoch)) = signed else {

@@ -74,7 +74,12 @@ fn failure(kdc: &Kdc, denied: Denied, peer: std::net::SocketAddr) -> Failure {
                 .detail("set the clock, or correct by server_time and ask again")
                 .server_time(kdc.now()),
             ProblemType::Overloaded => Failure::overloaded(),
-            ProblemType::Unauthenticated | ProblemType::Replayed => {
+            ProblemType::Unauthenticated => {
+                kdc.failed(peer.ip());
+                // A clock that is off by an epoch or more makes a request that cannot be authenticated.
+                failure.server_time(kdc.now())
+            }
+            ProblemType::Replayed => {
                 kdc.failed(peer.ip());
                 failure
             }

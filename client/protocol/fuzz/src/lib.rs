@@ -1,0 +1,124 @@
+//! What the targets share: the accepted vectors as seeds, and the keys of their parties.
+
+use std::env;
+use std::fs;
+use std::path::Path;
+
+use keycell_protocol::{
+    Epoch, Generation, Instance, LongTermKey, Nonce, RatchetPeriod, TicketRequest, UnixMillis,
+};
+use serde_json::Value;
+
+/// The clock of the vectors.
+pub const NOW: UnixMillis = UnixMillis(1_766_059_200_000);
+/// The length of an epoch in the vectors.
+pub const PERIOD: RatchetPeriod = RatchetPeriod::DEFAULT;
+
+/// Writes seeds into the folder that `KEYCELL_FUZZ_SEEDS` names: a target does so when it starts, before libFuzzer
+/// reads its corpus.
+pub fn seed(seeds: impl FnOnce() -> Vec<Vec<u8>>) {
+    let Some(folder) = env::var_os("KEYCELL_FUZZ_SEEDS") else { return };
+    let seeds = seeds();
+    assert!(!seeds.is_empty());
+    for (number, seed) in seeds.iter().enumerate() {
+        fs::write(Path::new(&folder).join(format!("seed-{number:03}")), seed).unwrap();
+    }
+}
+
+/// The member `field` of all accepted cases below `tests/vectors/<folder>/`.
+pub fn accepted(folder: &str, field: &str) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for case in cases(folder) {
+        let steps = case.get("steps").and_then(Value::as_array).cloned().unwrap_or_else(|| vec![case]);
+        for step in steps.iter().filter(|step| step["expect"].get("accepted").is_some()) {
+            let text = step[field].as_str().unwrap();
+            found.push(if field == "json" { text.as_bytes().to_vec() } else { hex(text) });
+        }
+    }
+    found
+}
+
+/// All cases of a folder, the files in the order of their names.
+pub fn cases(folder: &str) -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/vectors").join(folder);
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let cases = |path: &_| {
+        let file: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        file["cases"].as_array().unwrap().clone()
+    };
+    paths.iter().flat_map(cases).collect()
+}
+
+/// The key of a case.
+pub fn key(value: &Value) -> LongTermKey {
+    let number = |field: &str| u32::try_from(value[field].as_u64().unwrap()).unwrap();
+    let secret = hex(value["secret"].as_str().unwrap()).try_into().unwrap();
+    LongTermKey::new(Generation(number("generation")), Epoch(number("epoch")), secret)
+}
+
+/// The request of a case.
+pub fn request(value: &Value) -> TicketRequest {
+    let array = |field: &str| hex(value[field].as_str().unwrap()).try_into().unwrap();
+    TicketRequest {
+        source: value["source"].as_str().unwrap().parse().unwrap(),
+        destinations: value["destinations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap().parse().unwrap())
+            .collect(),
+        timestamp: UnixMillis(value["timestamp"].as_u64().unwrap()),
+        nonce: Nonce(array("nonce")),
+        instance: Instance(array("instance")),
+    }
+}
+
+/// Bytes written in hexadecimal.
+pub fn hex(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+/// The plain primitives, to sign and seal what the fuzzer thinks of.
+pub mod plain {
+    use base64::Engine as _;
+    use chacha20poly1305::aead::{Aead as _, Payload};
+    use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
+    use hmac::{Hmac, Mac as _};
+    use keycell_protocol::LongTermKey;
+    use sha2::Sha256;
+
+    /// base64url without padding.
+    pub fn base64url(bytes: &[u8]) -> String {
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn sub(key: &LongTermKey, label: &str) -> [u8; 32] {
+        let mut out = [0; 32];
+        let info = format!("keycell/1 {label}");
+        hkdf::Hkdf::<Sha256>::from_prk(key.expose_secret())
+            .unwrap()
+            .expand(info.as_bytes(), &mut out)
+            .unwrap();
+        out
+    }
+
+    /// A request whose signature holds, whatever its metadata is.
+    pub fn signed(name: &str, key: &LongTermKey, metadata: &[u8]) -> String {
+        let m = base64url(metadata);
+        let mac = Hmac::<Sha256>::new_from_slice(&sub(key, "request")).unwrap().chain_update(&m).finalize();
+        let (generation, epoch, signature) = (key.generation(), key.epoch(), base64url(&mac.into_bytes()));
+        format!(
+            r#"{{"key":{{"name":"{name}","generation":{generation},"epoch":{epoch}}},"metadata":"{m}","signature":"{signature}"}}"#
+        )
+    }
+
+    /// A reply that opens, whatever is in it.
+    pub fn reply(key: &LongTermKey, metadata: &[u8], records: &[u8]) -> String {
+        let m = base64url(metadata);
+        let cipher = XChaCha20Poly1305::new(&sub(key, "reply").into());
+        let sealed = cipher.encrypt(&[7; 24].into(), Payload { msg: records, aad: m.as_bytes() }).unwrap();
+        let sealed = base64url(&[&[7; 24], &sealed[..]].concat());
+        format!(r#"{{"metadata":"{m}","sealed":"{sealed}"}}"#)
+    }
+}

@@ -23,13 +23,12 @@ use std::time::Duration;
 use clap::Parser;
 use keycell_client::https::{Agent, Config};
 use keycell_client::protocol::Name;
-use keycell_client::{AgentConfig, AgentKey};
+use keycell_client::{AgentConfig, AgentKey, Clock as _, SystemClock};
 use tokio::net::UdpSocket;
 
 use fleet::cma::{Cma, Event};
 use fleet::details::{details, line, span};
 use fleet::table::table;
-use fleet::wire;
 
 /// Keeps a live table of hosts, as their nanoprobes describe them
 #[derive(Debug, Parser)]
@@ -106,7 +105,7 @@ fn redraw(cma: &Cma) {
     let _ = write!(
         out,
         "\x1b[H\x1b[J{}\n\n{} commands, {} opened, {refused} refused, {} KDC lookups\n",
-        table(cma.hosts(), wire::now()),
+        table(cma.hosts(), SystemClock.now()),
         cma.commands(),
         stats.opened,
         stats.requests,

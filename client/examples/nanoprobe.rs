@@ -20,11 +20,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use keycell_client::protocol::Name;
-use keycell_client::{Agent, AgentConfig, AgentKey, Stats, system_rng};
+use keycell_client::{Agent, AgentConfig, AgentKey, Clock as _, Stats, SystemClock, system_rng};
 
 use fleet::facts::{Facts, Kind};
 use fleet::probe::{Event, Probe};
-use fleet::wire;
 
 /// Answers a CMA's questions about this host
 #[derive(Debug, Parser)]
@@ -60,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let key = AgentKey::load(&arguments.key)?;
     let config = AgentConfig::default();
     let config = if arguments.first_use { config.first_use() } else { config };
-    let agent = Agent::new(key, &config, wire::now(), system_rng());
+    let agent = Agent::new(key, &config, SystemClock.now(), system_rng());
     let socket = UdpSocket::bind(arguments.listen)
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
     eprintln!("{} listens on {} and obeys {}", agent.name(), socket.local_addr()?, arguments.cma);
@@ -73,8 +72,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let heartbeat = arguments.heartbeat.map(Duration::from_secs);
-    let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, wire::now());
-    Ok(probe.run(&socket, wire::now, &AtomicBool::new(false), tell)?)
+    let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, SystemClock.now());
+    Ok(probe.run(&socket, || SystemClock.now(), &AtomicBool::new(false), tell)?)
 }
 
 /// A real one would write to its log, and less.

@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod dev;
 pub mod directory;
 pub mod files;
 pub mod http;

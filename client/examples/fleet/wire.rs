@@ -1,8 +1,5 @@
 //! What a CMA and its nanoprobes say to each other: JSON inside sealed messages, one UDP datagram each.
 
-use std::time::Duration;
-
-use keycell_client::protocol::UnixMillis;
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Facts, Kind};
@@ -50,14 +47,4 @@ pub(crate) struct Heartbeat {
 pub(crate) fn body(value: &impl Serialize) -> Vec<u8> {
     // Strings and numbers only: there is nothing that JSON could not say.
     serde_json::to_vec(value).unwrap_or_default()
-}
-
-/// The host's clock, as the agents want it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a program asks for the time somewhere; the library under it does not"
-)]
-pub(crate) fn now() -> UnixMillis {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

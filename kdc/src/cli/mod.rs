@@ -4,6 +4,7 @@ mod admin;
 mod bench;
 mod check_config;
 mod completions;
+mod dev;
 mod init;
 mod inspect;
 mod open;
@@ -84,6 +85,8 @@ enum Command {
     Init(init::Init),
     /// Run the KDC of a cell
     Serve,
+    /// Run a whole cell with a CMA and nanoprobes, to see what it does and to try things on
+    Dev(dev::Dev),
     /// Check a configuration and everything it names, without serving
     CheckConfig,
     /// Administrators' tokens
@@ -109,6 +112,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
     match cli.command {
         Command::Init(init) => init.run(output).await?,
         Command::Serve => serve::run(&global.config()?).await?,
+        Command::Dev(dev) => dev.run(output).await?,
         Command::CheckConfig => check_config::run(&global.config()?, output).await?,
         Command::Token(token) => token.run(global, output).await?,
         Command::Party(party) => party.run(global, output).await?,

@@ -1,0 +1,84 @@
+//! `keycell dev`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Outcome;
+use super::admin::TOKEN_FILE;
+use super::output::Output;
+use crate::config::{Config, Log};
+use crate::dev::{Dev as Running, DevCell};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub(super) struct Dev {
+    /// The folder of the cell; made if it is not there, used again if it is
+    #[arg(long, default_value = "keycell-dev")]
+    folder: PathBuf,
+    /// End after the report, with 1 if anything did not hold
+    #[arg(long)]
+    once: bool,
+}
+
+impl Dev {
+    pub(super) async fn run(self, output: &Output) -> Outcome {
+        telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
+        let mut running = Running::start(&self.folder).await?;
+        let report = running.show().await?;
+        output.print(&report, |out| report.write(out))?;
+        if let Some(broken) = report.broken() {
+            running.stop().await;
+            return Err(format!("this did not hold: {broken}").into());
+        }
+        if self.once {
+            running.stop().await;
+            return Ok(());
+        }
+
+        let token = self.folder.join(TOKEN_FILE);
+        running.cell().token(&token)?;
+        let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+        let program = std::env::args().next().unwrap_or_else(|| "keycell".to_owned());
+        if !output.json {
+            output.print(&(), |out| next(out, running.cell(), &token, &program))?;
+        }
+        let watched = tokio::select! {
+            watched = running.watch() => watched,
+            () = any(&mut stop) => Ok(()),
+        };
+        running.stop().await;
+        watched
+    }
+}
+
+/// What to try, ready to be copied.
+fn next(
+    out: &mut dyn std::io::Write,
+    cell: &DevCell,
+    token: &std::path::Path,
+    program: &str,
+) -> std::io::Result<()> {
+    let folder = cell.folder().display();
+    let url = cell.url();
+    let keycell = format!("{program} --config {folder}/{}", Config::FILE);
+    writeln!(out, "\nThe cell stays up until Ctrl-C. URL {url}, administrator's token {}.", token.display())?;
+    writeln!(out, "In another terminal:")?;
+    writeln!(out, "  {keycell} party list")?;
+    writeln!(out, "  {keycell} party add web.host1 --key {folder}/web.key")?;
+    writeln!(
+        out,
+        "  echo hello | {program} seal --key {folder}/web.key --to nanoprobe.one | {program} open --key \
+         {folder}/nanoprobe.one.key"
+    )?;
+    writeln!(out, "  {keycell} party disable nanoprobe.one   # and seal again: refused")?;
+    writeln!(out, "  curl --cacert {folder}/tls/roots.pem {url}/v1/zone")
+}
+
+async fn any([interrupt, terminate]: &mut [Signal; 2]) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

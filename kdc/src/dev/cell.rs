@@ -1,0 +1,151 @@
+//! The cell of `keycell dev`: made once, then used again, with a KDC that runs in this process.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keycell_client::{AgentKey, KdcAddress};
+use keycell_protocol::{Name, RatchetPeriod};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::cell::{Cell, NewCell};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::kdc::Kdc;
+use crate::parties::PartyError;
+use crate::token::Role;
+use crate::{files, serve, tls};
+
+/// The cell, served.
+pub(crate) struct DevCell {
+    folder: PathBuf,
+    kdc: Arc<Kdc>,
+    roots: String,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl DevCell {
+    /// Opens the cell in `folder`, or makes one there, and serves it.
+    ///
+    /// # Errors
+    /// The folder holds something else, or its port is taken.
+    pub(super) async fn start(folder: &Path) -> Result<Self, Failure> {
+        let file = folder.join(Config::FILE);
+        // The port is taken before anything is changed: two of these in one folder would fight for the parties.
+        let listener =
+            if file.exists() { listen(&Config::load(&file, None)?).await? } else { make(folder).await? };
+        let config = Config::load(&file, None)?;
+        let tls = tls::server(&config.tls)?;
+        let roots = tls::roots(&config.tls)?;
+        let cell = Cell::open(&config).await?;
+        if cell.zone.zone.as_str() != ZONE {
+            return Err(format!(
+                "{} holds the cell {}, not one that `keycell dev` made; choose another folder with --folder",
+                folder.display(),
+                cell.zone.zone
+            )
+            .into());
+        }
+        let kdc = Arc::new(cell.into_kdc(config, Arc::new(SystemClock)).await?);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let server = tokio::spawn(serve::serve(kdc.clone(), listener, tls, stopped));
+        Ok(Self { folder: folder.to_owned(), kdc, roots, stop, server })
+    }
+
+    /// Gives a party a new key, in a key file. A key that was never used needs no guard against what an earlier
+    /// process opened, so that everybody hears from the first moment on.
+    ///
+    /// # Errors
+    /// The KDC or the file system fails.
+    pub(super) async fn party(&self, local: &str) -> Result<PathBuf, Failure> {
+        let name = Name::in_zone(local, self.kdc.zone())?;
+        let file = self.folder.join(format!("{local}.key"));
+        match self.kdc.parties().delete(&name).await {
+            Ok(()) | Err(PartyError::Missing) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("cannot replace {}: {error}", file.display()).into());
+            }
+            _ => {}
+        }
+        let created = self.kdc.parties().create(&name, None).await?;
+        let address = KdcAddress { urls: self.kdc.config().urls.clone(), tls_roots: self.roots.clone() };
+        let period = self.kdc.zone_record().ratchet_period;
+        AgentKey::new(name, created.key, period, address).write_new(&file)?;
+        Ok(file)
+    }
+
+    /// Writes a token for an administrator.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn token(&self, file: &Path) -> Result<(), Failure> {
+        let token = self.kdc.tokens().sign("dev", Role::Admin, SystemClock.now(), TOKEN_SECONDS)?;
+        files::replace(file, format!("{token}\n").as_bytes(), 0o600)
+            .map_err(|error| format!("cannot write {}: {error}", file.display()).into())
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its KDC.
+    pub(crate) fn kdc(&self) -> &Kdc {
+        &self.kdc
+    }
+
+    /// The KDC's URL.
+    pub(crate) fn url(&self) -> &str {
+        self.kdc.config().urls.first().map_or("", String::as_str)
+    }
+
+    /// Finishes what was accepted and closes the database.
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        // A server that panicked has said so already.
+        let _ = self.server.await;
+    }
+}
+
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        format!(
+            "cannot listen on {}: {error}; if another `keycell dev` runs there, stop it, or choose another folder \
+             with --folder",
+            config.listen
+        )
+        .into()
+    })
+}
+
+/// A new cell, on the usual port if it is free.
+async fn make(folder: &Path) -> Result<TcpListener, Failure> {
+    let listener = match TcpListener::bind(("127.0.0.1", PORT)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind(("127.0.0.1", 0)).await?,
+    };
+    let listen = listener.local_addr()?;
+    let cell = NewCell {
+        folder: folder.to_owned(),
+        zone: ZONE.parse()?,
+        listen,
+        urls: vec![format!("https://{listen}")],
+        database: None,
+        ratchet_period: RatchetPeriod::DEFAULT,
+    };
+    cell.create(&SystemClock).await?;
+    Ok(listener)
+}
+
+const ZONE: &str = "dev.internal";
+const PORT: u16 = 8443;
+const TOKEN_SECONDS: u64 = 12 * 3_600;

@@ -1,0 +1,157 @@
+//! `keycell dev`: a whole cell in one process, to look at and to try things on.
+//!
+//! Nothing in it is a stand-in: a KDC over HTTPS on its own SQLite database, key files, a CMA and three nanoprobes
+//! over UDP, and a wire between them that loses, doubles and reorders, and on which an attacker sits.
+
+mod attacks;
+mod cell;
+mod forger;
+mod report;
+mod station;
+mod wire;
+
+/// The example programs' own parts, not a copy of them: what runs here is what `client/examples/` shows.
+#[path = "../../../client/examples/fleet"]
+mod fleet {
+    pub(crate) mod cma;
+    pub(crate) mod details;
+    pub(crate) mod discover;
+    pub(crate) mod facts;
+    pub(crate) mod probe;
+    pub(crate) mod wire;
+}
+
+use std::path::Path;
+use std::time::Duration;
+
+use keycell_client::https::{Agent, Config};
+use keycell_client::{AgentConfig, AgentKey};
+use keycell_protocol::Name;
+use tokio::net::UdpSocket;
+
+pub(crate) use cell::DevCell;
+pub(crate) use report::Report;
+
+use attacks::Attacker;
+use fleet::cma::{Cma, Event};
+use report::Party;
+use station::Station;
+use wire::Wire;
+
+/// What can go wrong here, in one line for whoever runs it.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A running cell with its fleet.
+pub(crate) struct Dev {
+    cell: DevCell,
+    cma: Cma,
+    stations: Vec<Station>,
+    wire: Wire,
+}
+
+impl Dev {
+    /// Makes or opens the cell in `folder`, gives its parties new keys, and starts everything.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    pub(crate) async fn start(folder: &Path) -> Result<Self, Failure> {
+        let cell = DevCell::start(folder).await?;
+        let cma_key = cell.party(CMA).await?;
+        let cma_name = AgentKey::load(&cma_key)?.name;
+        let mut stations = Vec::new();
+        for name in NANOPROBES {
+            stations.push(Station::start(cell.party(name).await?, cma_name.clone())?);
+        }
+
+        let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
+        let addresses: Vec<_> = stations.iter().map(Station::address).collect();
+        let wire = Wire::lay(socket.local_addr()?, &addresses).await?;
+        // The CMA knows each nanoprobe by the near end of its wire.
+        let hosts: Vec<_> =
+            stations.iter().map(|station| station.name().clone()).zip(wire.fronts()?).collect();
+        let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
+        let agent = Agent::connect(AgentKey::load(&cma_key)?, config)?;
+        Ok(Self { cell, cma: Cma::new(agent, socket, hosts), stations, wire })
+    }
+
+    /// Shows what the cell can do, and what an attacker cannot.
+    ///
+    /// # Errors
+    /// Something could not even be tried. What was tried and did not hold is in the report.
+    pub(crate) async fn show(&mut self) -> Result<Report, Failure> {
+        let unprepared = self.cma.prepare().await;
+        if let Some((name, error)) = unprepared.first() {
+            return Err(format!("no ticket for {name}: {error}").into());
+        }
+        let complete = self.discover().await?;
+        let first = self.wire.counts();
+        self.wire.calm().await;
+        let attacker = Attacker::new(&mut self.cma, &mut self.stations, &self.wire);
+        let attacks = attacker.try_everything().await?;
+        self.wire.roughen();
+        let still_complete = self.discover().await?;
+
+        let mut parties = vec![Party::new(self.cma.agent().name(), self.cma.agent().stats())];
+        parties.extend(self.stations.iter().map(|station| Party::new(station.name(), station.stats())));
+        let mut report = Report::new(&self.cell, &self.cma, parties, self.wire.counts(), attacks);
+        report.check("every host answered every question", complete);
+        report.check("every host answered again after the attacks", still_complete);
+        report.check(
+            "the wire lost, doubled and reordered datagrams",
+            first.lost > 0 && first.doubled > 0 && first.overtaken > 0,
+        );
+        report.check_counters();
+        Ok(report)
+    }
+
+    /// Keeps the fleet going, until something breaks.
+    ///
+    /// # Errors
+    /// What broke.
+    pub(crate) async fn watch(&mut self) -> Result<(), Failure> {
+        Ok(self.cma.watch(EVERY, |_, event| log(event)).await?)
+    }
+
+    /// The cell.
+    pub(crate) const fn cell(&self) -> &DevCell {
+        &self.cell
+    }
+
+    /// Stops everything, the KDC last.
+    pub(crate) async fn stop(self) {
+        let Self { cell, cma, stations, wire } = self;
+        drop((cma, stations, wire));
+        cell.stop().await;
+    }
+
+    async fn discover(&mut self) -> Result<bool, Failure> {
+        let round = self.cma.discover(|_, event| log(event));
+        Ok(tokio::time::timeout(PATIENCE, round).await.unwrap_or(Ok(false))?)
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Answered(name, kind) => tracing::debug!(%name, ?kind, "an answer"),
+        Event::AnsweredAgain => tracing::debug!("an answer to a question that was answered"),
+        Event::Heartbeat(name) => tracing::debug!(%name, "a heartbeat"),
+        Event::Strange(name) => tracing::warn!(%name, "authentic, and not understood"),
+        Event::Refused(error) => {
+            tracing::info!(by = CMA, reason = error.cause().code(), "refused: {}", error.cause());
+        }
+        Event::Silent(name, kind) => tracing::warn!(%name, ?kind, "no answer"),
+        Event::Unsealed(name, error) => tracing::warn!(%name, %error, "not asked"),
+    }
+}
+
+/// A name without its zone: here everybody is of one.
+fn local(name: &Name) -> &str {
+    name.local()
+}
+
+const CMA: &str = "cma.main";
+const NANOPROBES: [&str; 3] = ["nanoprobe.one", "nanoprobe.two", "nanoprobe.three"];
+/// How long a round of questions may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How often the CMA asks while nobody looks.
+const EVERY: Duration = Duration::from_secs(30);

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::{AgentConfig, AgentKey, Clock, Opened, SealError, Stats, SystemClock, system_rng};
 
 pub use error::{ConnectError, Error};
+pub use tls::config as tls_config;
 pub use transport::{Answer, Https, Transport, TransportError};
 
 /// Settings of an agent that talks to KDCs.

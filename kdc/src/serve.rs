@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -121,7 +122,10 @@ impl Server {
         };
         metrics.connections.inc();
         let router = self.router.clone();
+        let asked = Arc::new(AtomicBool::new(false));
+        let first = asked.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            first.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer));
             router.clone().call(request)
         });
@@ -129,10 +133,21 @@ impl Server {
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let builder = if http2 { &self.http2 } else { &self.http1 };
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(%peer, %error, "a connection ended early");
+        tokio::select! {
+            served = watcher.watch(connection) => if let Err(error) = served {
+                tracing::debug!(%peer, %error, "a connection ended early");
+            },
+            () = idle(&asked, self.patience) => tracing::debug!(%peer, "no request came"),
         }
         metrics.connections.dec();
+    }
+}
+
+/// Returns when the first request does not come in time; HTTP/2 would wait for its first bytes without end.
+async fn idle(asked: &AtomicBool, patience: Duration) {
+    sleep(patience).await;
+    if asked.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 

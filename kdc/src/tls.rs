@@ -8,7 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
+use rustls::{ServerConfig, version};
 
 use crate::config::Tls;
 
@@ -45,24 +45,6 @@ pub fn server(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
         .map_err(TlsError::Pair)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
-}
-
-/// What a client of this zone's KDCs trusts: these roots and no others.
-///
-/// # Errors
-/// [`TlsError`] when there is no certificate in them.
-pub fn client(roots: &str) -> Result<ClientConfig, TlsError> {
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(roots.as_bytes()) {
-        let certificate =
-            certificate.map_err(|_| TlsError::Content { path: "the root certificates".to_owned() })?;
-        store.add(certificate).map_err(TlsError::Pair)?;
-    }
-    Ok(ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&version::TLS13])
-        .map_err(TlsError::Pair)?
-        .with_root_certificates(store)
-        .with_no_client_auth())
 }
 
 /// Reads the root certificates that hosts are to trust.

@@ -9,8 +9,11 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::ConnectError;
 
-/// TLS 1.3 only, trusting the certificates in `roots` and no others.
-pub(super) fn config(roots: &str) -> Result<ClientConfig, ConnectError> {
+/// TLS 1.3 only, trusting the certificates in `roots` (PEM) and no others.
+///
+/// # Errors
+/// [`ConnectError::NoRoots`] and [`ConnectError::Roots`] when there is no certificate in `roots`.
+pub fn config(roots: &str) -> Result<ClientConfig, ConnectError> {
     if roots.trim().is_empty() {
         return Err(ConnectError::NoRoots);
     }

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use keycell_client::https;
+use keycell_client::https::ConnectError;
 use keycell_protocol::{
     Instance, LongTermKey, Name, Nonce, RatchetPeriod, RequestError, SignedRequest, TicketRequest,
 };
@@ -154,7 +156,7 @@ impl Server {
             .stdin(Stdio::null())
             .spawn()?;
         let cpu = Some(CpuClock::of(child.id()));
-        Ok(Self { child, target: Target { url, tls: tls::client(roots)?, cpu } })
+        Ok(Self { child, target: Target { url, tls: https::tls_config(roots)?, cpu } })
     }
 
     async fn ready(&self, address: SocketAddr) -> Result<(), TrialError> {
@@ -226,6 +228,9 @@ pub enum TrialError {
     /// Its certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The roots.
+    #[error(transparent)]
+    Roots(#[from] ConnectError),
     /// The requests.
     #[error(transparent)]
     Request(#[from] RequestError),

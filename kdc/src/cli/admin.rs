@@ -47,7 +47,7 @@ impl Admin {
             Err(_) => tls::roots(&global.config()?.tls)?,
         };
         let token = token(global)?;
-        let config = tls::client(&roots)?;
+        let config = keycell_client::https::tls_config(&roots)?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(config)
             .https_only(true)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use keycell_client::AgentKey;
+use keycell_client::{AgentKey, https};
 use keycell_protocol::Name;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -80,7 +80,7 @@ impl Bench {
         let url = key.kdc.urls.first().ok_or("the key file names no KDC")?;
         let target = Target {
             url: format!("{}/v1/tickets", url.trim_end_matches('/')),
-            tls: tls::client(&key.kdc.tls_roots)?,
+            tls: https::tls_config(&key.kdc.tls_roots)?,
             cpu: self.pid.map(CpuClock::of),
         };
         let bodies = bench::signed_requests(&key.name, &key.key, key.ratchet_period, &[to], self.requests)?;

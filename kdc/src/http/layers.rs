@@ -149,6 +149,10 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
             .retry_after(limit.retry_after)
             .into_response();
     }
+    // What announces that it is too long need not be waited for.
+    if request.body().size_hint().lower() > gate.body_bytes {
+        return Failure::new(ProblemType::TooLarge).into_response();
+    }
     match tokio::time::timeout(gate.time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Failure::new(ProblemType::Timeout).into_response(),

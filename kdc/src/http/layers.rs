@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
@@ -31,6 +31,7 @@ pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc
         kdc: kdc.clone(),
         places: Semaphore::new(kdc.config().limits.requests_in_flight),
         time: Duration::from_secs(kdc.config().limits.request_timeout_seconds.into()),
+        body_bytes: kdc.config().limits.body_bytes,
         process: rand_core::Rng::next_u32(&mut crate::random::system()),
         count: AtomicU64::new(0),
         paths,
@@ -56,6 +57,7 @@ struct Gate {
     kdc: Arc<Kdc>,
     places: Semaphore,
     time: Duration,
+    body_bytes: usize,
     process: u32,
     count: AtomicU64,
     paths: Vec<Path>,
@@ -150,7 +152,7 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
             .into_response();
     }
     // What announces that it is too long need not be waited for.
-    if request.body().size_hint().lower() > gate.body_bytes {
+    if request.body().size_hint().lower() > gate.body_bytes as u64 {
         return Failure::new(ProblemType::TooLarge).into_response();
     }
     match tokio::time::timeout(gate.time, next.run(request)).await {

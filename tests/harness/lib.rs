@@ -1,3 +1,9 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: real cells, served by the real binary, on real databases.
 
+pub mod cell;
+pub mod http;
+pub mod kdc;
+pub mod markdown;
+pub mod party;
 pub mod postgres;
+pub mod wait;

@@ -1,0 +1,128 @@
+//! What one KDC lets itself in for: rates, sizes, places and patience.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
+#[path = "limits/patience.rs"]
+mod patience;
+#[path = "limits/rates.rs"]
+mod rates;
+
+use keycell_protocol::ProblemType;
+use keycell_tests::cell::Cell;
+use keycell_tests::http::Answer;
+use keycell_tests::wait::until;
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Body, Method};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+#[tokio::test]
+async fn a_busy_kdc_sheds_what_comes_on_top_and_still_shows_that_it_lives() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { requests_in_flight = 1, request_timeout_seconds = 300 }");
+    let kdc = cell.serve();
+    let http = kdc.http();
+
+    // One request whose body does not end holds the only place.
+    let mut slow = kdc.tls(&["http/1.1"]).await.unwrap();
+    let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    slow.write_all(b"{").await.unwrap();
+    let shed = until("the place is taken", async || {
+        let answer = http.get("/v1/zone").await;
+        (answer.status != 200).then_some(answer)
+    });
+    let shed = shed.await;
+    assert_eq!(shed.kind(), ProblemType::Overloaded);
+    assert_eq!((shed.status, shed.header("retry-after")), (503, "1"));
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(http.get(path).await.status, 200, "{path}");
+    }
+    let metrics = http.get("/metrics").await.text();
+    assert!(metrics.contains("problem=\"urn:keycell:problem:overloaded\""), "{metrics}");
+
+    // It ends; its sender gets the answer, and others their turn.
+    slow.write_all(b"\"a\": 1 }").await.unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    until("the place is free", async || (http.get("/v1/zone").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_is_not_waited_for() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { body_bytes = 4096 }");
+    let kdc = cell.serve();
+    let http = kdc.http();
+    let post = |body: Body| {
+        http.request(Method::POST, "/v1/tickets").header(CONTENT_TYPE, "application/json").body(body)
+    };
+    assert_eq!(Answer::of(post(vec![b' '; 4096].into())).await.kind(), ProblemType::MalformedRequest);
+    assert_eq!(Answer::of(post(vec![b' '; 4097].into())).await.kind(), ProblemType::TooLarge);
+
+    // Announced too long: refused with nothing of it read.
+    let mut claimed = kdc.tls(&["http/1.1"]).await.unwrap();
+    let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n";
+    claimed.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    claimed.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn a_body_of_no_announced_length_ends_at_the_limit() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { body_bytes = 4096 }");
+    let kdc = cell.serve();
+    let mut endless = kdc.tls(&["http/1.1"]).await.unwrap();
+    let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    endless.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..5 {
+        let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
+        endless.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    let mut answer = [0; 12];
+    endless.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn heads_are_bounded_in_number_and_size() {
+    let cell = Cell::sqlite();
+    let kdc = cell.serve();
+    let http = kdc.http();
+    for (protocol, headers, size) in
+        [("http/1.1", 80, 1), ("http/1.1", 1, 300_000), ("h2", 1, 100_000), ("h2", 30, 1_000)]
+    {
+        let answered = match protocol {
+            "h2" => h2_status(&http, headers, size).await.is_some_and(|status| status == 200),
+            _ => http1_status(&kdc, headers, size).await.starts_with("HTTP/1.1 200"),
+        };
+        assert!(!answered, "{protocol}: {headers} headers of {size} bytes");
+    }
+    assert!(http1_status(&kdc, 30, 100).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(h2_status(&http, 30, 100).await, Some(200));
+}
+
+async fn http1_status(kdc: &keycell_tests::kdc::Kdc, headers: usize, size: usize) -> String {
+    let mut stream = kdc.tls(&["http/1.1"]).await.unwrap();
+    let mut head = "GET /v1/zone HTTP/1.1\r\nhost: kdc\r\nconnection: close\r\n".to_owned();
+    for n in 0..headers {
+        head.push_str(&format!("x-{n}: {}\r\n", "y".repeat(size)));
+    }
+    head.push_str("\r\n");
+    // It may be cut off while it writes, and has its answer then.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn h2_status(http: &keycell_tests::http::Http, headers: usize, size: usize) -> Option<u16> {
+    let mut request = http.request(Method::GET, "/v1/zone").version(reqwest::Version::HTTP_2);
+    for n in 0..headers {
+        let name = HeaderName::try_from(format!("x-{n}")).unwrap();
+        request = request.header(name, HeaderValue::try_from("y".repeat(size)).unwrap());
+    }
+    Answer::try_of(request).await.ok().map(|answer| answer.status)
+}

@@ -274,3 +274,50 @@ const TRIES: u32 = 10;
 const FIRST_WAIT_MS: u64 = 150;
 const LONGEST_WAIT_MS: u64 = 2_000;
 const IDLE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(load_1_minute: f64) -> Answer {
+        Answer::Facts(Facts::Cpu { model: "x".into(), count: 1, load_1_minute })
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_changes_nothing() {
+        let name: Name = "nanoprobe.one@z".parse().unwrap();
+        let mut host = Host::new("192.0.2.1:7424".parse().unwrap());
+        host.asked.insert(Kind::Cpu, Asked { tries: 1, next: Instant::now() });
+        let take = |host: &mut Host, at, answer| host.answered(name.clone(), UnixMillis(at), answer);
+        assert!(matches!(take(&mut host, 20, load(2.0)), Event::Answered(_, Kind::Cpu)));
+        assert!(host.asked.is_empty());
+        assert!(matches!(take(&mut host, 10, load(1.0)), Event::AnsweredAgain));
+        assert_eq!(host.answers.get(&Kind::Cpu), Some(&(UnixMillis(20), load(2.0))));
+        take(&mut host, 30, load(3.0));
+        assert_eq!(host.answers.get(&Kind::Cpu), Some(&(UnixMillis(30), load(3.0))));
+
+        let failed = Answer::Failed { want: Kind::Os, why: "no such file".into() };
+        host.asked.insert(Kind::Os, Asked { tries: 1, next: Instant::now() });
+        assert!(matches!(take(&mut host, 40, failed), Event::Answered(_, Kind::Os)), "an answer, too");
+        assert_eq!(host.facts(Kind::Os), None);
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_differ() {
+        let now = Instant::now();
+        let mut asked = Asked { tries: 0, next: now };
+        for bound in [150, 300, 600, 1_200, 2_000, 2_000] {
+            asked.count(now);
+            let waited = u64::try_from((asked.next - now).as_millis()).unwrap();
+            assert!((bound..bound + bound / 2).contains(&waited), "{waited} {bound}");
+        }
+        let waits: std::collections::BTreeSet<_> = (0..20)
+            .map(|_| {
+                let mut asked = Asked { tries: 5, next: now };
+                asked.count(now);
+                asked.next
+            })
+            .collect();
+        assert!(waits.len() > 1);
+    }
+}

@@ -36,21 +36,29 @@ impl DevCell {
     /// The folder holds something else, or its port is taken.
     pub(super) async fn start(folder: &Path) -> Result<Self, Failure> {
         let file = folder.join(Config::FILE);
-        // The port is taken before anything is changed: two of these in one folder would fight for the parties.
-        let listener =
-            if file.exists() { listen(&Config::load(&file, None)?).await? } else { make(folder).await? };
-        let config = Config::load(&file, None)?;
+        let (listener, config, cell) = if file.exists() {
+            let config = Config::load(&file, None)?;
+            let cell = Cell::open(&config).await?;
+            // Nothing is changed before both are sure: two of these in one folder would fight for the parties.
+            let listener = match own(&cell, folder) {
+                Ok(()) => listen(&config).await,
+                Err(error) => Err(error),
+            };
+            match listener {
+                Ok(listener) => (listener, config, cell),
+                Err(error) => {
+                    cell.store.close().await;
+                    return Err(error);
+                }
+            }
+        } else {
+            let listener = make(folder).await?;
+            let config = Config::load(&file, None)?;
+            let cell = Cell::open(&config).await?;
+            (listener, config, cell)
+        };
         let tls = tls::server(&config.tls)?;
         let roots = tls::roots(&config.tls)?;
-        let cell = Cell::open(&config).await?;
-        if cell.zone.zone.as_str() != ZONE {
-            return Err(format!(
-                "{} holds the cell {}, not one that `keycell dev` made; choose another folder with --folder",
-                folder.display(),
-                cell.zone.zone
-            )
-            .into());
-        }
         let kdc = Arc::new(cell.into_kdc(config, Arc::new(SystemClock)).await?);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -114,6 +122,19 @@ impl DevCell {
         // A server that panicked has said so already.
         let _ = self.server.await;
     }
+}
+
+/// A cell that is somebody's is none to play with.
+fn own(cell: &Cell, folder: &Path) -> Result<(), Failure> {
+    let zone = &cell.zone.zone;
+    if zone.as_str() == ZONE {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(format!(
+        "{folder} holds the cell {zone}, not one that `keycell dev` made; choose another folder with --folder"
+    )
+    .into())
 }
 
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {

@@ -151,7 +151,7 @@ fn local(name: &Name) -> &str {
 
 const CMA: &str = "cma.main";
 const NANOPROBES: [&str; 3] = ["nanoprobe.one", "nanoprobe.two", "nanoprobe.three"];
-/// How long a round of questions may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a round of questions may take; usually a second.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the CMA asks while nobody looks.
 const EVERY: Duration = Duration::from_secs(30);

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use rand_core::Rng as _;
 use tempfile::TempDir;
@@ -21,6 +22,7 @@ use crate::postgres::Postgres;
 pub struct Cell {
     folder: TempDir,
     listen: SocketAddr,
+    cluster: Option<Arc<Postgres>>,
 }
 
 impl Cell {
@@ -30,18 +32,18 @@ impl Cell {
     /// A cell on SQLite.
     #[must_use]
     pub fn sqlite() -> Self {
-        Self::make(None)
+        Self::make(None, None)
     }
 
-    /// A cell on a new database of `cluster`.
+    /// A cell on a new database of `cluster`, which runs at least as long.
     #[must_use]
-    pub fn postgres(cluster: &Postgres) -> Self {
-        Self::make(Some(cluster.url()))
+    pub fn postgres(cluster: &Arc<Postgres>) -> Self {
+        Self::make(Some(cluster.url()), Some(cluster.clone()))
     }
 
-    fn make(database: Option<String>) -> Self {
+    fn make(database: Option<String>, cluster: Option<Arc<Postgres>>) -> Self {
         let folder = tempfile::Builder::new().prefix("keycell-cell-").tempdir().expect("a temporary folder");
-        let cell = Self { folder, listen: free_address() };
+        let cell = Self { folder, listen: free_address(), cluster };
         let mut init = cell.command();
         init.args(["init", "--zone", Self::ZONE, "--listen", &cell.listen.to_string()]);
         if let Some(url) = database {
@@ -61,6 +63,12 @@ impl Cell {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder().join("keycell").join(name)
+    }
+
+    /// The PostgreSQL under it.
+    #[must_use]
+    pub const fn cluster(&self) -> Option<&Arc<Postgres>> {
+        self.cluster.as_ref()
     }
 
     /// Where it listens.

@@ -1,0 +1,115 @@
+//! No secret is ever in a log, at any level, whatever happens.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use keycell_tests::cell::Cell;
+use keycell_tests::http::{PARTIES, party_path};
+use keycell_tests::party::Party;
+use keycell_tests::postgres::Postgres;
+use reqwest::Method;
+use serde_json::json;
+
+const CHOSEN: [u8; 32] = *b"a key that somebody chose, 32 b.";
+
+async fn nothing_is_told(cell: &Cell) {
+    let mut kdc = cell.serve_tracing();
+    let token = cell.token("admin");
+    let (admin, http) = (kdc.http().with_token(&token), kdc.http());
+    let a = admin.add("a@test.internal").await;
+    let b = admin.add("b@test.internal").await;
+    let by_hand = cell.run(&["token", "create"]).succeeded();
+    cell.run(&["party", "add", "c"]).succeeded();
+    let c = Party::load(&cell.folder().join("c.key"));
+    let chosen = json!({ "name": "d@test.internal", "key": URL_SAFE_NO_PAD.encode(CHOSEN) });
+    for status in [201, 200] {
+        assert_eq!(admin.send(Method::POST, PARTIES, &chosen).await.status, status);
+    }
+    let mut said = vec![by_hand.stdout, by_hand.stderr];
+
+    // Everything that goes well, and everything that does not.
+    assert_eq!(a.refusal(&http, "b@test.internal").await, None);
+    assert_eq!(a.ask(&http, &["b@test.internal"; 1000]).await.unwrap().len(), 1000);
+    let request = a.request(&["nobody@test.internal", "c@test.internal"]);
+    for status in [200, 401] {
+        assert_eq!(http.tickets(a.sign(&request)).await.status, status);
+    }
+    let mut skewed = b.request(&["a@test.internal"]);
+    skewed.timestamp = skewed.timestamp.shifted(-3_600_000);
+    assert_eq!(http.tickets(b.sign(&skewed)).await.status, 401);
+    for body in [
+        json!({ "name": "e@test.internal", "key": URL_SAFE_NO_PAD.encode(CHOSEN), "more": 1 }),
+        json!({ "name": "e@test.internal", "key": format!("{}=", URL_SAFE_NO_PAD.encode(CHOSEN)) }),
+        json!({ "name": URL_SAFE_NO_PAD.encode(CHOSEN), "key": [1] }),
+    ] {
+        let answer = admin.send(Method::POST, PARTIES, &body).await;
+        assert_eq!(answer.status, 400);
+        if body["name"] == "e@test.internal" {
+            said.push(answer.text());
+        }
+    }
+    let cut = &token[..token.len() - 4];
+    assert_eq!(kdc.http().with_token(cut).get(PARTIES).await.status, 401);
+    assert_eq!(admin.set_enabled("b@test.internal", false).await.status, 200);
+    assert_eq!(admin.delete("b@test.internal").await.status, 204);
+    said.push(admin.get(&party_path("a@test.internal")).await.text());
+    said.push(http.get("/metrics").await.text());
+    let listed = cell.run(&["--json", "party", "list"]).succeeded();
+    said.push(listed.stdout);
+    assert_eq!(kdc.terminate(), Some(0));
+    let log = kdc.log();
+    assert!(log.contains("TRACE") && log.contains("party created"), "nothing was logged:\n{log}");
+    said.push(log);
+
+    let master = fs::read_to_string(cell.file("master.key")).unwrap();
+    let master = URL_SAFE_NO_PAD.decode(master.trim().rsplit(':').next().unwrap()).unwrap();
+    let server_key = fs::read_to_string(cell.file("tls/server.key")).unwrap();
+    let server_key = server_key.lines().nth(1).unwrap();
+    let file_token = fs::read_to_string(cell.file("admin.token")).unwrap();
+    let mut secrets: Vec<(&str, &[u8])> = vec![("the master key", &master), ("the chosen key", &CHOSEN)];
+    for (name, party) in [("a's key", &a), ("b's key", &b), ("c's key", &c)] {
+        secrets.push((name, party.key.expose_secret()));
+    }
+    for said in &said {
+        for (name, secret) in &secrets {
+            for form in forms(secret) {
+                assert!(!said.contains(&form), "{name} as {form} in:\n{said}");
+            }
+        }
+        // A token's header and claims are no secret, its signature is what makes it one.
+        for token in [token.as_str(), file_token.trim(), cut] {
+            let signature = token.rsplit('.').next().unwrap();
+            assert!(!said.contains(signature), "a token in:\n{said}");
+        }
+        assert!(!said.contains(server_key), "the server's key in:\n{said}");
+    }
+}
+
+/// How bytes look in a text.
+fn forms(secret: &[u8]) -> Vec<String> {
+    let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let list = format!("{secret:?}");
+    let mut forms = vec![
+        URL_SAFE_NO_PAD.encode(secret),
+        STANDARD_NO_PAD.encode(secret),
+        hex.to_uppercase(),
+        hex,
+        list.trim_matches(['[', ']']).to_owned(),
+    ];
+    // Half of one would be too much as well.
+    forms.extend(std::str::from_utf8(secret).map(str::to_owned));
+    forms.iter().map(|form| form[..form.len() / 2].to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_sqlite() {
+    nothing_is_told(&Cell::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres() {
+    nothing_is_told(&Cell::postgres(&Postgres::shared())).await;
+}

@@ -32,9 +32,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// [`TlsError`], which names the file.
 pub fn server(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = CertificateDer::pem_slice_iter(&read(&files.certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| TlsError::Content { path: files.certificate.display().to_string() })?;
+    let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
     let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
         .map_err(|_| TlsError::Content { path: files.key.display().to_string() })?;
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -52,8 +50,16 @@ pub fn server(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
 /// # Errors
 /// [`TlsError`], which names the file.
 pub fn roots(files: &Tls) -> Result<String, TlsError> {
-    let pem = String::from_utf8(read(&files.roots)?);
-    pem.map_err(|_| TlsError::Content { path: files.roots.display().to_string() })
+    let pem = read(&files.roots)?;
+    certificates(&files.roots, &pem)?;
+    String::from_utf8(pem).map_err(|_| TlsError::Content { path: files.roots.display().to_string() })
+}
+
+/// One certificate or more.
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.ok().filter(|found| !found.is_empty());
+    found.ok_or_else(|| TlsError::Content { path: path.display().to_string() })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {

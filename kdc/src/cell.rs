@@ -53,6 +53,7 @@ impl NewCell {
         if fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(CellError::Taken { folder: self.folder.clone() });
         }
+        self.config().check().map_err(|what| CellError::Setting { what })?;
         let building = self.building();
         let made = self.build(&building, clock).await;
         if let Err(error) = made {
@@ -189,6 +190,12 @@ pub enum CellError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A KDC would refuse the configuration.
+    #[error("{what}; nothing was made")]
+    Setting {
+        /// Which setting, and what it may be.
+        what: &'static str,
     },
     /// The configuration cannot be written as TOML.
     #[error("the configuration cannot be written")]

@@ -167,7 +167,8 @@ impl Config {
         }
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    /// What is out of its range, if anything.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
         let rules = [
             (!self.urls.is_empty(), "urls: at least one URL is needed, such as https://kdc.example.com:8443"),
             (

@@ -9,7 +9,7 @@ use keycell_protocol::{
 
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
-use crate::streams::{Stream, StreamId, Streams};
+use crate::streams::{Stream, StreamId, Streams, Written};
 
 /// What an [`Opener`] accepts, and how much it remembers.
 #[derive(Debug, Clone)]
@@ -112,20 +112,22 @@ impl Opener {
     /// The first check that fails.
     pub fn open(&mut self, keys: &mut Keys, now: UnixMillis, bytes: &[u8]) -> Result<Opened, Cause> {
         let envelope = Envelope::parse(bytes)?;
-        let id = StreamId::of(&envelope);
         let swept = self.streams.swept();
-        if let Some(stream) = self.streams.get_mut(&id).filter(|stream| stream.fits(&envelope)) {
+        let known = self.streams.get_mut(&StreamId::of(&envelope));
+        if let Some(stream) = known.filter(|stream| stream.fits(&envelope)) {
             // The source is one that was looked at before. Everything else is checked as for a new one.
             if envelope.destination != self.me.as_str().as_bytes() {
                 return Err(misaddressed(&envelope));
             }
             self.rules.lifetime(&envelope, now, swept)?;
+            // Counting the name's holders waits for all that was written before; here that is little.
+            let source = stream.source.clone();
             let body = stream.key.read(&envelope)?;
             self.rules.sent(&envelope, now)?;
             stream.window.accept(envelope.sequence)?;
-            return Ok(opened(&envelope, stream.source.clone(), body));
+            return Ok(opened(&envelope, source, body));
         }
-        self.open_first(keys, now, &envelope, id)
+        self.open_first(keys, now, &envelope)
     }
 
     /// Takes replies under a ticket that the KDC granted to this party. `false` when there is no room.
@@ -168,7 +170,6 @@ impl Opener {
         keys: &mut Keys,
         now: UnixMillis,
         envelope: &Envelope<'_>,
-        id: StreamId,
     ) -> Result<Opened, Cause> {
         let source = Name::try_from(envelope.source).map_err(|_| Cause::Name)?;
         let ticket = match &envelope.under {
@@ -206,8 +207,9 @@ impl Opener {
         self.rules.sent(envelope, now)?;
         let mut window = ReplayWindow::new();
         window.accept(envelope.sequence)?;
-        let stream = Stream { key, window, source: source.clone(), expiration: envelope.expiration };
-        self.streams.insert(now.seconds(), id, stream)?;
+        let under = Written::of(envelope);
+        let stream = Stream { key, window, source: source.clone(), under, expiration: envelope.expiration };
+        self.streams.insert(now.seconds(), StreamId::of(envelope), stream)?;
         Ok(opened(envelope, source, body))
     }
 

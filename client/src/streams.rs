@@ -1,6 +1,5 @@
 //! What a receiver remembers of its senders.
 
-use core::hash::{Hash, Hasher};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -13,13 +12,16 @@ pub(crate) struct Stream {
     pub(crate) key: StreamKey,
     pub(crate) window: ReplayWindow,
     pub(crate) source: Name,
+    pub(crate) under: Written,
     pub(crate) expiration: UnixSeconds,
 }
 
 impl Stream {
     /// Whether the message says of itself what this stream's messages say: then its key is the stream's.
     pub(crate) fn fits(&self, envelope: &Envelope<'_>) -> bool {
-        envelope.expiration == self.expiration && envelope.source == self.source.as_str().as_bytes()
+        envelope.expiration == self.expiration
+            && envelope.source == self.source.as_str().as_bytes()
+            && self.under.is(&envelope.under)
     }
 }
 
@@ -81,7 +83,8 @@ impl Streams {
             vacant.insert(Box::new(stream));
             Ok(())
         } else {
-            // The same ticket and salt with another name or expiry would be another SEK, and no tag would hold.
+            // The same ticket and salt with another name or expiry would be another SEK, and no tag would hold; and two
+            // tickets with the same 16 random bytes do not happen.
             Err(Cause::Forged)
         }
     }
@@ -109,41 +112,48 @@ impl Streams {
     }
 }
 
-/// What tells streams apart: the sealer's salt and the ticket.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StreamId {
-    salt: [u8; 16],
-    under: UnderId,
-}
+/// Where a stream is looked for: by the sealer's salt, and by 16 random bytes of the ticket, or its id in a reply.
+///
+/// Short, since it is made and hashed for each message; [`Stream::fits`] compares all of the ticket. A sender may choose
+/// its salts to collide with another's, but not what the KDC drew.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct StreamId(u128, u128);
 
 impl StreamId {
-    pub(crate) const fn of(envelope: &Envelope<'_>) -> Self {
-        let under = match envelope.under {
-            Under::Ticket(ticket) => UnderId::Ticket(*ticket),
-            Under::Id(id) => UnderId::Reply(id),
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
+        let under = match &envelope.under {
+            // The first bytes of its nonce (docs/protocol.md §6).
+            Under::Ticket(ticket) => {
+                ticket.get(10..26).and_then(|nonce| nonce.first_chunk()).unwrap_or(&[0; 16])
+            }
+            Under::Id(id) => id.as_bytes(),
         };
-        Self { salt: *envelope.salt, under }
+        Self(u128::from_le_bytes(*envelope.salt), u128::from_le_bytes(*under))
     }
 }
 
-impl Hash for StreamId {
-    // A sender may choose its salts to collide with another's, but not the ticket's random nonce, which the KDC drew:
-    // its first 14 bytes are enough, and hashing all 98 would cost as much as deciphering a short message.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.salt);
-        match &self.under {
-            UnderId::Ticket(ticket) => {
-                state.write(ticket.first_chunk::<24>().map_or(&[], |head| head.as_slice()))
-            }
-            UnderId::Reply(id) => state.write(id.as_bytes()),
+/// Under which ticket a stream's messages are written.
+#[derive(Clone, Copy)]
+pub(crate) enum Written {
+    Message([u8; Ticket::SIZE]),
+    Reply(TicketId),
+}
+
+impl Written {
+    pub(crate) const fn of(envelope: &Envelope<'_>) -> Self {
+        match envelope.under {
+            Under::Ticket(ticket) => Self::Message(*ticket),
+            Under::Id(id) => Self::Reply(id),
         }
     }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum UnderId {
-    Ticket([u8; Ticket::SIZE]),
-    Reply(TicketId),
+    fn is(&self, under: &Under<'_>) -> bool {
+        match (self, under) {
+            (Self::Message(own), Under::Ticket(ticket)) => own == *ticket,
+            (Self::Reply(own), Under::Id(id)) => own == id,
+            _ => false,
+        }
+    }
 }
 
 /// Seconds.

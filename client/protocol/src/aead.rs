@@ -102,9 +102,15 @@ pub(crate) fn xopen<'a>(
     XSubkey::<Backend>::new(key, &salt).open(tail, aad, in_out)
 }
 
+/// `0x00000000 || tail`, in the two words that it is read in again: put together byte by byte, a processor has to wait
+/// for its own writes, which costs a tenth of a short message.
 fn padded(tail: [u8; 8]) -> [u8; 12] {
-    let [a, b, c, d, e, f, g, h] = tail;
-    [0, 0, 0, 0, a, b, c, d, e, f, g, h]
+    let tail = u64::from_le_bytes(tail);
+    let mut nonce = [0; 12];
+    let (first, last) = nonce.split_at_mut(8);
+    first.copy_from_slice(&(tail << 32).to_le_bytes());
+    last.copy_from_slice(&((tail >> 32) as u32).to_le_bytes());
+    nonce
 }
 
 #[cfg(any(test, not(feature = "aws-lc-rs")))]

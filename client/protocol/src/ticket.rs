@@ -162,6 +162,8 @@ impl TicketKind {
 
 /// How a reply names the ticket it answers under: 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+// Aligned like the reference that it shares an enum with; an odd place makes each copy of a header wait.
+#[repr(align(8))]
 pub struct TicketId([u8; Self::SIZE]);
 
 impl TicketId {

@@ -49,18 +49,17 @@ pub(super) fn ticket() -> Vec<MessageCase> {
             )],
         ),
         steps(
-            "an epoch that its receiver has put behind itself",
+            "the epoch before, although the one after was seen",
             receiver(),
-            [
-                good(&under(&key(B, 1, EPOCH + 1))),
-                bad(
-                    &with(|m| {
-                        m.under = raw::ticket(1, &key(B, 1, EPOCH - 1), &bytes("nonce of ticket 1"), &rkey());
-                    })
-                    .write(),
-                    "no-key",
-                ),
-            ],
+            [good(&under(&key(B, 1, EPOCH + 1))), {
+                let ticket = raw::ticket(1, &key(B, 1, EPOCH - 1), &bytes("nonce of ticket 1"), &rkey());
+                good(&with(|m| m.under = ticket))
+            }],
+        ),
+        steps(
+            "the epoch before that of the receiver's key",
+            Receiver { keys: vec![key(B, 1, EPOCH)], ..receiver() },
+            [bad(&under(&key(B, 1, EPOCH - 1)).write(), "no-key"), good(&honest())],
         ),
         steps("an older generation that is still held", old.clone(), [good(&under(&key(B, 1, EPOCH)))]),
         steps("a newer generation", old, [good(&under(&key(B, 2, EPOCH)))]),

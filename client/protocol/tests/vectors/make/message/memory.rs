@@ -185,6 +185,10 @@ pub(super) fn reply() -> Vec<MessageCase> {
     vec![
         accepts("sealed", &answer(|_| {})),
         accepts("signed", &answer(|m| m.flags = 1)),
+        accepts(
+            "sent as the receiver started, under a ticket of its own",
+            &answer(|m| m.sent_at = NOW - 60_000),
+        ),
         steps("twice", receiver(), [good(&answer(|_| {})), bad(&answer(|_| {}).write(), "replayed")]),
         wrong("under a ticket that is not held", "unknown-ticket", |m| {
             m.under = bytes::<16>("a ticket").to_vec()

@@ -158,6 +158,11 @@ fn what_is_wrong_with_a_configuration_is_named() {
         assert!(!cell.file("nowhere.db").exists());
         fs::write(cell.file("keycell.toml"), &good).unwrap();
     }
+    // A KDC does not read the roots, but puts them into every key file.
+    cell.configure("tls = { roots = 'tls/server.key' }");
+    let error = cell.run(&["check-config"]).failed();
+    assert!(error.contains("tls/server.key"), "{error}");
+    fs::write(cell.file("keycell.toml"), &good).unwrap();
     let nowhere = cell.run(&["--config", "none.toml", "check-config"]).failed();
     assert!(nowhere.contains("keycell init"), "{nowhere}");
     cell.run(&["check-config"]).succeeded();

@@ -1,0 +1,94 @@
+//! The command line as its user sees it: help, errors, completions, JSON, and a cell by hand.
+
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+use std::process::Command;
+
+use keycell_tests::cell::{Cell, binary, ended};
+use serde_json::Value;
+
+#[test]
+fn transcripts() {
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("keycell", binary()).case("cmd/*.md");
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("KEYCELL_")) {
+        panic!("{name} is set: the transcripts are of a machine where nothing is");
+    }
+}
+
+#[test]
+fn shells_take_their_completions() {
+    let cell = Cell::sqlite();
+    for (shell, arguments) in
+        [("bash", ["--noprofile", "-n"]), ("zsh", ["-f", "-n"]), ("fish", ["--no-config", "-n"])]
+    {
+        let script = cell.run(&["completions", shell]).succeeded().stdout;
+        for word in ["check-config", "completions", "party", "--json"] {
+            assert!(script.contains(word.trim_start_matches('-')), "{shell}: no {word}");
+        }
+        let file = cell.folder().join(shell);
+        std::fs::write(&file, script).unwrap();
+        let checked = ended(Command::new(shell).args(arguments).arg(&file));
+        assert_eq!((checked.code, &*checked.stderr), (Some(0), ""), "{shell}");
+    }
+    // And bash really completes.
+    let complete = r#"source ./bash; COMP_WORDS=(keycell che); COMP_CWORD=1; _keycell keycell che keycell; echo "${COMPREPLY[@]}""#;
+    let completed =
+        ended(Command::new("bash").current_dir(cell.folder()).args(["--norc", "-c", complete])).succeeded();
+    assert_eq!(completed.stdout.trim(), "check-config");
+}
+
+#[test]
+fn a_cell_by_hand_in_text_and_in_json() {
+    let cell = Cell::sqlite();
+    let _kdc = cell.serve();
+    let made = cell.run(&["token", "create", "--subject", "alice"]).succeeded();
+    assert_eq!(made.stdout, "A token for alice (admin) is in keycell/admin.token.\n");
+    let added = cell.run(&["party", "add", "a"]).succeeded();
+    assert_eq!(added.stdout, "a@test.internal is made; its key is in a.key.\n");
+    let added = json(&cell, &["party", "add", "b", "--key", "elsewhere.key"]);
+    assert_eq!((&added["name"], &added["key_file"]), (&"b@test.internal".into(), &"elsewhere.key".into()));
+    let exists = cell.run(&["party", "add", "a"]).failed();
+    assert!(exists.contains("a.key exists already"), "{exists}");
+    let taken = cell.run(&["party", "add", "a", "--key", "other.key"]).failed();
+    assert!(taken.contains("there is a party of that name already"), "{taken}");
+    assert!(!cell.folder().join("other.key").exists());
+
+    let list = cell.run(&["party", "list"]).succeeded().stdout;
+    let rows: Vec<Vec<_>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert!(rows[0].starts_with(&["NAME", "STATE", "KEY", "CREATED"]), "{list}");
+    assert!(rows[1].starts_with(&["a@test.internal", "enabled", "1", "active"]), "{list}");
+    assert_eq!(rows.len(), 3);
+    assert_eq!(cell.run(&["party", "disable", "a"]).succeeded().stdout, "a@test.internal is disabled.\n");
+    assert_eq!(json(&cell, &["party", "show", "a@test.internal"])["enabled"], false);
+    assert_eq!(json(&cell, &["party", "enable", "a"])["enabled"], true);
+    let page = json(&cell, &["party", "list", "--limit", "1"]);
+    assert_eq!((page["parties"].as_array().unwrap().len(), &page["next"]), (1, &"a@test.internal".into()));
+    assert_eq!(json(&cell, &["party", "list", "--after", "a"])["parties"][0]["name"], "b@test.internal");
+    assert_eq!(cell.run(&["party", "delete", "b"]).succeeded().stdout, "b@test.internal is deleted.\n");
+    let missing = cell.run(&["party", "show", "b"]).failed();
+    assert!(missing.contains("there is no party of that name"), "{missing}");
+
+    // Elsewhere, with nothing of the cell but its roots and a token.
+    let mut elsewhere = cell.command();
+    elsewhere.current_dir("/").args(["party", "list"]);
+    elsewhere.env("KEYCELL_URL", format!("https://localhost:{}", cell.listen().port()));
+    elsewhere.env("KEYCELL_ROOTS", cell.file("tls/roots.pem"));
+    elsewhere.env("KEYCELL_TOKEN_FILE", cell.file("admin.token"));
+    assert!(ended(&mut elsewhere).succeeded().stdout.contains("a@test.internal"));
+}
+
+#[test]
+fn a_kdc_that_is_not_there_is_named() {
+    let cell = Cell::sqlite();
+    cell.run(&["token", "create"]).succeeded();
+    let error = cell.run(&["party", "list"]).failed();
+    assert!(error.contains("cannot reach the KDC") && error.contains("keycell serve"), "{error}");
+    let error = cell.run(&["--json", "party", "list"]).failed();
+    assert!(serde_json::from_str::<Value>(&error).unwrap()["error"].is_string());
+}
+
+fn json(cell: &Cell, arguments: &[&str]) -> Value {
+    let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
+    serde_json::from_str(&cell.run(&arguments).succeeded().stdout).unwrap()
+}

@@ -39,7 +39,10 @@ pub struct Agent {
     pending: HashMap<Nonce, Asked>,
     request_timeout_ms: u64,
     retry: Retry,
+    /// What a KDC told in answers sealed for this party: rules over expiry, order and replay.
     correction: Correction,
+    /// What a KDC told in any way: only says how to date a request.
+    asking: Correction,
     instance: Instance,
     rng: Box<dyn CryptoRng + Send>,
     stats: Stats,
@@ -57,7 +60,7 @@ impl Agent {
         let mut rng: Box<dyn CryptoRng + Send> = Box::new(rng);
         let AgentKey { name, key, ratchet_period, kdc: _ } = key;
         let mut opener = Opener::new(name.clone(), &config.opener, now);
-        opener.set_correction(config.clock_correction_ms);
+        opener.assume_correction(config.clock_correction_ms);
         Self {
             me: name,
             keys: Keys::new(key, ratchet_period),
@@ -68,6 +71,7 @@ impl Agent {
             request_timeout_ms: config.request_timeout_ms,
             retry: Retry::new(config.backoff_ms, config.max_backoff_ms),
             correction: Correction::new(config.clock_correction_ms),
+            asking: Correction::new(config.clock_correction_ms),
             instance: Instance::generate(&mut rng),
             rng,
             stats: Stats::default(),

@@ -28,8 +28,12 @@ impl Correction {
     /// A KDC said that it was `server_time` some time between `asked` and `answered`, both by the host's clock.
     ///
     /// A clock that agrees within the time on the way and [`SLACK`] is left alone, so that a good clock is never made
-    /// worse by a slow network; the host's own is believed again as soon as it agrees.
+    /// worse by a slow network; the host's own is believed again as soon as it agrees. Nothing is learned from an
+    /// answer that took very long, or during which the host's clock was set back.
     pub(crate) fn learn(&mut self, asked: UnixMillis, answered: UnixMillis, server_time: UnixMillis) {
+        if answered < asked || answered.distance(asked) > SLOWEST {
+            return;
+        }
         let agrees = |correction: Self| {
             let (from, to) = (correction.apply(asked), correction.apply(answered));
             server_time >= from.minus(SLACK) && server_time <= to.plus(SLACK)
@@ -46,6 +50,8 @@ impl Correction {
 
 /// Milliseconds: what a host's clock may be off without anybody caring.
 const SLACK: u64 = 500;
+/// Milliseconds: an answer that takes longer says too little about the time.
+const SLOWEST: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -71,6 +77,8 @@ mod tests {
         assert_eq!(learn(0, 100_000, 100_100, 10_050), -90_000);
         assert_eq!(learn(90_000, 10_000, 10_100, 100_300), 90_000, "near enough");
         assert_eq!(learn(90_000, 10_000, 10_100, 50_050), 40_000);
+        assert_eq!(learn(0, 3_610_000, 10_000, 10_000), 0, "set back while the answer was on its way");
+        assert_eq!(learn(0, 10_000, 20_001, 100_000), 0, "too slow to tell");
     }
 
     #[test]

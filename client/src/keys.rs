@@ -64,7 +64,9 @@ impl Keys {
 
     /// Something authentic was sealed at `epoch`: erases the keys that are past the overlap of one epoch.
     ///
-    /// Only then, because the clock alone may be wrong, and a ratchet does not turn back.
+    /// Only then, because the clock alone may be wrong, and a ratchet does not turn back. An [`Agent`](crate::Agent) does
+    /// not call this: as long as the key on disk stays what it was, it would gain nothing, and a KDC whose clock once
+    /// jumped ahead would leave it behind.
     pub fn confirm(&mut self, generation: Generation, epoch: Epoch) {
         if let Some(held) = self.generation(generation) {
             held.confirm(epoch);

@@ -14,7 +14,8 @@ use crate::streams::{Stream, StreamId, Streams, Written};
 /// What an [`Opener`] accepts, and how much it remembers.
 #[derive(Debug, Clone)]
 pub struct OpenerConfig {
-    /// The longest life of a ticket in seconds: an expiry further from now is refused. One day unless set.
+    /// The longest life of a ticket in seconds: an expiry further from now, and from a clock that may be ahead, is
+    /// refused. One day unless set.
     pub max_lifetime: u64,
     /// By how many milliseconds a sender's clock may be ahead of this one. 5,000 unless set.
     pub max_ahead_ms: u64,
@@ -97,7 +98,8 @@ impl Opener {
                 max_ahead_ms: config.max_ahead_ms,
                 max_age_ms: config.max_age_ms,
                 guard,
-                correction: 0,
+                host_guard: guard,
+                settled: false,
             },
             streams: Streams::new(config.max_streams, config.max_streams_per_source),
             own: HashMap::new(),
@@ -159,9 +161,18 @@ impl Opener {
         self.streams.len()
     }
 
-    /// The host's clock is corrected by so many milliseconds, and the guard with it.
-    pub(crate) const fn set_correction(&mut self, millis: i64) {
-        self.rules.correction = millis;
+    /// The host's clock is taken to be wrong by so many milliseconds, until a KDC says.
+    pub(crate) fn assume_correction(&mut self, millis: i64) {
+        self.rules.guard = self.rules.host_guard.map(|guard| guard.shifted(millis));
+    }
+
+    /// A KDC said, in an answer sealed for this party, that the host's clock is wrong by so many milliseconds. The
+    /// first such word settles the guard: a later correction of the clock does not move what is past.
+    pub(crate) fn learn_correction(&mut self, millis: i64) {
+        if !self.rules.settled {
+            self.assume_correction(millis);
+            self.rules.settled = true;
+        }
     }
 
     /// The first message of a sender that is not remembered.
@@ -201,9 +212,6 @@ impl Opener {
         };
         let key = StreamKey::new(sek, Salt::of(envelope));
         let body = key.read(envelope)?;
-        if let Some(ticket) = &ticket {
-            keys.confirm(ticket.generation(), ticket.epoch());
-        }
         self.rules.sent(envelope, now)?;
         let mut window = ReplayWindow::new();
         window.accept(envelope.sequence)?;
@@ -258,9 +266,12 @@ struct Rules {
     max_lifetime: u64,
     max_ahead_ms: u64,
     max_age_ms: Option<u64>,
-    /// By the host's clock, not the corrected one.
+    /// Until when an earlier process may have opened messages, by the corrected clock.
     guard: Option<UnixMillis>,
-    correction: i64,
+    /// The same by the host's clock.
+    host_guard: Option<UnixMillis>,
+    /// Whether a KDC has told the time since.
+    settled: bool,
 }
 
 impl Rules {
@@ -269,7 +280,7 @@ impl Rules {
         let now = now.seconds();
         if envelope.expiration <= now || envelope.expiration <= swept {
             Err(Cause::Expired)
-        } else if envelope.expiration > now.plus(self.max_lifetime) {
+        } else if envelope.expiration > now.plus(self.max_lifetime.saturating_add(self.max_ahead_ms / 1000)) {
             Err(Cause::ExpiresTooLate)
         } else {
             Ok(())
@@ -282,8 +293,9 @@ impl Rules {
         if sent > now.plus(self.max_ahead_ms) {
             return Err(Cause::FromTheFuture { ahead_ms: sent.distance(now) });
         }
-        if let Some(guard) = self.guard
-            && sent <= guard.shifted(self.correction).plus(self.max_ahead_ms)
+        // A reply comes under a ticket that was granted to this process: no earlier one can have opened it.
+        if let (Some(guard), Under::Ticket(_)) = (self.guard, &envelope.under)
+            && sent <= guard.plus(self.max_ahead_ms)
         {
             return Err(Cause::BeforeStart);
         }

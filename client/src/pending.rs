@@ -1,8 +1,6 @@
 //! Requests on their way to a KDC.
 
-use keycell_protocol::{
-    Epoch, Generation, Name, Nonce, ProblemType, ReplyError, ReplyKey, TicketRequest, UnixMillis,
-};
+use keycell_protocol::{Name, Nonce, ProblemType, ReplyError, ReplyKey, TicketRequest, UnixMillis};
 
 /// A request to send to a KDC: `POST /v1/tickets` with this body, as `application/json`.
 ///
@@ -50,8 +48,6 @@ pub(crate) struct Asked {
     pub(crate) request: TicketRequest,
     /// Opens the answer, whatever the epoch is by then.
     pub(crate) reply_key: ReplyKey,
-    pub(crate) generation: Generation,
-    pub(crate) epoch: Epoch,
     /// By the host's clock.
     pub(crate) at: UnixMillis,
 }

@@ -10,6 +10,8 @@ pub(crate) struct Retry {
     max_ms: u64,
     failures: u32,
     not_before: UnixMillis,
+    /// When that was decided.
+    decided: UnixMillis,
     failing_since: Option<UnixMillis>,
     /// Immediate second tries since the last success.
     at_once: u32,
@@ -24,6 +26,7 @@ impl Retry {
             max_ms,
             failures: 0,
             not_before: UnixMillis(0),
+            decided: UnixMillis(0),
             failing_since: None,
             at_once: 0,
             batch: TicketRequest::MAX_DESTINATIONS,
@@ -32,6 +35,11 @@ impl Retry {
 
     pub(crate) const fn not_before(&self) -> UnixMillis {
         self.not_before
+    }
+
+    /// Whether it is time. A clock that was set back since must not make the wait longer.
+    pub(crate) fn is_due(&self, now: UnixMillis) -> bool {
+        now >= self.not_before || now < self.decided
     }
 
     pub(crate) const fn failing_since(&self) -> Option<UnixMillis> {
@@ -54,6 +62,7 @@ impl Retry {
     /// but at least `retry_after` if the KDC named one.
     pub(crate) fn failure(&mut self, now: UnixMillis, retry_after_ms: Option<u64>, rng: &mut impl CryptoRng) {
         self.failing_since.get_or_insert(now);
+        self.decided = now;
         let bound = self.base_ms.saturating_mul(1 << self.failures.min(20)).min(self.max_ms).max(1);
         self.failures = self.failures.saturating_add(1);
         // A KDC that is wrong about itself must not silence its agents for long.
@@ -99,6 +108,7 @@ mod tests {
         assert!(retry.not_before() >= now.plus(7_000));
         retry.failure(now, Some(u64::MAX), &mut rng);
         assert!(retry.not_before() <= now.plus(LONGEST_RETRY_AFTER_MS + 30_000));
+        assert!(!retry.is_due(now) && retry.is_due(now.minus(1)));
         retry.success();
         assert_eq!((retry.not_before(), retry.failing_since()), (UnixMillis(0), None));
     }

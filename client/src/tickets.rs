@@ -67,7 +67,7 @@ impl Tickets {
         self.want(now, to, false)?;
         match self.entries.get(to) {
             Some(entry) if entry.is_live(now) => Ok(()),
-            Some(Entry { want: Want::Refused { problem, until }, .. }) => {
+            Some(Entry { want: Want::Refused { problem, until, .. }, .. }) => {
                 Err(SealError::Refused { destination: to.clone(), problem: *problem, retry_at: *until })
             }
             Some(entry) if failing => Err(match entry.ended(now) {
@@ -140,7 +140,7 @@ impl Tickets {
     pub(crate) fn refused(&mut self, now: UnixMillis, name: &Name, problem: Option<ProblemType>) {
         let until = now.plus(self.refusal_ms);
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.want = Want::Refused { problem, until };
+            entry.want = Want::Refused { problem, since: now, until };
             // Without a ticket it takes another message to ask again: nobody asks forever for a party that is gone.
             entry.used &= entry.held.is_some();
             self.timers.push(Reverse((until, name.clone())));
@@ -242,7 +242,8 @@ impl Entry {
         match self.want {
             Want::Nothing => true,
             Want::Queued | Want::Asked => false,
-            Want::Refused { until, .. } => until <= now,
+            // A clock that was set back since must not make the wait longer.
+            Want::Refused { since, until, .. } => until <= now || now < since,
         }
     }
 }
@@ -260,6 +261,7 @@ enum Want {
     Asked,
     Refused {
         problem: Option<ProblemType>,
+        since: UnixMillis,
         until: UnixMillis,
     },
 }

@@ -79,12 +79,16 @@ pub struct LimitsConfig {
     pub nonces: usize,
     /// Open connections.
     pub connections: usize,
+    /// Open connections of one address. Many hosts may share one.
+    pub connections_per_address: usize,
     /// Requests in work at once; what comes on top is refused with 503.
     pub requests_in_flight: usize,
     /// The largest body in bytes.
     pub body_bytes: usize,
     /// How long a client may take for a TLS handshake, the head of a request, and the whole of one.
     pub request_timeout_seconds: u32,
+    /// After how long without a request a connection is ended.
+    pub idle_seconds: u32,
     /// How long requests may take to finish when the KDC stops.
     pub shutdown_seconds: u32,
 }
@@ -98,9 +102,11 @@ impl Default for LimitsConfig {
             remembered: 200_000,
             nonces: 4_000_000,
             connections: 20_000,
+            connections_per_address: 2_000,
             requests_in_flight: 1_024,
             body_bytes: 512 * 1024,
             request_timeout_seconds: 10,
+            idle_seconds: 120,
             shutdown_seconds: 30,
         }
     }
@@ -144,14 +150,22 @@ impl Config {
     pub fn load(path: &Path, database: Option<String>) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| ConfigError::parse(path, &text, &error))?;
         if let Some(database) = database {
             config.database = database;
         }
         config.resolve(path.parent().unwrap_or(Path::new("")));
         config.check().map_err(|what| ConfigError::Value { path: path.to_owned(), what })?;
         Ok(config)
+    }
+
+    /// Checks what a type cannot: ranges, and that URLs are URLs.
+    ///
+    /// # Errors
+    /// Which value, and what it may be.
+    pub fn check(&self) -> Result<(), &'static str> {
+        self.rules().into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, what)| Err(what))
     }
 
     fn resolve(&mut self, folder: &Path) {
@@ -168,12 +182,12 @@ impl Config {
     }
 
     /// What is out of its range, if anything.
-    pub(crate) fn check(&self) -> Result<(), &'static str> {
-        let rules = [
+    fn rules(&self) -> Vec<(bool, &'static str)> {
+        vec![
             (!self.urls.is_empty(), "urls: at least one URL is needed, such as https://kdc.example.com:8443"),
             (
-                self.urls.iter().all(|url| url.starts_with("https://")),
-                "urls: a URL of a KDC starts with https://",
+                self.urls.iter().all(|url| is_base_url(url)),
+                "urls: write https://HOST:PORT, HOST being a DNS name or an address",
             ),
             ((10..=86_400).contains(&self.tickets.lifetime_seconds), "tickets.lifetime_seconds: 10 to 86400"),
             ((1..=600).contains(&self.tickets.clock_skew_seconds), "tickets.clock_skew_seconds: 1 to 600"),
@@ -183,15 +197,30 @@ impl Config {
             ),
             ((4096..=16 << 20).contains(&self.limits.body_bytes), "limits.body_bytes: 4096 to 16777216"),
             (self.limits.connections > 0, "limits.connections: at least 1"),
+            (self.limits.connections_per_address > 0, "limits.connections_per_address: at least 1"),
+            ((1..=86_400).contains(&self.limits.idle_seconds), "limits.idle_seconds: 1 to 86400"),
             (self.limits.requests_in_flight > 0, "limits.requests_in_flight: at least 1"),
             (self.limits.nonces >= 1000, "limits.nonces: at least 1000"),
             (
                 (1..=300).contains(&self.limits.request_timeout_seconds),
                 "limits.request_timeout_seconds: 1 to 300",
             ),
-        ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, what)| Err(what))
+        ]
     }
+}
+
+/// Whether it is `https://HOST[:PORT]`, with a host that a certificate can name.
+fn is_base_url(text: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(text) else { return false };
+    let host = match url.host_str() {
+        Some(host) => host.trim_matches(['[', ']']),
+        None => return false,
+    };
+    url.scheme() == "https"
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.username().is_empty()
+        && rustls::pki_types::ServerName::try_from(host).is_ok()
 }
 
 /// Why a configuration cannot be used.
@@ -206,12 +235,14 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML, a key is unknown, or a value has the wrong type.
-    #[error("{}: {source}", path.display())]
+    #[error("{}, line {line}: {what}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// What and where.
-        source: Box<toml::de::Error>,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong. Not the line itself: a password may stand in it.
+        what: String,
     },
     /// A value is out of its range.
     #[error("{}: {what}", path.display())]
@@ -221,6 +252,14 @@ pub enum ConfigError {
         /// Which, and what it may be.
         what: &'static str,
     },
+}
+
+impl ConfigError {
+    fn parse(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Self::Parse { path: path.to_owned(), line, what: error.message().to_owned() }
+    }
 }
 
 #[cfg(test)]
@@ -273,5 +312,14 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         assert!(load("").unwrap_err().to_string().contains("listen"));
+        for url in
+            ["http://kdc", "https://", "kdc", "https://bad_host!!", "https://kdc/path", "https://u@kdc"]
+        {
+            let error = load(&MINIMAL.replace("https://localhost:8443", url)).unwrap_err().to_string();
+            assert!(error.contains("urls: write https://HOST:PORT"), "{url}: {error}");
+        }
+        let secret = MINIMAL.replace("\"sqlite:keycell.db\"", "\"postgres://u:hunter2@h/d");
+        let error = load(&secret).unwrap_err().to_string();
+        assert!(!error.contains("hunter2") && error.contains("line 4"), "{error}");
     }
 }

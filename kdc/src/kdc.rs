@@ -1,15 +1,19 @@
 //! One running KDC: what all requests share.
 
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
-use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
+use keycell_protocol::{SignedRequest, UnixMillis, Zone};
+
+use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Directory, Follower};
-use crate::issuance::{self, Freshness, Issued, Moment, Nonces, Refusal};
+use crate::issuance::{self, Denied, Freshness, Issued, Moment, Nonces};
 use crate::keyring::Keyring;
 use crate::limit::{Limits, TooOften};
 use crate::metrics::Metrics;
@@ -32,8 +36,12 @@ pub struct Kdc {
     nonces: Nonces,
     tokens: TokenKey,
     metrics: Metrics,
+    /// One for each core: long work takes one.
+    heavy: Arc<Semaphore>,
     started_at: UnixMillis,
-    /// When the directory last agreed with the database, in Unix milliseconds.
+    /// When this process began, by a clock that nobody sets.
+    begun: Instant,
+    /// When the directory last agreed with the database, in milliseconds since then.
     in_step_at: AtomicU64,
 }
 
@@ -75,7 +83,9 @@ impl Kdc {
             ),
             nonces: Nonces::new(u64::from(config.tickets.clock_skew_seconds) * 1000, limits.nonces),
             metrics: Metrics::new(),
-            in_step_at: AtomicU64::new(started_at.0),
+            heavy: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
+            begun: Instant::now(),
+            in_step_at: AtomicU64::new(0),
             config,
             zone,
             clock,
@@ -97,8 +107,8 @@ impl Kdc {
             skew_ms: u64::from(self.config.tickets.clock_skew_seconds) * 1000,
             since: self.started_at,
         };
-        let request = issuance::authenticate(signed, &self.directory, &self.nonces, moment, freshness)?;
-        self.limits.tickets(request.party().name(), request.request().destinations.len())?;
+        let request =
+            issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)?;
         let authorized = issuance::authorize(request, &self.directory, &self.policy);
         let issued = issuance::issue(&authorized, moment);
         self.metrics.tickets.inc_by(issued.granted.into());
@@ -115,8 +125,17 @@ impl Kdc {
     }
 
     /// Counts a failed authentication against the address that it came from.
-    pub fn failed(&self, address: IpAddr) {
-        self.limits.failure(address);
+    ///
+    /// # Errors
+    /// [`TooOften`] when there were too many: then that is the answer to this one.
+    pub fn failed(&self, address: IpAddr) -> Result<(), TooOften> {
+        self.limits.failure(address)
+    }
+
+    /// The places for work that takes milliseconds.
+    #[must_use]
+    pub fn heavy(&self) -> Arc<Semaphore> {
+        self.heavy.clone()
     }
 
     /// The configuration.
@@ -175,13 +194,17 @@ impl Kdc {
 
     /// Notes that the directory agreed with the database just now.
     pub fn in_step(&self) {
-        self.in_step_at.store(self.clock.now().0, Ordering::Relaxed);
+        self.in_step_at.store(self.running_ms(), Ordering::Relaxed);
     }
 
     /// For how long the directory may have missed changes, in milliseconds.
     #[must_use]
     pub fn staleness_ms(&self) -> u64 {
-        self.clock.now().0.saturating_sub(self.in_step_at.load(Ordering::Relaxed))
+        self.running_ms().saturating_sub(self.in_step_at.load(Ordering::Relaxed))
+    }
+
+    fn running_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Forgets what need not be remembered, and measures what is.
@@ -203,37 +226,5 @@ impl Kdc {
     /// Closes the database.
     pub async fn close(&self) {
         self.store.close().await;
-    }
-}
-
-/// Why a whole request for tickets is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Denied {
-    /// It failed a check.
-    Refused(Refusal),
-    /// The party asks too often.
-    TooOften(TooOften),
-}
-
-impl Denied {
-    /// The problem to report.
-    #[must_use]
-    pub const fn problem(&self) -> ProblemType {
-        match self {
-            Self::Refused(refusal) => refusal.problem,
-            Self::TooOften(_) => ProblemType::RateLimited,
-        }
-    }
-}
-
-impl From<Refusal> for Denied {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<TooOften> for Denied {
-    fn from(limit: TooOften) -> Self {
-        Self::TooOften(limit)
     }
 }

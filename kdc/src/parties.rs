@@ -48,7 +48,7 @@ impl Parties {
     ///
     /// # Errors
     /// [`PartyError::Exists`] when the name is taken, unless by a party with this very secret.
-    pub async fn create(&self, name: &Name, secret: Option<[u8; 32]>) -> Result<Created, PartyError> {
+    pub async fn create(&self, name: &Name, secret: Option<&[u8; 32]>) -> Result<Created, PartyError> {
         if name.zone() != self.zone.zone.as_str() {
             return Err(PartyError::Zone);
         }
@@ -59,7 +59,7 @@ impl Parties {
         };
         let epoch = self.zone.ratchet_period.epoch(now.seconds());
         let key = match secret {
-            Some(secret) => LongTermKey::new(generation, epoch, secret),
+            Some(secret) => LongTermKey::new(generation, epoch, *secret),
             None => LongTermKey::generate(generation, epoch, &mut crate::random::system()),
         };
         let random = &mut crate::random::system();
@@ -74,9 +74,11 @@ impl Parties {
         };
         match self.store.put_party(&record, None).await {
             Ok(_) => {}
-            Err(StoreError::Exists { .. } | StoreError::GenerationUsed { .. }) => {
+            // Made and deleted by somebody else in between.
+            Err(StoreError::GenerationUsed { .. }) => return Err(PartyError::Busy),
+            Err(StoreError::Exists { .. }) => {
                 let secret = secret.ok_or(PartyError::Exists)?;
-                return self.retried(name, &secret).await;
+                return self.retried(name, secret).await;
             }
             Err(error) => return Err(error.into()),
         }

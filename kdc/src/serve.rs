@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::guests::{Activity, Guest, Guests};
 use crate::http::{self, Peer};
 use crate::kdc::Kdc;
 
@@ -45,10 +45,13 @@ pub async fn serve(
         http1: builder.clone().http1_only(),
         http2: builder.http2_only(),
         patience,
+        rest: Duration::from_secs(limits.idle_seconds.into()),
+        guests: Arc::new(Guests::new(limits.connections_per_address)),
         kdc: kdc.clone(),
     });
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
+    let mut short_of = None;
     tokio::pin!(stop);
     loop {
         // A place first: past the limit, new connections wait in the listener's queue.
@@ -63,11 +66,17 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                tokio::spawn(server.clone().connection(stream, peer, graceful.watcher(), place));
+                short_of = None;
+                // Dropped at once when its address has too many: others need the room.
+                if let Some(guest) = server.guests.enter(peer.ip()) {
+                    tokio::spawn(server.clone().connection(stream, peer, graceful.watcher(), (place, guest)));
+                }
             }
             Err(error) => {
-                // Usually out of file descriptors: they come back as connections end.
-                tracing::warn!(%error, "cannot accept a connection");
+                // Usually out of file descriptors: they come back as connections end. Said once, not each time.
+                if short_of.replace(error.kind()) != Some(error.kind()) {
+                    tracing::error!(%error, "cannot accept connections; is the limit of open files too low?");
+                }
                 sleep(Duration::from_millis(100)).await;
             }
         }
@@ -92,7 +101,11 @@ struct Server {
     acceptor: TlsAcceptor,
     http1: Builder<TokioExecutor>,
     http2: Builder<TokioExecutor>,
+    /// For a handshake, and for the first request.
     patience: Duration,
+    /// Between two requests.
+    rest: Duration,
+    guests: Arc<Guests>,
     kdc: Arc<Kdc>,
 }
 
@@ -102,7 +115,7 @@ impl Server {
         stream: TcpStream,
         peer: SocketAddr,
         watcher: hyper_util::server::graceful::Watcher,
-        _place: OwnedSemaphorePermit,
+        _room: (OwnedSemaphorePermit, Guest),
     ) {
         // Answers leave at once; waiting to fill a packet would cost a round trip.
         let _ = stream.set_nodelay(true);
@@ -122,12 +135,16 @@ impl Server {
         };
         metrics.connections.inc();
         let router = self.router.clone();
-        let asked = Arc::new(AtomicBool::new(false));
-        let first = asked.clone();
+        let activity = Arc::new(Activity::new());
+        let seen = activity.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-            first.store(true, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer));
-            router.clone().call(request)
+            let working = seen.work();
+            let answer = router.clone().call(request);
+            async move {
+                let _working = working;
+                answer.await
+            }
         });
         // By what was agreed in the handshake: to guess from the first bytes would wait for them without end.
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -137,17 +154,9 @@ impl Server {
             served = watcher.watch(connection) => if let Err(error) = served {
                 tracing::debug!(%peer, %error, "a connection ended early");
             },
-            () = idle(&asked, self.patience) => tracing::debug!(%peer, "no request came"),
+            () = activity.rests(self.patience, self.rest) => tracing::debug!(%peer, "no request came"),
         }
         metrics.connections.dec();
-    }
-}
-
-/// Returns when the first request does not come in time; HTTP/2 would wait for its first bytes without end.
-async fn idle(asked: &AtomicBool, patience: Duration) {
-    sleep(patience).await;
-    if asked.load(Ordering::Relaxed) {
-        std::future::pending().await
     }
 }
 
@@ -162,7 +171,7 @@ fn builder(patience: Duration) -> Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(256)
+        .max_concurrent_streams(128)
         .max_header_list_size(16 * 1024)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(patience);
@@ -172,7 +181,14 @@ fn builder(patience: Duration) -> Builder<TokioExecutor> {
 async fn follow(kdc: Arc<Kdc>, stop: CancellationToken) {
     let report = |outcome: Result<(), crate::directory::FollowError>| match outcome {
         Ok(()) => kdc.in_step(),
-        Err(error) => tracing::error!(%error, stale_ms = kdc.staleness_ms(), "the directory is not in step"),
+        Err(error) => {
+            let error = http::chain(&error);
+            tracing::error!(
+                error,
+                stale_ms = kdc.staleness_ms(),
+                "the directory is not in step with the database"
+            );
+        }
     };
     kdc.follower().follow(LOOK_EVERY, stop, report).await;
 }

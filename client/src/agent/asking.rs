@@ -13,10 +13,11 @@ impl Agent {
     /// when nothing is wanted, or it is too early to try again.
     pub fn wants(&mut self, now: UnixMillis) -> Option<PendingRequest> {
         self.tick(now);
-        if now < self.retry.not_before() || !self.tickets.is_wanting() {
+        if !self.retry.is_due(now) || !self.tickets.is_wanting() {
             return None;
         }
         let corrected = self.correction.apply(now);
+        let dated = self.asking.apply(now);
         let destinations = self.tickets.batch(self.retry.batch());
         if destinations.is_empty() {
             return None;
@@ -24,15 +25,15 @@ impl Agent {
         let request = TicketRequest {
             source: self.me.clone(),
             destinations,
-            timestamp: corrected,
+            timestamp: dated,
             nonce: Nonce::generate(&mut self.rng),
             instance: self.instance,
         };
-        let signed = self.keys.current(corrected).ok().and_then(|subkeys| {
+        let signed = self.keys.current(dated).ok().and_then(|subkeys| {
             let signed = SignedRequest::sign(&request, &subkeys).ok()?;
-            Some((signed.to_json(), subkeys.reply.clone(), subkeys.generation, subkeys.epoch))
+            Some((signed.to_json(), subkeys.reply.clone()))
         });
-        let Some((body, reply_key, generation, epoch)) = signed else {
+        let Some((body, reply_key)) = signed else {
             // A clock that is centuries ahead.
             self.tickets.requeue(corrected, &request.destinations);
             self.retry.failure(now, None, &mut self.rng);
@@ -40,7 +41,7 @@ impl Agent {
         };
         self.stats.requests += 1;
         let pending = PendingRequest { body, destinations: request.destinations.len(), nonce: request.nonce };
-        self.pending.insert(request.nonce, Asked { request, reply_key, generation, epoch, at: now });
+        self.pending.insert(request.nonce, Asked { request, reply_key, at: now });
         Some(pending)
     }
 
@@ -63,8 +64,10 @@ impl Agent {
                 return Err(error.into());
             }
         };
-        self.keys.confirm(asked.generation, asked.epoch);
-        self.learn(&asked, now, reply.server_time);
+        // Sealed for this party and bound to this request: only such a word moves the clock that decides on messages.
+        self.correction.learn(asked.at, now, reply.server_time);
+        self.opener.learn_correction(self.correction.millis());
+        self.asking = self.correction;
         self.retry.success();
         let now = self.correction.apply(now);
         let mut taken = Taken { granted: 0, refused: Vec::new() };
@@ -87,17 +90,17 @@ impl Agent {
 
     /// Takes a problem document that a KDC answered with.
     ///
-    /// It is not sealed: pass on only what came over a channel that proves the KDC, TLS for instance. A wrong clock
-    /// is corrected by it, and the request may be made again at once; a busy KDC is left alone for as long as it
+    /// It is not sealed: pass on only what came over a channel that proves the KDC, TLS for instance. Its time dates
+    /// the next request, which may be made at once, and nothing else; a busy KDC is left alone for as long as it
     /// says; any other problem is the answer for all destinations of the request, and
     /// [`seal`](Self::seal) reports it.
     pub fn take_problem(&mut self, now: UnixMillis, pending: &PendingRequest, problem: &Problem) {
         let Some(asked) = self.pending.remove(&pending.nonce) else { return };
-        let before = self.correction.millis();
+        let before = self.asking.millis();
         if let Some(server_time) = problem.server_time {
-            self.learn(&asked, now, server_time);
+            self.asking.learn(asked.at, now, server_time);
         }
-        let corrected = self.correction.millis() != before;
+        let corrected = self.asking.millis() != before;
         match problem.kind {
             kind if (corrected || kind == ProblemType::ClockSkew || kind == ProblemType::Replayed)
                 && self.retry.at_once() =>
@@ -144,7 +147,7 @@ impl Agent {
     /// Whether [`wants`](Self::wants) has something to say now.
     #[cfg(feature = "https")]
     pub(crate) fn may_request(&self, now: UnixMillis) -> bool {
-        self.tickets.is_wanting() && now >= self.retry.not_before()
+        self.tickets.is_wanting() && self.retry.is_due(now)
     }
 
     fn granted(&mut self, now: UnixMillis, grant: &Grant) {
@@ -156,11 +159,6 @@ impl Agent {
         self.stats.failures += 1;
         self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
         self.retry.failure(now, retry_after.map(|seconds| seconds.saturating_mul(1000)), &mut self.rng);
-    }
-
-    fn learn(&mut self, asked: &Asked, now: UnixMillis, server_time: UnixMillis) {
-        self.correction.learn(asked.at, now, server_time);
-        self.opener.set_correction(self.correction.millis());
     }
 
     fn tick(&mut self, now: UnixMillis) {

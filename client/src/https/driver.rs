@@ -26,8 +26,14 @@ pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn 
             continue;
         };
         let failing = shared.lock().failing_since();
-        let outcome = ask(&shared, &mut kdcs, &*transport, &request).await;
-        settle(&shared, &request, outcome, failing);
+        let (outcome, kdc) = ask(&shared, &mut kdcs, &*transport, &request).await;
+        let good = settle(&shared, &request, outcome, failing);
+        match kdc {
+            Some(at) if good => kdcs.answered(at),
+            // An answer that does not hold: others may do better.
+            Some(at) => kdcs.failed(at, Instant::now(), &mut system_rng()),
+            None => {}
+        }
         shared.changed.send_replace(());
     }
 }
@@ -48,8 +54,8 @@ async fn ask(
     kdcs: &mut Kdcs,
     transport: &dyn Transport,
     request: &PendingRequest,
-) -> Outcome {
-    let mut busy = None;
+) -> (Outcome, Option<usize>) {
+    let mut refused = None;
     let start = Instant::now();
     for at in kdcs.order(start) {
         // A request that is a minute old is refused for its age.
@@ -65,13 +71,18 @@ async fn ask(
         let failure = match answer.map(read) {
             Ok(Ok(Outcome::Problem(problem))) if is_busy(problem.kind) => {
                 let failure = problem.to_string();
-                busy = Some(problem);
+                refused.get_or_insert(problem);
                 failure
             }
+            Ok(Ok(Outcome::Problem(problem))) if problem.kind == ProblemType::Unauthenticated => {
+                // It may be this KDC that is behind. If none knows better, this is the answer.
+                debug!(url, "a KDC does not know this key");
+                refused = Some(problem);
+                continue;
+            }
             Ok(Ok(outcome)) => {
-                kdcs.answered(at);
                 debug!(url, tickets = request.destinations, "a KDC answered");
-                return outcome;
+                return (outcome, Some(at));
             }
             Ok(Err(failure)) | Err(failure) => failure.0,
         };
@@ -79,18 +90,20 @@ async fn ask(
         kdcs.failed(at, Instant::now(), &mut system_rng());
         note(shared, format!("{url}: {failure}"));
     }
-    busy.map_or(Outcome::Nobody, Outcome::Problem)
+    (refused.map_or(Outcome::Nobody, Outcome::Problem), None)
 }
 
-/// Hands the outcome to the agent.
-fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: Option<UnixMillis>) {
+/// Hands the outcome to the agent. `false` for an answer that does not hold.
+fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: Option<UnixMillis>) -> bool {
     let now = shared.clock.now();
     let mut agent = shared.lock();
     let correction = agent.clock_correction_ms();
+    let mut good = true;
     match outcome {
         Outcome::Reply(body) => {
             if let Err(error) = agent.take_reply(now, request, &body) {
                 note(shared, error.to_string());
+                good = false;
             }
         }
         Outcome::Problem(problem) => {
@@ -117,6 +130,7 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
         (Some(since), None) => info!(since = since.0, "a KDC gives tickets again"),
         _ => {}
     }
+    good
 }
 
 fn read(answer: Answer) -> Result<Outcome, TransportError> {

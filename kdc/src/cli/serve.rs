@@ -1,21 +1,27 @@
 //! `keycell serve`
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use crate::cell::Cell;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::{serve, telemetry, tls};
+use crate::{process, serve, telemetry, tls};
 
 pub(super) async fn run(config: &Config) -> Outcome {
+    let mut config = config.clone();
     telemetry::start(&config.log)?;
-    no_core_dumps();
+    process::no_core_dumps();
+    config.limits.connections = process::connections(config.limits.connections);
+    let _only = only_one(&config)?;
     let tls = tls::server(&config.tls)?;
-    let kdc = Cell::open(config).await?.into_kdc(config.clone(), Arc::new(SystemClock)).await?;
+    let kdc = Cell::open(&config).await?.into_kdc(config.clone(), Arc::new(SystemClock)).await?;
     let kdc = Arc::new(kdc);
     let listener = TcpListener::bind(config.listen)
         .await
@@ -30,21 +36,40 @@ pub(super) async fn run(config: &Config) -> Outcome {
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let stop = async move {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    let serving = tokio::spawn(async move { serve::serve(kdc, listener, tls, asked.cancelled()).await });
+    tokio::pin!(serving);
+    loop {
         tokio::select! {
+            ended = &mut serving => {
+                ended?;
+                break;
+            }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    serve::serve(kdc, listener, tls, stop).await;
+        if stop.is_cancelled() {
+            return Err("stopped at once, at the second signal; requests may have gone unanswered".into());
+        }
+        stop.cancel();
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
-/// A core dump would hold every key of the zone.
-fn no_core_dumps() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
-        tracing::warn!(%error, "core dumps cannot be turned off");
+/// A SQLite file is for one KDC: two would each have nonces and limits of their own.
+fn only_one(config: &Config) -> Outcome<Option<File>> {
+    let Some(path) = config.database.strip_prefix("sqlite:") else { return Ok(None) };
+    let path = format!("{path}.lock");
+    let lock = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path);
+    let lock = lock.map_err(|error| format!("cannot open {path}: {error}"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(format!(
+            "another KDC serves this database ({path} is locked); several KDCs of a zone need PostgreSQL"
+        )
+        .into()),
+        Err(TryLockError::Error(error)) => Err(format!("cannot lock {path}: {error}").into()),
     }
 }

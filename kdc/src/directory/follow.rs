@@ -28,9 +28,7 @@ impl Follower {
     pub async fn start(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Result<Self, FollowError> {
         let directory = Arc::new(Directory::default());
         let snapshot = store.parties().await?;
-        for record in &snapshot.parties {
-            directory.put(unwrapped(&keyring, record));
-        }
+        directory.replace(snapshot.parties.iter().map(|record| unwrapped(&keyring, record)));
         Ok(Self { store, keyring, directory, seen: Mutex::new(snapshot.change) })
     }
 
@@ -48,6 +46,17 @@ impl Follower {
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let mut seen = self.seen.lock().await;
         let changes = self.store.changes_since(*seen).await?;
+        if changes.change < *seen {
+            tracing::error!(
+                seen = seen.0,
+                now = changes.change.0,
+                "the database went back in time: reading it anew"
+            );
+            let snapshot = self.store.parties().await?;
+            self.directory.replace(snapshot.parties.iter().map(|record| unwrapped(&self.keyring, record)));
+            *seen = snapshot.change;
+            return Ok(());
+        }
         for change in &changes.parties {
             match change {
                 Change::Put(record) => self.directory.put(unwrapped(&self.keyring, record)),

@@ -49,6 +49,13 @@ impl Directory {
         names.iter().filter_map(|name| self.party(name.as_str())).collect()
     }
 
+    /// Takes these parties, and no others.
+    fn replace(&self, parties: impl Iterator<Item = Party>) {
+        let all: HashMap<_, _> = parties.map(|party| (party.name().clone(), Arc::new(party))).collect();
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = all.keys().cloned().collect();
+        *self.parties.write().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
     fn put(&self, party: Party) {
         let name = party.name().clone();
         self.names.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());

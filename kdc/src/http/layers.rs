@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt as _;
 use keycell_protocol::ProblemType;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::problem::{Failure, Reported};
@@ -30,6 +33,7 @@ pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc
     let gate = Arc::new(Gate {
         kdc: kdc.clone(),
         places: Semaphore::new(kdc.config().limits.requests_in_flight),
+        buffers: Semaphore::new(BUFFERED_BYTES),
         time: Duration::from_secs(kdc.config().limits.request_timeout_seconds.into()),
         body_bytes: kdc.config().limits.body_bytes,
         process: rand_core::Rng::next_u32(&mut crate::random::system()),
@@ -37,7 +41,8 @@ pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc
         paths,
         other: Path::new("other", metrics),
     });
-    router.layer(DefaultBodyLimit::max(kdc.config().limits.body_bytes)).layer(from_fn_with_state(gate, pass))
+    // The gate reads the body itself, and bounds it.
+    router.layer(DefaultBodyLimit::disable()).layer(from_fn_with_state(gate, pass))
 }
 
 /// Under which name the log knows a request: random per process, then counted.
@@ -55,7 +60,10 @@ impl fmt::Display for RequestId {
 
 struct Gate {
     kdc: Arc<Kdc>,
+    /// One for each request in work.
     places: Semaphore,
+    /// One for each byte of a body that is held.
+    buffers: Semaphore,
     time: Duration,
     body_bytes: usize,
     process: u32,
@@ -106,14 +114,14 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
     let path = gate.path(&request);
     let method = request.method().clone();
     let metrics = gate.kdc.metrics();
-    metrics.in_flight.inc();
+    let in_flight = InFlight::new(&metrics.in_flight);
     let response = if path.route == super::TICKETS {
         // Its handler names the request in its one line; a span for each would cost as much as the cryptography.
         admitted(&gate, path.route, request, next).await
     } else {
         admitted(&gate, path.route, request, next).instrument(tracing::info_span!("request", %id)).await
     };
-    metrics.in_flight.dec();
+    drop(in_flight);
 
     let status = response.status();
     let problem = response.extensions().get::<Reported>().map(|reported| reported.0);
@@ -136,12 +144,9 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
 
 async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Response {
     // Whether the process is well must be seen also when it is busy.
-    if matches!(route, "/livez" | "/readyz" | "/metrics") {
+    if matches!(route, "/livez" | "/readyz") {
         return next.run(request).await;
     }
-    let Ok(_place) = gate.places.try_acquire() else {
-        return Failure::overloaded().into_response();
-    };
     let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else {
         return Failure::new(ProblemType::Internal).into_response();
     };
@@ -151,13 +156,77 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
             .retry_after(limit.retry_after)
             .into_response();
     }
-    // What announces that it is too long need not be waited for.
-    if request.body().size_hint().lower() > gate.body_bytes as u64 {
-        return Failure::new(ProblemType::TooLarge).into_response();
+    if route == "/metrics" {
+        return next.run(request).await;
     }
-    match tokio::time::timeout(gate.time, next.run(request)).await {
+    let (head, body) = request.into_parts();
+    let held = match timeout(gate.time, gate.collect(body)).await {
+        Ok(Ok(held)) => held,
+        Ok(Err(failure)) => return failure.into_response(),
+        Err(_) => return Failure::new(ProblemType::Timeout).into_response(),
+    };
+    // Only now: who sends slowly takes no place from anybody.
+    let Ok(_place) = gate.places.try_acquire() else {
+        return Failure::overloaded().into_response();
+    };
+    let request = Request::from_parts(head, Body::from(held.body));
+    match timeout(gate.time, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Failure::new(ProblemType::Timeout).into_response(),
+        Err(_) => Failure::new(ProblemType::Unavailable)
+            .detail("the database takes too long; what you asked for may or may not be done")
+            .retry_after(Duration::from_secs(2))
+            .into_response(),
+    }
+}
+
+/// A body that has arrived, and the room that it takes.
+struct Held<'a> {
+    body: Bytes,
+    _room: Option<SemaphorePermit<'a>>,
+}
+
+impl Gate {
+    /// Reads a body, within its own limit and the room there is for all.
+    async fn collect(&self, mut body: Body) -> Result<Held<'_>, Failure> {
+        // What announces that it is too long need not be waited for.
+        if body.size_hint().lower() > self.body_bytes as u64 {
+            return Err(Failure::new(ProblemType::TooLarge));
+        }
+        let mut whole = Bytes::new();
+        let mut room: Option<SemaphorePermit<'_>> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| {
+                Failure::new(ProblemType::MalformedRequest).detail("the body did not arrive whole")
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if whole.len() + data.len() > self.body_bytes {
+                return Err(Failure::new(ProblemType::TooLarge));
+            }
+            let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+            let more = self.buffers.try_acquire_many(size).map_err(|_| Failure::overloaded())?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+            whole = if whole.is_empty() { data } else { [whole, data].concat().into() };
+        }
+        Ok(Held { body: whole, _room: room })
+    }
+}
+
+/// Counts a request for as long as it is in work, however it ends.
+struct InFlight<'a>(&'a Gauge);
+
+impl<'a> InFlight<'a> {
+    fn new(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -168,3 +237,6 @@ fn named(mut response: Response, id: RequestId) -> Response {
     }
     response
 }
+
+/// The most that is held of all bodies together.
+const BUFFERED_BYTES: usize = 64 << 20;

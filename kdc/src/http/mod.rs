@@ -8,6 +8,8 @@ mod problem;
 mod tickets;
 mod zone;
 
+pub(crate) use problem::chain;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

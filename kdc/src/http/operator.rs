@@ -9,6 +9,7 @@ use keycell_protocol::ProblemType;
 
 use super::Peer;
 use super::problem::Failure;
+use super::tickets::counted;
 use crate::kdc::Kdc;
 use crate::token::{Claims, Role};
 
@@ -37,15 +38,19 @@ impl FromRequestParts<Arc<Kdc>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, kdc: &Arc<Kdc>) -> Result<Self, Failure> {
         let refuse = |cause: &str| {
+            // What a stranger sent goes no further than a line.
+            let cause: String = cause.chars().take(200).collect();
             tracing::info!(cause, "administrator refused");
-            if let Some(Peer(peer)) = parts.extensions.get::<Peer>() {
-                kdc.failed(peer.ip());
+            let failure = Failure::new(ProblemType::InvalidToken)
+                .detail("send a token of `keycell token create` as Authorization: Bearer");
+            match parts.extensions.get::<Peer>() {
+                Some(Peer(peer)) => counted(kdc, *peer, failure),
+                None => failure,
             }
-            Failure::new(ProblemType::InvalidToken)
-                .detail("send a token of `keycell token create` as Authorization: Bearer")
         };
         let header = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(token) = header.and_then(|value| value.strip_prefix("Bearer ")) else {
+        let token = header.and_then(|value| value.split_once(' '));
+        let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")) else {
             return Err(refuse("no bearer token"));
         };
         kdc.tokens().check(token, kdc.now()).map(Self).map_err(|error| refuse(&error.to_string()))

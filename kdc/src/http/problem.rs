@@ -97,7 +97,7 @@ pub(super) async fn method_not_allowed() -> Failure {
 }
 
 /// An error with everything that caused it, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

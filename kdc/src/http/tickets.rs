@@ -12,24 +12,28 @@ use super::Peer;
 use super::admin::body::require_json;
 use super::layers::RequestId;
 use super::problem::Failure;
-use crate::issuance::Issued;
-use crate::kdc::{Denied, Kdc};
+use crate::issuance::{Denied, Issued, Refusal};
+use crate::kdc::Kdc;
 
 pub(super) async fn issue(
     State(kdc): State<Arc<Kdc>>,
     Extension(Peer(peer)): Extension<Peer>,
     Extension(id): Extension<RequestId>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, Failure> {
     require_json(&headers)?;
-    let body = body.map_err(Failure::from)?;
     let issued = if body.len() > LONG {
-        // Milliseconds of work: not on a thread that others wait for.
+        // Milliseconds of work: not on a thread that others wait for, and no more at a time than there are cores. The
+        // place is given back by the work itself, also when nobody waits for it any more.
+        let place = kdc.heavy().acquire_owned().await.map_err(|_| Failure::new(ProblemType::Internal))?;
         let kdc = kdc.clone();
-        tokio::task::spawn_blocking(move || answer(&kdc, &body, id))
-            .await
-            .map_err(|_| Failure::new(ProblemType::Internal))?
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            answer(&kdc, &body, id)
+        })
+        .await
+        .map_err(|_| Failure::new(ProblemType::Internal))?
     } else {
         answer(&kdc, &body, id)
     };
@@ -41,7 +45,7 @@ pub(super) async fn issue(
 
 fn answer(kdc: &Kdc, body: &[u8], id: RequestId) -> Result<Issued, Denied> {
     let signed = SignedRequest::parse(body).map_err(|_| {
-        Denied::Refused(crate::issuance::Refusal {
+        Denied::Refused(Refusal {
             problem: ProblemType::MalformedRequest,
             cause: "not the JSON of a ticket request",
         })
@@ -74,17 +78,21 @@ fn failure(kdc: &Kdc, denied: Denied, peer: std::net::SocketAddr) -> Failure {
                 .detail("set the clock, or correct by server_time and ask again")
                 .server_time(kdc.now()),
             ProblemType::Overloaded => Failure::overloaded(),
-            ProblemType::Unauthenticated => {
-                kdc.failed(peer.ip());
-                // A clock that is off by an epoch or more makes a request that cannot be authenticated.
-                failure.server_time(kdc.now())
-            }
-            ProblemType::Replayed => {
-                kdc.failed(peer.ip());
-                failure
-            }
+            // A clock that is off by an epoch or more makes a request that cannot be authenticated: tell the time.
+            ProblemType::Unauthenticated => counted(kdc, peer, failure.server_time(kdc.now())),
+            ProblemType::Replayed => counted(kdc, peer, failure),
             _ => failure.detail(refusal.cause),
         },
+    }
+}
+
+/// The answer to a failure of an address: the failure, or that there are too many.
+pub(super) fn counted(kdc: &Kdc, peer: std::net::SocketAddr, failure: Failure) -> Failure {
+    match kdc.failed(peer.ip()) {
+        Ok(()) => failure,
+        Err(limit) => Failure::new(ProblemType::RateLimited)
+            .detail("too many failed authentications from this address")
+            .retry_after(limit.retry_after),
     }
 }
 

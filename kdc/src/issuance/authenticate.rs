@@ -7,8 +7,9 @@ use keycell_protocol::{
     UnixMillis,
 };
 
-use super::{Moment, Nonces, Refusal};
+use super::{Denied, Moment, Nonces, Refusal};
 use crate::directory::{Directory, Party};
+use crate::limit::Limits;
 
 /// A request whose signature holds, which is fresh, and which was not seen before.
 #[derive(Debug)]
@@ -47,20 +48,22 @@ pub struct Freshness {
     pub since: UnixMillis,
 }
 
-/// Checks the signature, then the time, then that the request is new.
+/// Checks the signature, then the time, the party's standing, that the request is new, and the party's rate. A request
+/// that is refused takes no room among the nonces.
 ///
 /// An unknown name, a wrong signature and a dead key cost the same work and get the same answer; which it was, only
 /// the log is told.
 ///
 /// # Errors
-/// [`Refusal`] with `unauthenticated`, `clock-skew`, `replayed`, `party-disabled` or `overloaded`.
+/// [`Denied`] with `unauthenticated`, `clock-skew`, `party-disabled`, `replayed`, `rate-limited` or `overloaded`.
 pub fn authenticate(
     signed: &SignedRequest<'_>,
     directory: &Directory,
     nonces: &Nonces,
+    limits: &Limits,
     moment: Moment,
     freshness: Freshness,
-) -> Result<Authenticated, Refusal> {
+) -> Result<Authenticated, Denied> {
     let reference = signed.key();
     let known = directory.party(reference.name.as_str()).and_then(|party| {
         let keys = party.request_keys(reference.generation, reference.epoch, moment.epoch())?;
@@ -68,7 +71,7 @@ pub fn authenticate(
     });
     let Some((party, keys)) = known else {
         let _ = signed.verify(&DECOY.request);
-        return Err(unauthenticated("no such party, or no such key of it"));
+        return Err(unauthenticated("no such party, or no such key of it").into());
     };
     let request = signed.verify(&keys.request).map_err(|error| match error {
         RequestError::Forged => unauthenticated("the signature does not hold"),
@@ -78,15 +81,18 @@ pub fn authenticate(
     })?;
 
     if request.timestamp.distance(moment.now) > freshness.skew_ms {
-        return Err(skew("the timestamp is too far from this clock"));
+        return Err(skew("the timestamp is too far from this clock").into());
     }
-    if request.timestamp < freshness.since {
-        return Err(skew("the timestamp is from before this process started"));
+    // Not while this clock is behind its own start: it was set back, and nobody could come up to it.
+    if request.timestamp < freshness.since && moment.now >= freshness.since {
+        return Err(skew("the timestamp is from before this process started").into());
     }
-    nonces.accept(&party, request.nonce, moment.now)?;
     if !party.enabled() {
-        return Err(Refusal { problem: ProblemType::PartyDisabled, cause: "the party is disabled" });
+        return Err(Refusal { problem: ProblemType::PartyDisabled, cause: "the party is disabled" }.into());
     }
+    nonces.check(&party, request.nonce)?;
+    limits.tickets(party.name(), request.destinations.len())?;
+    nonces.accept(&party, request.nonce, moment.now)?;
     Ok(Authenticated { party, keys, request })
 }
 

@@ -51,12 +51,13 @@ fn decide(source: &Name, to: &Name, directory: &Directory, policy: &Policy) -> R
     if source.zone() != to.zone() {
         return Err(ProblemType::UntrustedZone);
     }
+    // The policy first: whom one may not speak to, one does not learn about either.
+    let Decision::Allow { lifetime_seconds } = policy.decide(source, to) else {
+        return Err(ProblemType::NotAllowed);
+    };
     let destination = directory.party(to.as_str()).ok_or(ProblemType::UnknownDestination)?;
     if !destination.enabled() {
         return Err(ProblemType::DestinationDisabled);
     }
-    match policy.decide(source, to) {
-        Decision::Allow { lifetime_seconds } => Ok(Permit { destination, lifetime_seconds }),
-        Decision::Deny => Err(ProblemType::NotAllowed),
-    }
+    Ok(Permit { destination, lifetime_seconds })
 }

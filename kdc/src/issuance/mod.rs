@@ -1,7 +1,7 @@
 //! From a signed request to a sealed reply. Each step demands the proof that the step before made:
 //!
 //! ```text
-//! SignedRequest → authenticate → Authenticated → limit(party) → authorize → Authorized → issue → Issued
+//! SignedRequest → authenticate → Authenticated → authorize → Authorized → issue → Issued
 //! ```
 //!
 //! The proofs have private fields and one constructor each, in a file of their own: issuing without policy, or
@@ -18,6 +18,8 @@ pub use issue::{Issued, issue};
 pub use nonces::Nonces;
 
 use keycell_protocol::{ProblemType, RatchetPeriod, UnixMillis};
+
+use crate::limit::TooOften;
 
 /// When it is, for one request: every step of it sees the same instant.
 #[derive(Debug, Clone, Copy)]
@@ -43,4 +45,36 @@ pub struct Refusal {
     pub problem: ProblemType,
     /// For the log.
     pub cause: &'static str,
+}
+
+/// Why a whole request for tickets is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// It failed a check.
+    Refused(Refusal),
+    /// The party asks too often.
+    TooOften(TooOften),
+}
+
+impl Denied {
+    /// The problem to report.
+    #[must_use]
+    pub const fn problem(&self) -> ProblemType {
+        match self {
+            Self::Refused(refusal) => refusal.problem,
+            Self::TooOften(_) => ProblemType::RateLimited,
+        }
+    }
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<TooOften> for Denied {
+    fn from(limit: TooOften) -> Self {
+        Self::TooOften(limit)
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use keycell_protocol::{Nonce, ProblemType, UnixMillis};
 
@@ -16,7 +16,7 @@ use crate::directory::Party;
 /// that is tolerated, the longest time over which one timestamp is acceptable.
 #[derive(Debug)]
 pub struct Nonces {
-    shards: Vec<Mutex<Shard>>,
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     span_ms: u64,
     shard_capacity: usize,
@@ -38,7 +38,7 @@ impl Nonces {
     #[must_use]
     pub fn new(skew_ms: u64, capacity: usize) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            shards: Default::default(),
             hasher: RandomState::new(),
             span_ms: skew_ms.saturating_mul(2).max(1),
             shard_capacity: capacity.div_ceil(SHARDS),
@@ -68,40 +68,64 @@ impl Nonces {
         self.len() == 0
     }
 
-    /// Remembers a nonce of an authenticated request.
+    /// Whether a nonce was not seen. Changes nothing, so that a request that is refused for another reason takes no
+    /// room.
+    ///
+    /// # Errors
+    /// `replayed` when it was seen.
+    pub(super) fn check(&self, party: &Party, nonce: Nonce) -> Result<(), Refusal> {
+        let entry = self.entry(party, nonce);
+        self.shard(&entry).check(&entry)
+    }
+
+    /// Remembers a nonce of a request that is to be answered.
     ///
     /// # Errors
     /// `replayed` when it was seen; `overloaded` when there is no room: nothing is forgotten early for it.
     pub(super) fn accept(&self, party: &Party, nonce: Nonce, now: UnixMillis) -> Result<(), Refusal> {
-        let entry = (self.hasher.hash_one(party.name()), nonce);
-        let Some(shard) = usize::try_from(entry.0).ok().and_then(|at| self.shards.get(at % SHARDS)) else {
-            return Err(full());
-        };
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = self.entry(party, nonce);
+        let mut shard = self.shard(&entry);
         shard.turn(now.0 / self.span_ms);
-        if shard.stale.contains(&entry) || shard.fresh.contains(&entry) {
-            return Err(Refusal { problem: ProblemType::Replayed, cause: "the nonce was seen before" });
-        }
+        shard.check(&entry)?;
         if shard.fresh.len() >= self.shard_capacity {
             return Err(full());
         }
         shard.fresh.insert(entry);
         Ok(())
     }
+
+    fn entry(&self, party: &Party, nonce: Nonce) -> Entry {
+        (self.hasher.hash_one(party.name()), nonce)
+    }
+
+    /// By party and nonce, so that no party has a shard to itself.
+    fn shard(&self, entry: &Entry) -> MutexGuard<'_, Shard> {
+        let [first, ..] = &self.shards;
+        let at = self.hasher.hash_one(entry) as usize % SHARDS;
+        let shard = self.shards.get(at).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Shard {
+    fn check(&self, entry: &Entry) -> Result<(), Refusal> {
+        if self.stale.contains(entry) || self.fresh.contains(entry) {
+            return Err(Refusal { problem: ProblemType::Replayed, cause: "the nonce was seen before" });
+        }
+        Ok(())
+    }
+
     fn turn(&mut self, span: u64) {
-        // A clock that is set back keeps what is there: a nonce may be kept too long, never too short.
-        match span.checked_sub(self.span) {
-            None | Some(0) => {}
-            Some(1) => {
+        match span.abs_diff(self.span) {
+            0 => {}
+            1 if span > self.span => {
                 self.stale = std::mem::take(&mut self.fresh);
                 self.span = span;
             }
-            Some(_) => {
-                *self = Self { span, ..Self::default() };
-            }
+            // A clock that was set back a little: what is here is still needed, and the clock will be back soon.
+            1 => {}
+            // A jump, either way: by their timestamps the requests of before are not acceptable now.
+            _ => *self = Self { span, ..Self::default() },
         }
     }
 }
@@ -143,17 +167,35 @@ mod tests {
     fn nothing_is_forgotten_for_want_of_room() {
         let nonces = Nonces::new(60_000, SHARDS);
         let a = party("a@z");
-        nonces.accept(&a, nonce(1), UnixMillis(0)).unwrap();
-        assert_eq!(nonces.accept(&a, nonce(2), UnixMillis(0)).unwrap_err().problem, ProblemType::Overloaded);
-        assert_eq!(nonces.accept(&a, nonce(1), UnixMillis(0)).unwrap_err().problem, ProblemType::Replayed);
+        let accepted: Vec<u8> =
+            (0..=255).filter(|n| nonces.accept(&a, nonce(*n), UnixMillis(0)).is_ok()).collect();
+        assert_eq!(accepted.len(), SHARDS, "one in each shard");
+        for n in 0..=255 {
+            let problem = nonces.accept(&a, nonce(n), UnixMillis(0)).unwrap_err().problem;
+            let seen = accepted.contains(&n);
+            assert_eq!(problem, if seen { ProblemType::Replayed } else { ProblemType::Overloaded });
+            assert_eq!(nonces.check(&a, nonce(n)).is_err(), seen);
+        }
     }
 
     #[test]
-    fn a_clock_set_back_forgets_nothing() {
+    fn a_clock_set_back_a_little_forgets_nothing() {
         let nonces = Nonces::new(60_000, 1000);
         let a = party("a@z");
         nonces.accept(&a, nonce(1), UnixMillis(10_000_000)).unwrap();
-        assert!(nonces.accept(&a, nonce(1), UnixMillis(1_000_000)).is_err());
+        assert!(nonces.accept(&a, nonce(1), UnixMillis(9_900_000)).is_err());
         assert!(nonces.accept(&a, nonce(1), UnixMillis(10_000_001)).is_err());
+    }
+
+    #[test]
+    fn a_clock_that_jumps_does_not_stop_the_kdc() {
+        let nonces = Nonces::new(60_000, 1000);
+        let a = party("a@z");
+        for now in [10_000_000, 10_000_000_000, 10_000_000, 20_000_000] {
+            nonces.prune(UnixMillis(now));
+            nonces.accept(&a, nonce(1), UnixMillis(now)).unwrap();
+            nonces.prune(UnixMillis(now + 240_000));
+            assert!(nonces.is_empty());
+        }
     }
 }

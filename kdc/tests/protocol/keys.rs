@@ -66,11 +66,11 @@ async fn a_name_given_again_is_another_party() {
 async fn a_retry_with_the_same_key_is_harmless_and_with_another_is_refused() {
     let zone = Zone::new().await;
     let name = zone.name("a");
-    let first = zone.kdc.parties().create(&name, Some([1; 32])).await.unwrap();
-    let again = zone.kdc.parties().create(&name, Some([1; 32])).await.unwrap();
+    let first = zone.kdc.parties().create(&name, Some(&[1; 32])).await.unwrap();
+    let again = zone.kdc.parties().create(&name, Some(&[1; 32])).await.unwrap();
     assert!(!first.retried && again.retried);
     assert_eq!(again.key.generation(), first.key.generation());
-    assert!(zone.kdc.parties().create(&name, Some([2; 32])).await.is_err());
+    assert!(zone.kdc.parties().create(&name, Some(&[2; 32])).await.is_err());
     assert!(zone.kdc.parties().create(&name, None).await.is_err());
     assert_eq!(zone.kdc.parties().show(&name).unwrap().revision(), 1);
 }

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use keycell_client::SealError;
-use keycell_kdc::kdc::Denied;
+use keycell_kdc::issuance::Denied;
 use keycell_kdc::limit::Rate;
 use keycell_protocol::{
     Instance, LongTermKey, Nonce, Outcome, ProblemType, RatchetPeriod, SealedReply, SignedRequest,

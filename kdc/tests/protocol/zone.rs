@@ -6,7 +6,8 @@ use keycell_client::{Agent, AgentConfig, AgentKey, KdcAddress, PendingRequest, S
 use keycell_kdc::cell::{Cell, NewCell};
 use keycell_kdc::clock::{Clock as _, ManualClock};
 use keycell_kdc::config::Config;
-use keycell_kdc::kdc::{Denied, Kdc};
+use keycell_kdc::issuance::Denied;
+use keycell_kdc::kdc::Kdc;
 use keycell_protocol::{LongTermKey, Name, Problem, RatchetPeriod, SignedRequest, UnixMillis};
 use tempfile::TempDir;
 

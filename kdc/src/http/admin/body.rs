@@ -1,7 +1,7 @@
 //! Reading what an administrator sent, with problems instead of the framework's own errors.
 
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::http::{HeaderMap, header};
 use keycell_protocol::{Name, ProblemType};
 use serde::de::DeserializeOwned;
 
@@ -19,12 +19,9 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// Reads a JSON body; the problem says where it goes wrong.
-pub(crate) fn json<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Result<axum::body::Bytes, BytesRejection>,
-) -> Result<T, Failure> {
+pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Failure> {
     require_json(headers)?;
-    serde_json::from_slice(&body?).map_err(|error| malformed(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))
 }
 
 /// Reads the name in a path.
@@ -40,14 +37,4 @@ pub(crate) fn query<T>(query: Result<axum::extract::Query<T>, QueryRejection>) -
 
 pub(crate) fn malformed(detail: impl Into<String>) -> Failure {
     Failure::new(ProblemType::MalformedRequest).detail(detail)
-}
-
-impl From<BytesRejection> for Failure {
-    fn from(rejection: BytesRejection) -> Self {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Self::new(ProblemType::TooLarge)
-        } else {
-            malformed("the body did not arrive whole")
-        }
-    }
 }

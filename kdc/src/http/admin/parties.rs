@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::Name;
+use keycell_protocol::{Name, ProblemType};
 use serde::Deserialize;
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::body;
@@ -20,6 +21,7 @@ use crate::directory::Party;
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
+use crate::parties::PartyError;
 use crate::token::Role;
 
 /// Which page.
@@ -50,13 +52,21 @@ pub(in crate::http) async fn create(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Response, Failure> {
     operator.may(Role::Operator)?;
-    let new: NewParty = body::json(&headers, body)?;
+    let new: NewParty = body::json(&headers, &body)?;
     let secret = new.key.as_ref().map(|key| secret(key)).transpose()?;
-    let created = kdc.parties().create(&new.name, secret.as_deref().copied()).await?;
-    tracing::info!(administrator = operator.name(), party = %new.name, retried = created.retried, "party created");
+    let chosen = secret.is_some();
+    let created = {
+        let kdc = kdc.clone();
+        to_the_end(async move {
+            let created = kdc.parties().create(&new.name, secret.as_deref()).await?;
+            tracing::info!(administrator = operator.name(), party = %new.name, retried = created.retried, "party created");
+            Ok(created)
+        })
+        .await?
+    };
     let status = if created.retried { StatusCode::OK } else { StatusCode::CREATED };
     let encoded = || Zeroizing::new(URL_SAFE_NO_PAD.encode(created.key.expose_secret()));
     let view = CreatedParty {
@@ -64,7 +74,7 @@ pub(in crate::http) async fn create(
         generation: created.key.generation(),
         epoch: created.key.epoch(),
         ratchet_period: kdc.zone_record().ratchet_period,
-        key: if secret.is_some() { None } else { Some(encoded()) },
+        key: if chosen { None } else { Some(encoded()) },
         urls: kdc.config().urls.clone(),
     };
     Ok((status, Json(view)).into_response())
@@ -84,13 +94,17 @@ pub(in crate::http) async fn update(
     operator: Operator,
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Bytes,
 ) -> Result<Json<PartyView>, Failure> {
     operator.may(Role::Operator)?;
     let name = body::name(name)?;
-    let PartyPatch { enabled } = body::json(&headers, body)?;
-    let party = kdc.parties().set_enabled(&name, enabled).await?;
-    tracing::info!(administrator = operator.name(), party = %name, enabled, "party changed");
+    let PartyPatch { enabled } = body::json(&headers, &body)?;
+    let party = to_the_end(async move {
+        let party = kdc.parties().set_enabled(&name, enabled).await?;
+        tracing::info!(administrator = operator.name(), party = %name, enabled, "party changed");
+        Ok(party)
+    })
+    .await?;
     Ok(Json(view(&party)))
 }
 
@@ -101,9 +115,21 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Failure> {
     operator.may(Role::Operator)?;
     let name = body::name(name)?;
-    kdc.parties().delete(&name).await?;
-    tracing::info!(administrator = operator.name(), party = %name, "party deleted");
+    to_the_end(async move {
+        kdc.parties().delete(&name).await?;
+        tracing::info!(administrator = operator.name(), party = %name, "party deleted");
+        Ok(())
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Runs a change to its end, and to its line in the log, also when the client has gone.
+async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, PartyError>> + Send + 'static,
+) -> Result<T, Failure> {
+    let task = tokio::spawn(change.in_current_span());
+    Ok(task.await.map_err(|_| Failure::new(ProblemType::Internal))??)
 }
 
 fn view(party: &Party) -> PartyView {

@@ -1,6 +1,6 @@
 //! What administrators do, and what those may not who only say that they are.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "admin/tokens.rs"]
 mod tokens;

@@ -1,6 +1,6 @@
 //! What was acknowledged is there afterwards: on both databases, through crashes of the KDC and of PostgreSQL.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "durability/outage.rs"]
 mod outage;

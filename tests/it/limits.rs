@@ -1,6 +1,6 @@
 //! What one KDC lets itself in for: rates, sizes, places and patience.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "this is a test")]
 
 #[path = "limits/patience.rs"]
 mod patience;

@@ -1,7 +1,5 @@
 //! Stopping a KDC: what it has accepted is answered, whole.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
-
 use keycell_tests::cell::Cell;
 use keycell_tests::wait::until;
 use rustix::process::{Signal, kill_process};

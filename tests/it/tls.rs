@@ -1,7 +1,5 @@
 //! TLS 1.3 and nothing below it, for HTTP/1.1 and HTTP/2.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
-
 use keycell_tests::cell::Cell;
 use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;

@@ -42,7 +42,7 @@ async fn an_address_over_its_rate_is_refused_and_others_are_not() {
     }
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
     assert!((10..=20).contains(&refused.len()), "{}", refused.len());
-    refused.iter().for_each(|answer| drop(retry_after(answer)));
+    assert!(refused.iter().all(|answer| retry_after(answer) >= 1));
     assert_eq!(there.get("/v1/zone").await.status, 200);
     // Who watches is not counted.
     for _ in 0..40 {

@@ -1,5 +1,6 @@
 //! What a receiver remembers of its senders.
 
+use core::hash::{Hash, Hasher};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -116,8 +117,8 @@ impl Streams {
 ///
 /// Short, since it is made and hashed for each message; [`Stream::fits`] compares all of the ticket. A sender may choose
 /// its salts to collide with another's, but not what the KDC drew.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct StreamId(u128, u128);
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamId([u8; 32]);
 
 impl StreamId {
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
@@ -128,7 +129,18 @@ impl StreamId {
             }
             Under::Id(id) => id.as_bytes(),
         };
-        Self(u128::from_le_bytes(*envelope.salt), u128::from_le_bytes(*under))
+        let mut id = [0; 32];
+        let (salt, rest) = id.split_at_mut(16);
+        salt.copy_from_slice(envelope.salt);
+        rest.copy_from_slice(under);
+        Self(id)
+    }
+}
+
+impl Hash for StreamId {
+    // Without the length that an array writes before itself.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
     }
 }
 

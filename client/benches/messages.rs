@@ -4,11 +4,7 @@
 //! "Bare" is ChaCha20-Poly1305 of aws-lc-rs over the body in place: no header, no copy, no replay window. Ours is a
 //! whole message, as [`Sealer`] writes and [`Opener`] opens it. crypto_box gives no header and no replay window
 //! either; `afternm` is crypto_box with the shared key computed before.
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a benchmark that cannot be set up has nothing to measure"
-)]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

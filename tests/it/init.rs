@@ -139,7 +139,7 @@ fn what_is_wrong_with_a_configuration_is_named() {
         ("colour = 1", "colour"),
         ("limits = { per_adress = 1 }", "per_adress"),
         ("limits = { body_bytes = 1 }", "limits.body_bytes"),
-        ("listen = 'here'", "listen"),
+        ("listen = 'here'", "socket address"),
         ("urls = []", "urls"),
         ("urls = ['http://localhost']", "https://"),
         ("database = 'mysql://localhost/x'", "database URL"),
@@ -170,9 +170,20 @@ fn what_is_wrong_with_a_configuration_is_named() {
 
 #[test]
 fn an_address_that_is_taken_is_named() {
-    let cell = Cell::sqlite();
+    let (cell, other) = (Cell::sqlite(), Cell::sqlite());
     let _kdc = cell.serve();
-    let error = cell.run(&["serve"]);
-    assert_eq!(error.code, Some(1));
-    assert!(error.stderr.contains(&format!("cannot listen on {}", cell.listen())), "{}", error.stderr);
+    other.configure(&format!("listen = '{}'", cell.listen()));
+    let error = other.run(&["serve"]).failed();
+    assert!(error.contains(&format!("cannot listen on {}", cell.listen())), "{error}");
+}
+
+#[test]
+fn a_second_kdc_on_one_sqlite_database_is_refused() {
+    let cell = Cell::sqlite();
+    let mut kdc = cell.serve();
+    let error = cell.run(&["serve"]).failed();
+    assert!(error.contains("another KDC serves this database") && error.contains("PostgreSQL"), "{error}");
+    // The lock goes with the process, however that ends.
+    kdc.kill9();
+    let _kdc = cell.serve();
 }

@@ -9,24 +9,34 @@ mod rates;
 
 use keycell_protocol::ProblemType;
 use keycell_tests::cell::Cell;
-use keycell_tests::http::Answer;
+use keycell_tests::http::{Answer, PARTIES};
 use keycell_tests::wait::until;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Body, Method};
+use sqlx::Connection as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_kdc_sheds_what_comes_on_top_and_still_shows_that_it_lives() {
     let cell = Cell::sqlite();
-    cell.configure("limits = { requests_in_flight = 1, request_timeout_seconds = 300 }");
+    cell.configure("limits = { requests_in_flight = 1 }");
     let kdc = cell.serve();
-    let http = kdc.http();
+    let (admin, http) = (cell.admin(&kdc), kdc.http());
 
-    // One request whose body does not end holds the only place.
-    let mut slow = kdc.tls(&["http/1.1"]).await.unwrap();
-    let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
-    slow.write_all(head.as_bytes()).await.unwrap();
-    slow.write_all(b"{").await.unwrap();
+    // One change that waits for the database holds the only place.
+    let database = format!("sqlite:{}", cell.file("keycell.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&database).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut database).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        let party = serde_json::json!({ "name": "a@test.internal" });
+        loop {
+            // It may itself be what comes on top.
+            let answer = admin.try_send(Method::POST, PARTIES, &party).await.unwrap();
+            if answer.status != 503 {
+                return answer.status;
+            }
+        }
+    });
     let shed = until("the place is taken", async || {
         let answer = http.get("/v1/zone").await;
         (answer.status != 200).then_some(answer)
@@ -40,12 +50,38 @@ async fn a_busy_kdc_sheds_what_comes_on_top_and_still_shows_that_it_lives() {
     let metrics = http.get("/metrics").await.text();
     assert!(metrics.contains("problem=\"urn:keycell:problem:overloaded\""), "{metrics}");
 
-    // It ends; its sender gets the answer, and others their turn.
-    slow.write_all(b"\"a\": 1 }").await.unwrap();
-    let mut answer = [0; 12];
-    slow.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 400");
+    // The database answers; so does the KDC, and others have their turn.
+    sqlx::query("ROLLBACK").execute(&mut database).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), 201);
     until("the place is free", async || (http.get("/v1/zone").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_sends_slowly_takes_no_place() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { requests_in_flight = 1, request_timeout_seconds = 300 }");
+    let kdc = cell.serve();
+    let http = kdc.http();
+    let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut stream = kdc.tls(&["http/1.1"]).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(b"{").await.unwrap();
+        slow.push(stream);
+    }
+    until("all are in work", async || {
+        let metrics = http.get("/metrics").await.text();
+        metrics.contains("keycell_http_requests_in_flight 21").then_some(())
+    })
+    .await;
+    assert_eq!(http.get("/v1/zone").await.status, 200);
+    for mut stream in slow {
+        stream.write_all(b"\"a\": 1 }").await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 400");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Asking a real KDC for tickets, as parties do and as they must not (docs/protocol.md §7, §13, §14).
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "tickets/refused.rs"]
 mod refused;

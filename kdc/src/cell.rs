@@ -24,7 +24,7 @@ use crate::directory::{FollowError, Follower};
 use crate::files;
 use crate::kdc::{Kdc, Parts};
 use crate::keyring::{Keyring, KeyringError, MasterKey, MasterKeySource};
-use crate::store::{self, Store, StoreError, ZoneRecord};
+use crate::store::{self, SecretRecord, Store, StoreError, ZoneRecord};
 use crate::token::{TokenError, TokenKey};
 
 /// What a new cell is to be.
@@ -45,35 +45,96 @@ pub struct NewCell {
 }
 
 impl NewCell {
-    /// Makes the cell: all of it or nothing, for it is made beside its place and moved there when it is complete.
+    /// Makes the cell: all of it or nothing. It is made in a folder inside its own and moved up when it is complete, the
+    /// configuration last; what an attempt that was killed has left is cleared away by the next.
     ///
     /// # Errors
-    /// [`CellError::Taken`] when the folder is there and not empty.
+    /// [`CellError::Taken`] when the folder is there and not empty. [`CellError::Uncertain`] when it is not known whether
+    /// PostgreSQL took the zone: then everything is kept.
     pub async fn create(&self, clock: &dyn Clock) -> Result<(), CellError> {
-        if fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(CellError::Taken { folder: self.folder.clone() });
+        let config = self.config();
+        config.check().map_err(|what| CellError::Setting { what })?;
+        let made_folder = self.prepare()?;
+        let building = self.folder.join(format!("{BUILDING}{}", std::process::id()));
+        let done = self.fill(&config, &building, clock).await;
+        if matches!(done, Ok(()) | Err(CellError::Uncertain { .. })) {
+            return done;
         }
-        self.config().check().map_err(|what| CellError::Setting { what })?;
-        let building = self.building();
-        let made = self.build(&building, clock).await;
-        if let Err(error) = made {
-            // What is left of it must not stand in the way of the next try.
-            let _ = fs::remove_dir_all(&building);
-            return Err(error);
+        // What is left of it must not stand in the way of the next try.
+        let _ = clear(&self.folder);
+        if made_folder {
+            let _ = fs::remove_dir(&self.folder);
         }
-        fs::rename(&building, &self.folder)
-            .map_err(|source| CellError::File { path: self.folder.clone(), source })
+        done
     }
 
-    async fn build(&self, folder: &Path, clock: &dyn Clock) -> Result<(), CellError> {
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CellError::File { path, source }
-        };
-        for new in [folder, &folder.join("tls")] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(new).map_err(file(new))?;
+    /// Makes the folder if need be, or sees that it is empty. Says whether it made it.
+    fn prepare(&self) -> Result<bool, CellError> {
+        let folder = &self.folder;
+        match fs::metadata(folder) {
+            Ok(there) if !there.is_dir() => Err(CellError::NoFolder { path: folder.clone() }),
+            Ok(_) => {
+                let names = names(folder).map_err(file(folder))?;
+                let unfinished = names.iter().any(|name| name.starts_with(BUILDING))
+                    && names.iter().all(|name| name.starts_with(BUILDING) || PARTS.contains(&name.as_str()));
+                if unfinished {
+                    clear(folder).map_err(file(folder))?;
+                } else if !names.is_empty() {
+                    return Err(CellError::Taken { folder: folder.clone() });
+                }
+                Ok(false)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                    fs::create_dir_all(parent).map_err(file(parent))?;
+                }
+                private_folder(folder)?;
+                Ok(true)
+            }
+            Err(error) => Err(file(folder)(error)),
         }
+    }
 
+    async fn fill(&self, config: &Config, building: &Path, clock: &dyn Clock) -> Result<(), CellError> {
+        let (zone, secrets) = self.build(config, building, clock)?;
+        if self.database.is_none() {
+            let url = format!("sqlite:{}", building.join(DATABASE).display());
+            let store = store::create(&url).await?;
+            let made = store.create_zone(&zone, &secrets).await;
+            store.close().await;
+            made?;
+        }
+        // The configuration last: with it the cell is complete.
+        let mut parts = names(building).map_err(file(building))?;
+        parts.sort_by_key(|name| name == Config::FILE);
+        for name in parts {
+            fs::rename(building.join(&name), self.folder.join(&name)).map_err(file(&self.folder))?;
+        }
+        if let Some(url) = &self.database {
+            let store = store::create(url).await?;
+            let made = store.create_zone(&zone, &secrets).await;
+            store.close().await;
+            match made {
+                Ok(()) => {}
+                Err(error @ StoreError::Exists { .. }) => return Err(error.into()),
+                // The answer to the commit may be what was lost: the master key must not be.
+                Err(source) => return Err(CellError::Uncertain { folder: self.folder.clone(), source }),
+            }
+        }
+        fs::remove_dir(building).map_err(file(building))?;
+        files::sync_folder(&self.folder.join(Config::FILE)).map_err(file(&self.folder))?;
+        files::sync_folder(&self.folder).map_err(file(&self.folder))
+    }
+
+    /// Everything but the database.
+    fn build(
+        &self,
+        config: &Config,
+        folder: &Path,
+        clock: &dyn Clock,
+    ) -> Result<(ZoneRecord, [SecretRecord; 2]), CellError> {
+        private_folder(folder)?;
+        private_folder(&folder.join("tls"))?;
         let made = certificates::make(&self.urls, self.listen, clock.now())?;
         for (name, content, mode) in [
             ("tls/roots.pem", &made.roots, 0o644),
@@ -84,9 +145,7 @@ impl NewCell {
             let path = folder.join(name);
             files::write_new(&path, content.as_bytes(), mode).map_err(file(&path))?;
         }
-
-        let config = self.config();
-        let text = toml::to_string(&config).map_err(|_| CellError::Config)?;
+        let text = toml::to_string(config).map_err(|_| CellError::Config)?;
         let path = folder.join(Config::FILE);
         files::write_new(&path, format!("{HEADER}{text}").as_bytes(), 0o600).map_err(file(&path))?;
 
@@ -100,21 +159,17 @@ impl NewCell {
             ratchet_period: self.ratchet_period,
             created_at: clock.now(),
         };
-        let url = match &self.database {
-            Some(url) => url.clone(),
-            None => format!("sqlite:{}", folder.join(DATABASE).display()),
-        };
-        let store = store::create(&url).await?;
-        let made = store.create_zone(&zone, &[check, tokens]).await;
-        store.close().await;
-        Ok(made?)
+        Ok((zone, [check, tokens]))
     }
 
     fn config(&self) -> Config {
         Config {
             listen: self.listen,
             urls: self.urls.clone(),
-            database: self.database.clone().unwrap_or_else(|| format!("sqlite:{DATABASE}")),
+            database: match &self.database {
+                Some(url) => without_password(url),
+                None => format!("sqlite:{DATABASE}"),
+            },
             master_key: MasterKeySource::File(MASTER_KEY.into()),
             tls: Tls {
                 certificate: "tls/server.pem".into(),
@@ -126,12 +181,44 @@ impl NewCell {
             log: Log::default(),
         }
     }
+}
 
-    fn building(&self) -> PathBuf {
-        let mut name = self.folder.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".new-{}", std::process::id()));
-        self.folder.with_file_name(name)
+/// The URL as it may stand in a file.
+fn without_password(url: &str) -> String {
+    match reqwest::Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            // Fails only for a URL that can have no password.
+            let _ = parsed.set_password(None);
+            parsed.into()
+        }
+        _ => url.to_owned(),
     }
+}
+
+fn private_folder(path: &Path) -> Result<(), CellError> {
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(file(path))
+}
+
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// Removes what an unfinished attempt has made, and nothing else.
+fn clear(folder: &Path) -> io::Result<()> {
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        if name == "tls" || name.starts_with(BUILDING) {
+            fs::remove_dir_all(path)?;
+        } else if PARTS.contains(&name.as_str()) || name == Config::FILE {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn file(path: &Path) -> impl FnOnce(io::Error) -> CellError + use<> {
+    let path = path.to_owned();
+    move |source| CellError::File { path, source }
 }
 
 /// The database and the keys of a cell, open.
@@ -183,6 +270,23 @@ pub enum CellError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Something else than a folder is in its place.
+    #[error("{} is there and is not a folder", path.display())]
+    NoFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is not known whether the database took the zone.
+    #[error(
+        "it is not known whether the database took the zone: see with `keycell check-config`. If it did, the cell in {} \
+         is complete; if not, remove that folder and begin again", folder.display()
+    )]
+    Uncertain {
+        /// The folder, with the only master key there is.
+        folder: PathBuf,
+        /// What the database said.
+        source: StoreError,
+    },
     /// A file or folder cannot be made.
     #[error("cannot make {}: {source}", path.display())]
     File {
@@ -228,6 +332,10 @@ pub enum CellError {
     Token(#[from] TokenError),
 }
 
+/// What a folder is called in which a cell is being made.
+const BUILDING: &str = ".new-";
+/// What else an unfinished attempt may have put in its place.
+const PARTS: [&str; 3] = ["tls", MASTER_KEY, DATABASE];
 const MASTER_KEY: &str = "master.key";
 const DATABASE: &str = "keycell.db";
 const TOKEN_KEY: &str = "administrator token key";

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -70,8 +70,8 @@ fn it_stays_up_until_it_is_told_to_stop_and_its_commands_work() {
     let _taken = take_usual_port();
     let temporary = tempfile::tempdir().unwrap();
     let folder = temporary.path().join("cell");
-    let mut running = command(&folder, &[]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut running = Running(command(&folder, &[]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut printed = Vec::new();
     while !printed.last().is_some_and(|line: &String| line.contains("/v1/zone")) {
         printed.push(lines.next().expect("it printed what to try before it ended"));
@@ -92,10 +92,10 @@ fn it_stays_up_until_it_is_told_to_stop_and_its_commands_work() {
     assert!(error.contains("--folder") && error.lines().count() == 1, "{error}");
     assert_eq!(succeeded(&shell(talk)), "hello\n");
 
-    let id = Pid::from_raw(i32::try_from(running.id()).unwrap()).unwrap();
+    let id = Pid::from_raw(i32::try_from(running.0.id()).unwrap()).unwrap();
     kill_process(id, Signal::INT).unwrap();
     assert_eq!(lines.next(), None);
-    assert_eq!(running.wait().unwrap().code(), Some(0));
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -117,6 +117,16 @@ fn a_cell_that_is_not_its_own_is_left_alone() {
     fs::write(other.join("letter"), "precious").unwrap();
     assert_eq!(dev(&other, &["--once"]).status.code(), Some(1));
     assert_eq!(files(&other), ["letter"]);
+}
+
+/// Ends with the test, also when that fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn dev(folder: &Path, more: &[&str]) -> Output {

@@ -45,11 +45,11 @@ fn a_cell_by_hand_in_text_and_in_json() {
     assert_eq!(made.stdout, "A token for alice (admin) is in keycell/admin.token.\n");
     let added = cell.run(&["party", "add", "a"]).succeeded();
     assert_eq!(added.stdout, "a@test.internal is made; its key is in a.key.\n");
-    let added = json(&cell, &["party", "add", "b", "--key", "elsewhere.key"]);
+    let added = json(&cell, &["party", "add", "b", "--out", "elsewhere.key"]);
     assert_eq!((&added["name"], &added["key_file"]), (&"b@test.internal".into(), &"elsewhere.key".into()));
     let exists = cell.run(&["party", "add", "a"]).failed();
     assert!(exists.contains("a.key exists already"), "{exists}");
-    let taken = cell.run(&["party", "add", "a", "--key", "other.key"]).failed();
+    let taken = cell.run(&["party", "add", "a", "--out", "other.key"]).failed();
     assert!(taken.contains("there is a party of that name already"), "{taken}");
     assert!(!cell.folder().join("other.key").exists());
 

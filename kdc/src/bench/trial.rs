@@ -154,6 +154,7 @@ impl Server {
             .env_remove("KEYCELL_DATABASE")
             .stderr(Stdio::null())
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()?;
         let cpu = Some(CpuClock::of(child.id()));
         Ok(Self { child, target: Target { url, tls: https::tls_config(roots)?, cpu } })

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keycell_protocol::{Problem, Zone};
+use keycell_protocol::{Problem, ProblemType, Zone};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -110,21 +110,44 @@ impl Admin {
         let response = request.send().await.map_err(|error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            format!("cannot reach the KDC at {}{cause}; is `keycell serve` running?", self.url)
+            Failed {
+                text: format!("cannot reach the KDC at {}{cause}; is `keycell serve` running?", self.url),
+                code: None,
+                uncertain: !error.is_connect(),
+            }
         })?;
         let status = response.status();
-        let bytes = Zeroizing::new(response.bytes().await?.to_vec());
+        let lost =
+            |_| Failed { text: "the KDC's answer was cut off".to_owned(), code: None, uncertain: true };
+        let bytes = Zeroizing::new(response.bytes().await.map_err(lost)?.to_vec());
         if status.is_success() {
             return Ok(bytes);
         }
+        let uncertain = status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT;
         Err(match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) if status == StatusCode::UNAUTHORIZED => {
-                format!("{problem}; `keycell token create` makes a new one").into()
+            Ok(problem) => {
+                let text = if status == StatusCode::UNAUTHORIZED {
+                    format!("{problem}; `keycell token create` makes a new one")
+                } else {
+                    problem.to_string()
+                };
+                Failed { text, code: Some(problem.kind), uncertain }
             }
-            Ok(problem) => problem.to_string().into(),
-            Err(_) => format!("the KDC answered {status}").into(),
-        })
+            Err(_) => Failed { text: format!("the KDC answered {status}"), code: None, uncertain },
+        }
+        .into())
     }
+}
+
+/// The KDC did not do it, or did not say so.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Failed {
+    text: String,
+    /// The problem, if it said one.
+    pub(super) code: Option<ProblemType>,
+    /// Whether it may be done all the same.
+    pub(super) uncertain: bool,
 }
 
 fn token(global: &Global) -> Outcome<Zeroizing<String>> {

@@ -10,6 +10,7 @@ use keycell_client::{AgentKey, https};
 use keycell_protocol::Name;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::Output;
 use super::{Global, Outcome};
@@ -30,10 +31,10 @@ pub(super) struct Bench {
     #[arg(long, requires = "key")]
     pid: Option<u32>,
     /// How many requests
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = at_least_one)]
     requests: usize,
     /// How many are under way at a time
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = at_least_one)]
     concurrency: usize,
     /// Only this version of HTTP [default: with --key http1, else both]
     #[arg(long, value_enum)]
@@ -67,6 +68,17 @@ impl Bench {
             let listener = TcpListener::bind(address).await?;
             return Ok(bench::serve_echo(listener, tls::server(&global.config()?.tls)?).await?);
         }
+        // A signal ends the wait, and with it the servers that were started.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            done = self.measure(output) => done,
+            _ = terminate.recv() => Err("stopped".into()),
+            _ = interrupt.recv() => Err("stopped".into()),
+        }
+    }
+
+    async fn measure(&self, output: &Output) -> Outcome {
         let lines = match (&self.key, &self.to) {
             (Some(key), Some(to)) => vec![self.running(AgentKey::load(key)?, to).await?],
             _ => self.own().await?,
@@ -106,6 +118,10 @@ impl Bench {
         lines.push(line(format!("1000 tickets, {protocol:?}"), 1000, &many.kdc, None));
         Ok(lines)
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "a number from 1 on".to_owned())
 }
 
 fn line(what: String, batch: usize, measured: &Measured, echo: Option<&Measured>) -> Line {

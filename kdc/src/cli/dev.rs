@@ -66,7 +66,7 @@ fn next(
     writeln!(out, "\nThe cell stays up until Ctrl-C. URL {url}, administrator's token {}.", token.display())?;
     writeln!(out, "In another terminal:")?;
     writeln!(out, "  {keycell} party list")?;
-    writeln!(out, "  {keycell} party add web.host1 --key {folder}/web.key")?;
+    writeln!(out, "  {keycell} party add web.host1 --out {folder}/web.key")?;
     writeln!(
         out,
         "  echo hello | {program} seal --key {folder}/web.key --to nanoprobe.one | {program} open --key \

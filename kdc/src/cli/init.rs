@@ -7,17 +7,17 @@ use clap::Args;
 use keycell_protocol::{RatchetPeriod, Zone};
 use serde::Serialize;
 
-use super::Outcome;
 use super::output::Output;
+use super::{DEFAULT_CONFIG, Global, Outcome};
 use crate::cell::NewCell;
 use crate::clock::SystemClock;
 use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
-    /// The folder to make; it must not exist, or be empty
-    #[arg(long, default_value = "keycell")]
-    folder: PathBuf,
+    /// The folder to make; it must not exist, or be empty [default: the folder of --config]
+    #[arg(long)]
+    folder: Option<PathBuf>,
     /// The zone's name: a lower-case DNS name that will never change
     #[arg(long, default_value = "cell1.internal")]
     zone: Zone,
@@ -43,7 +43,21 @@ struct Made {
 }
 
 impl Init {
-    pub(super) async fn run(self, output: &Output) -> Outcome {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
+        let folder = match self.folder {
+            Some(folder) => folder,
+            None if global.config.file_name().is_some_and(|name| name == Config::FILE) => {
+                global.config.parent().map(PathBuf::from).unwrap_or_default()
+            }
+            None => {
+                return Err(format!(
+                    "a cell's configuration is called {}; name its folder with --folder",
+                    Config::FILE
+                )
+                .into());
+            }
+        };
+        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
         let urls = if self.urls.is_empty() {
             vec![format!("https://localhost:{}", self.listen.port())]
         } else {
@@ -56,7 +70,7 @@ impl Init {
             None
         };
         let cell = NewCell {
-            folder: self.folder,
+            folder,
             zone: self.zone,
             listen: self.listen,
             urls,
@@ -71,7 +85,11 @@ impl Init {
                 out,
                 "Keep a copy of master.key away from this machine: without it the database is lost."
             )?;
-            writeln!(out, "Next: keycell serve, then keycell token create")
+            let config = match made.config.to_str() {
+                Some(DEFAULT_CONFIG) => String::new(),
+                _ => format!(" --config {}", made.config.display()),
+            };
+            writeln!(out, "Next: keycell{config} serve, then keycell{config} token create")
         })?)
     }
 }

@@ -44,12 +44,28 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
+/// Where the configuration is unless `--config` or `KEYCELL_CONFIG` says otherwise.
+const DEFAULT_CONFIG: &str = "keycell/keycell.toml";
+
+/// What the environment may say.
+const ENVIRONMENT: &str = "\
+Environment:
+  KEYCELL_CONFIG      the configuration of the cell
+  KEYCELL_URL         the KDC to administer [default: the first URL of the configuration]
+  KEYCELL_ROOTS       the file of root certificates to trust there [default: the configuration's]
+  KEYCELL_TOKEN_FILE  the file with the administrator's token [default: admin.token beside the configuration]
+  KEYCELL_TOKEN       the token itself
+  KEYCELL_DATABASE    the URL of the database, before the configuration's
+  KEYCELL_LOG         the level of the log, before the configuration's
+
+Exit status: 0 done, 1 not done, 2 not understood";
+
 /// What a command ends with: anything that can be printed in one line.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Keycell: keys for every host of a data centre, from one key-distribution centre.
 #[derive(Debug, Parser)]
-#[command(name = "keycell", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(name = "keycell", version, arg_required_else_help = true, subcommand_required = true, after_help = ENVIRONMENT)]
 struct Cli {
     #[command(flatten)]
     global: Global,
@@ -65,7 +81,7 @@ struct Global {
         global = true,
         value_name = "FILE",
         env = "KEYCELL_CONFIG",
-        default_value = "keycell/keycell.toml"
+        default_value = DEFAULT_CONFIG
     )]
     config: PathBuf,
     /// Print JSON instead of text
@@ -110,7 +126,7 @@ enum Command {
 async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
     let global = &cli.global;
     match cli.command {
-        Command::Init(init) => init.run(output).await?,
+        Command::Init(init) => init.run(global, output).await?,
         Command::Serve => serve::run(&global.config()?).await?,
         Command::Dev(dev) => dev.run(output).await?,
         Command::CheckConfig => check_config::run(&global.config()?, output).await?,

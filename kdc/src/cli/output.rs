@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use keycell_protocol::UnixMillis;
 use serde::Serialize;
 
+use super::admin::Failed;
+
 /// How to print.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Output {
@@ -46,7 +48,13 @@ pub(super) fn print_error(output: &Output, error: &(dyn Error + 'static)) -> Exi
         }
         cause = error.source();
     }
-    refused(output, &text);
+    let code = error.downcast_ref::<Failed>().and_then(|failed| failed.code);
+    match code {
+        Some(code) if output.json => {
+            eprintln!("{}", serde_json::json!({ "error": text.replace('\n', " "), "type": code }));
+        }
+        _ => refused(output, &text),
+    }
     ExitCode::FAILURE
 }
 

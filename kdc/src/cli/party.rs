@@ -1,6 +1,7 @@
 //! `keycell party`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +12,7 @@ use reqwest::Method;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::admin::{Admin, segment};
+use super::admin::{Admin, Failed, segment};
 use super::output::{Output, time};
 use super::{Global, Outcome};
 use crate::api::{CreatedParty, NewParty, PartyPage, PartyPatch, PartyView};
@@ -28,7 +29,7 @@ pub(super) enum Party {
     Disable(Which),
     /// Let a disabled party speak again
     Enable(Which),
-    /// Delete a party and its keys
+    /// Delete a party and its keys; tickets that are out end with their lifetime
     Delete(Which),
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Add {
     name: String,
     /// The key file to write, mode 0600 [default: the local name and .key]
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -47,8 +48,8 @@ pub(super) struct List {
     #[arg(long)]
     after: Option<String>,
     /// At most so many; all without it
-    #[arg(long)]
-    limit: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -89,15 +90,15 @@ impl Party {
 impl Add {
     async fn run(self, admin: &Admin, output: &Output) -> Outcome {
         let name = Name::in_zone(&self.name, &admin.zone().await?)?;
-        let file = self.key.unwrap_or_else(|| format!("{}.key", name.local()).into());
+        let file = self.out.unwrap_or_else(|| format!("{}.key", name.local()).into());
         if file.exists() {
-            return Err(format!("{} exists already; choose another file with --key", file.display()).into());
+            return Err(format!("{} exists already; choose another with --out", file.display()).into());
         }
         // The secret is made here: should the answer be lost, asking again with the same one is harmless.
         let mut secret = Zeroizing::new([0; LongTermKey::SIZE]);
         rand_core::Rng::fill_bytes(&mut crate::random::system(), &mut *secret);
         let new = NewParty { name: name.clone(), key: Some(Zeroizing::new(URL_SAFE_NO_PAD.encode(*secret))) };
-        let created: CreatedParty = admin.call(Method::POST, PARTIES, &[], Some(&new)).await?;
+        let created = create(admin, &name, &new).await?;
         let key = AgentKey::new(
             name.clone(),
             LongTermKey::new(created.generation, created.epoch, *secret),
@@ -109,8 +110,33 @@ impl Add {
         })?;
         let added = Added { name, key_file: file };
         Ok(output.print(&added, |out| {
-            writeln!(out, "{} is made; its key is in {}.", added.name, added.key_file.display())
+            writeln!(out, "{} is made; its key is in {}.", added.name, added.key_file.display())?;
+            writeln!(out, "Bring that file to the party's host, mode 0600, and remove it here.")
         })?)
+    }
+}
+
+/// Makes the party; an answer that was lost is asked for again, with the same key.
+async fn create(admin: &Admin, name: &Name, new: &NewParty) -> Outcome<CreatedParty> {
+    let mut attempt = 1;
+    loop {
+        let error = match admin.call(Method::POST, PARTIES, &[], Some(new)).await {
+            Ok(created) => return Ok(created),
+            Err(error) => error,
+        };
+        let uncertain = error.downcast_ref::<Failed>().is_some_and(|failed| failed.uncertain);
+        if !uncertain {
+            return Err(error);
+        }
+        if attempt == ATTEMPTS {
+            return Err(format!(
+                "{error}; {name} may or may not be made: if `keycell party show {name}` finds it, `keycell party delete \
+                 {name}`, then add it again"
+            )
+            .into());
+        }
+        tokio::time::sleep(Duration::from_millis(200 << attempt)).await;
+        attempt += 1;
     }
 }
 
@@ -121,7 +147,7 @@ impl List {
             Some(name) => Some(Name::in_zone(name, &admin.zone().await?)?),
             None => None,
         };
-        let wanted = self.limit.unwrap_or(usize::MAX);
+        let wanted = self.limit.map_or(usize::MAX, |limit| limit as usize);
         while parties.len() < wanted {
             let mut query = vec![("limit", (wanted - parties.len()).min(MAX_PAGE).to_string())];
             query.extend(after.map(|name| ("after", name.to_string())));
@@ -178,3 +204,5 @@ fn table(out: &mut dyn std::io::Write, parties: &[PartyView]) -> std::io::Result
 const PARTIES: &str = "/v1/admin/parties";
 /// The largest page that the KDC gives.
 const MAX_PAGE: usize = 1000;
+/// How often a party is asked to be made when the answer does not come.
+const ATTEMPTS: u32 = 4;

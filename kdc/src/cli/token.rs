@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::admin::TOKEN_FILE;
-use super::output::Output;
+use super::output::{Output, time};
 use super::{Global, Outcome};
 use crate::cell::Cell;
 use crate::clock::{Clock as _, SystemClock};
@@ -27,7 +27,7 @@ pub(super) struct Create {
     /// What its holder may do
     #[arg(long, value_enum, default_value_t = Role::Admin)]
     role: Role,
-    /// How long it is good for
+    /// How long it is good for; it cannot be taken back, so keep it short
     #[arg(long, default_value = "12h")]
     ttl: Span,
     /// The file to write it to, mode 0600; `-` prints it [default: admin.token beside the configuration]
@@ -74,7 +74,14 @@ impl Create {
         };
         Ok(output.print(&made, |text| match (&made.file, &made.token) {
             (Some(file), _) => {
-                writeln!(text, "A token for {} ({}) is in {}.", made.subject, made.role, file.display())
+                let end = time(keycell_protocol::UnixSeconds(made.expires_at).millis());
+                writeln!(
+                    text,
+                    "A token for {} ({}) is in {}, good until {end}.",
+                    made.subject,
+                    made.role,
+                    file.display()
+                )
             }
             (_, token) => writeln!(text, "{}", token.as_deref().unwrap_or_default()),
         })?)

@@ -30,7 +30,7 @@ pub(super) struct Inspect {
 #[derive(Debug, Serialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 enum Finding {
-    Message(Message),
+    Message(Box<Message>),
     Ticket(TicketView),
     Neither { code: &'static str, why: String },
 }
@@ -84,12 +84,12 @@ impl Inspect {
         let now = self.at.map_or_else(|| SystemClock.now(), |at| UnixMillis(at.saturating_mul(1000)));
         let key = self.key.as_ref().map(AgentKey::load).transpose()?;
         let finding = look(&bytes, key, now);
-        let fine = match &finding {
-            Finding::Message(Message { check, .. }) | Finding::Ticket(TicketView { check, .. }) => {
-                check.as_ref().is_none_or(|check| check.opens)
-            }
-            Finding::Neither { .. } => false,
+        let check = match &finding {
+            Finding::Message(message) => message.check.as_ref(),
+            Finding::Ticket(ticket) => ticket.check.as_ref(),
+            Finding::Neither { .. } => None,
         };
+        let fine = !matches!(finding, Finding::Neither { .. }) && check.is_none_or(|check| check.opens);
         output.print(&finding, |out| print(out, &finding))?;
         Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -107,7 +107,7 @@ fn look(bytes: &[u8], key: Option<AgentKey>, now: UnixMillis) -> Finding {
         return Finding::Ticket(TicketView { check, ..ticket_view(&ticket) });
     }
     match Envelope::parse(bytes) {
-        Ok(envelope) => Finding::Message(message(&envelope, key.map(|key| open(bytes, key, now)))),
+        Ok(envelope) => Finding::Message(Box::new(message(&envelope, key.map(|key| open(bytes, key, now))))),
         Err(cause) => Finding::Neither { code: cause.code(), why: cause.to_string() },
     }
 }

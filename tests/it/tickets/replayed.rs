@@ -33,7 +33,7 @@ async fn a_request_counts_once() {
     assert_eq!(granted, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_does_not_open_the_door_to_a_replay() {
     let cell = Cell::sqlite();
     let mut kdc = cell.serve();

@@ -52,8 +52,8 @@ const ENVIRONMENT: &str = "\
 Environment:
   KEYCELL_CONFIG      the configuration of the cell
   KEYCELL_URL         the KDC to administer [default: the first URL of the configuration]
-  KEYCELL_ROOTS       the file of root certificates to trust there [default: the configuration's]
-  KEYCELL_TOKEN_FILE  the file with the administrator's token [default: admin.token beside the configuration]
+  KEYCELL_ROOTS       the file of root certificates to trust there
+  KEYCELL_TOKEN_FILE  the file with the administrator's token [default: admin.token in the cell]
   KEYCELL_TOKEN       the token itself
   KEYCELL_DATABASE    the URL of the database, before the configuration's
   KEYCELL_LOG         the level of the log, before the configuration's

@@ -148,9 +148,6 @@ pub struct Problem {
     /// When to try again, in seconds, in a `rate-limited`, `overloaded` or `unavailable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
-    /// Under which name the KDC's log knows this request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<String>,
 }
 
 impl Problem {
@@ -164,7 +161,6 @@ impl Problem {
             detail: None,
             server_time: None,
             retry_after: None,
-            request_id: None,
         }
     }
 }

@@ -11,6 +11,7 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use keycell_protocol::ProblemType;
 use prometheus_client::metrics::counter::Counter;
@@ -192,14 +193,16 @@ impl Gate {
         if body.size_hint().lower() > self.body_bytes as u64 {
             return Err(Failure::new(ProblemType::TooLarge));
         }
-        let mut whole = Bytes::new();
+        // Most bodies come in one piece, and stay that.
+        let mut first = Bytes::new();
+        let mut whole = BytesMut::new();
         let mut room: Option<SemaphorePermit<'_>> = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
                 Failure::new(ProblemType::MalformedRequest).detail("the body did not arrive whole")
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            if whole.len() + data.len() > self.body_bytes {
+            if first.len().max(whole.len()) + data.len() > self.body_bytes {
                 return Err(Failure::new(ProblemType::TooLarge));
             }
             let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
@@ -208,9 +211,16 @@ impl Gate {
                 Some(room) => room.merge(more),
                 None => room = Some(more),
             }
-            whole = if whole.is_empty() { data } else { [whole, data].concat().into() };
+            if first.is_empty() {
+                first = data;
+            } else {
+                if whole.is_empty() {
+                    whole.extend_from_slice(&first);
+                }
+                whole.extend_from_slice(&data);
+            }
         }
-        Ok(Held { body: whole, _room: room })
+        Ok(Held { body: if whole.is_empty() { first } else { whole.freeze() }, _room: room })
     }
 }
 

@@ -101,7 +101,7 @@ impl Default for LimitsConfig {
             tickets_per_party: Rate::new(500, 100_000),
             remembered: 200_000,
             nonces: 4_000_000,
-            connections: 20_000,
+            connections: 10_000,
             connections_per_address: 2_000,
             requests_in_flight: 1_024,
             body_bytes: 512 * 1024,

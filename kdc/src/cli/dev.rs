@@ -10,7 +10,7 @@ use super::admin::TOKEN_FILE;
 use super::output::Output;
 use crate::config::{Config, Log};
 use crate::dev::{Dev as Running, DevCell};
-use crate::telemetry;
+use crate::{process, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct Dev {
@@ -25,6 +25,7 @@ pub(super) struct Dev {
 impl Dev {
     pub(super) async fn run(self, output: &Output) -> Outcome {
         telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
+        process::no_core_dumps();
         let mut running = Running::start(&self.folder).await?;
         let report = running.show().await?;
         output.print(&report, |out| report.write(out))?;

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use std::process::Command;
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use keycell_tests::cell::{Cell, binary, ended};
 use serde_json::Value;
@@ -26,7 +28,7 @@ fn shells_take_their_completions() {
             assert!(script.contains(word.trim_start_matches('-')), "{shell}: no {word}");
         }
         let file = cell.folder().join(shell);
-        std::fs::write(&file, script).unwrap();
+        fs::write(&file, script).unwrap();
         let checked = ended(Command::new(shell).args(arguments).arg(&file));
         assert_eq!((checked.code, &*checked.stderr), (Some(0), ""), "{shell}");
     }
@@ -91,4 +93,51 @@ fn a_kdc_that_is_not_there_is_named() {
 fn json(cell: &Cell, arguments: &[&str]) -> Value {
     let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
     serde_json::from_str(&cell.run(&arguments).succeeded().stdout).unwrap()
+}
+
+/// What `keycell open` says to lines on its standard input.
+fn opened(cell: &Cell, key: &str, lines: &str) -> (bool, String, String) {
+    let mut open = cell.command();
+    open.args(["open", "--key", key]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = open.spawn().unwrap();
+    running.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let ended = running.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (ended.status.success(), text(ended.stdout), text(ended.stderr))
+}
+
+#[test]
+fn a_message_opens_once_unchanged_and_with_its_own_key() {
+    let cell = Cell::sqlite();
+    let _kdc = cell.serve();
+    cell.run(&["token", "create"]).succeeded();
+    for name in ["a", "b", "c"] {
+        cell.run(&["party", "add", name]).succeeded();
+    }
+    let mut seal = cell.command();
+    seal.args(["seal", "--key", "a.key", "--to", "b"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = seal.spawn().unwrap();
+    running.stdin.take().unwrap().write_all(b"hello\n").unwrap();
+    let line = String::from_utf8(running.wait_with_output().unwrap().stdout).unwrap();
+
+    assert_eq!(opened(&cell, "b.key", &line), (true, "hello\n".to_owned(), String::new()));
+    let (good, out, error) = opened(&cell, "b.key", &line.repeat(2));
+    assert!(
+        !good && out == "hello\n" && error.contains("message 2") && error.contains("opened before"),
+        "{error}"
+    );
+    let (good, out, error) = opened(&cell, "c.key", &line);
+    assert!(!good && out.is_empty() && error.contains("addressed to another party"), "{error}");
+    // The key of c in a file that says b: the name is right, the key is not.
+    let file = |name: &str| fs::read_to_string(cell.folder().join(name)).unwrap();
+    fs::rename(cell.folder().join("c.key"), cell.folder().join("swapped.key")).unwrap();
+    fs::write(cell.folder().join("swapped.key"), file("swapped.key").replace("c@test", "b@test")).unwrap();
+    let (good, out, error) = opened(&cell, "swapped.key", &line);
+    assert!(!good && out.is_empty() && error.contains("does not open with this party's key"), "{error}");
+    for at in [0, 60, line.len() / 2, line.len() - 4] {
+        let mut changed = line.clone().into_bytes();
+        changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+        let (good, out, _) = opened(&cell, "b.key", &String::from_utf8(changed).unwrap());
+        assert!(!good && out.is_empty(), "a changed byte at {at} does not matter");
+    }
 }

@@ -98,6 +98,10 @@ problems! {
     AlreadyExists = "already-exists", 409, "It exists already";
     /// It was changed by someone else in between.
     Conflict = "conflict", 409, "It was changed in between";
+    /// It is not what the caller saw: `If-Match` names another revision.
+    PreconditionFailed = "precondition-failed", 412, "It was changed since you looked";
+    /// The same `Idempotency-Key` came with another request.
+    IdempotencyMismatch = "idempotency-mismatch", 422, "The Idempotency-Key was used for another request";
     /// No administrator's token, or one that does not hold.
     InvalidToken = "invalid-token", 401, "A valid administrator token is needed";
     /// The administrator's role does not reach this far.
@@ -142,6 +146,9 @@ pub struct Problem {
     /// What to do about this occurrence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Which field, parameter or header is at fault, such as `rules[3].source`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
     /// The KDC's time in Unix milliseconds, in a `clock-skew`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_time: Option<crate::UnixMillis>,
@@ -159,6 +166,7 @@ impl Problem {
             title: kind.title().to_owned(),
             status: kind.status(),
             detail: None,
+            field: None,
             server_time: None,
             retry_after: None,
         }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use keycell_protocol::{Epoch, Generation, Name};
+use keycell_protocol::{Epoch, Generation, Name, UnixMillis};
 
 use super::Standing;
-use crate::store::KeyState;
+use crate::fields::fields;
+use crate::store::{Answer, KeyState};
 
 /// A row of the database and everything in it that a wrapped secret depends on: moved to another row, or with one of
 /// these changed, it does not open.
@@ -24,6 +25,30 @@ pub enum RowBinding<'a> {
         /// The key's state.
         state: KeyState,
     },
+    /// A row of `document`, which is not secret and bound as a whole.
+    Document {
+        /// Its kind.
+        kind: &'a str,
+        /// Its id.
+        id: &'a str,
+        /// Its revision.
+        revision: u64,
+        /// Its body.
+        body: &'a str,
+    },
+    /// A row of `answer`.
+    Answer {
+        /// Who asked.
+        actor: &'a str,
+        /// Under which key.
+        idempotency: &'a str,
+        /// Of what request.
+        fingerprint: &'a [u8],
+        /// With what status it was answered.
+        status: u16,
+        /// Until when it is kept: not a moment longer.
+        expires_at: UnixMillis,
+    },
     /// A row of `secret`.
     Secret {
         /// Its name.
@@ -33,7 +58,18 @@ pub enum RowBinding<'a> {
     },
 }
 
-impl RowBinding<'_> {
+impl<'a> RowBinding<'a> {
+    /// That of an answer.
+    pub(super) fn of(answer: &'a Answer) -> Self {
+        Self::Answer {
+            actor: &answer.actor,
+            idempotency: &answer.idempotency,
+            fingerprint: &answer.fingerprint,
+            status: answer.status,
+            expires_at: answer.expires_at,
+        }
+    }
+
     /// The associated data: `header`, then each field after its length. The only place where it is made.
     pub(super) fn associated_data(&self, header: &[u8]) -> Vec<u8> {
         match self {
@@ -47,6 +83,23 @@ impl RowBinding<'_> {
                 &[u8::from(standing.enabled)],
                 &standing.revocation_epoch.to_be_bytes(),
             ]),
+            Self::Document { kind, id, revision, body } => fields(&[
+                header,
+                b"document",
+                kind.as_bytes(),
+                id.as_bytes(),
+                &revision.to_be_bytes(),
+                body.as_bytes(),
+            ]),
+            Self::Answer { actor, idempotency, fingerprint, status, expires_at } => fields(&[
+                header,
+                b"answer",
+                actor.as_bytes(),
+                idempotency.as_bytes(),
+                fingerprint,
+                &status.to_be_bytes(),
+                &expires_at.0.to_be_bytes(),
+            ]),
             Self::Secret { name, version } => {
                 fields(&[header, b"secret", name.as_bytes(), &version.to_be_bytes()])
             }
@@ -59,16 +112,9 @@ impl fmt::Display for RowBinding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key { party, generation, .. } => write!(f, "party_key {party} {generation}"),
+            Self::Document { kind, id, .. } => write!(f, "document {kind} {id}"),
+            Self::Answer { actor, idempotency, .. } => write!(f, "answer {actor} {idempotency}"),
             Self::Secret { name, .. } => write!(f, "secret {name}"),
         }
     }
-}
-
-fn fields(fields: &[&[u8]]) -> Vec<u8> {
-    let mut data = Vec::with_capacity(fields.iter().map(|field| 8 + field.len()).sum());
-    for field in fields {
-        data.extend_from_slice(&(field.len() as u64).to_be_bytes());
-        data.extend_from_slice(field);
-    }
-    data
 }

@@ -75,7 +75,7 @@ pub enum KeyringError {
     },
     /// The master key is right, and the row does not open.
     #[error(
-        "the database row {row} does not open: it was damaged, or changed or moved by hand. Restore it from a backup, or give the party a new key"
+        "the database row {row} does not open: it was damaged, or changed or moved by hand. Restore it from a backup; a party can be given a new key instead"
     )]
     Damaged {
         /// The row.

@@ -16,11 +16,11 @@ mod file;
 mod master;
 mod source;
 
-use keycell_protocol::{LongTermKey, Name};
+use keycell_protocol::{LongTermKey, Name, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::store::{KeyRecord, KeyState, PartyRecord, SecretRecord};
+use crate::store::{Answer, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord};
 
 pub use binding::RowBinding;
 pub use error::KeyringError;
@@ -98,6 +98,45 @@ impl Keyring {
         self.master.unwrap(&binding, record.master_version, &record.wrapped)
     }
 
+    /// Seals a document: not to hide it, but so that only what Keycell wrote counts.
+    pub fn seal_document(
+        &self,
+        kind: Kind,
+        id: String,
+        revision: u64,
+        body: String,
+        rng: &mut impl CryptoRng,
+    ) -> Document {
+        let binding = RowBinding::Document { kind: kind.as_str(), id: &id, revision, body: &body };
+        let sealed = self.master.wrap(&binding, b"", rng);
+        Document { kind, id, revision, body, master_version: self.master.version(), sealed }
+    }
+
+    /// Checks that Keycell wrote this document, as it stands.
+    ///
+    /// # Errors
+    /// [`KeyringError::Damaged`] and [`KeyringError::MasterKeyVersion`].
+    pub fn check_document(&self, document: &Document) -> Result<(), KeyringError> {
+        let Document { kind, id, revision, body, master_version, sealed } = document;
+        let binding = RowBinding::Document { kind: kind.as_str(), id, revision: *revision, body };
+        self.master.unwrap(&binding, *master_version, sealed).map(drop)
+    }
+
+    /// Wraps the body of an answer; `answer` is complete but for it.
+    pub fn seal_answer(&self, mut answer: Answer, body: &[u8], rng: &mut impl CryptoRng) -> Answer {
+        answer.master_version = self.master.version();
+        answer.wrapped = self.master.wrap(&RowBinding::of(&answer), body, rng);
+        answer
+    }
+
+    /// Unwraps the body of an answer.
+    ///
+    /// # Errors
+    /// [`KeyringError::Damaged`] and [`KeyringError::MasterKeyVersion`].
+    pub fn open_answer(&self, answer: &Answer) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        self.master.unwrap(&RowBinding::of(answer), answer.master_version, &answer.wrapped)
+    }
+
     /// Wraps a key of a party, bound to the party's name, standing and the key's own state. For [`KeyState::Dead`]
     /// nothing is kept of the key (docs/protocol.md §4.1).
     pub fn seal_key(
@@ -105,6 +144,7 @@ impl Keyring {
         party: &Name,
         standing: Standing,
         key: &LongTermKey,
+        created_at: UnixMillis,
         state: KeyState,
         rng: &mut impl CryptoRng,
     ) -> KeyRecord {
@@ -118,6 +158,7 @@ impl Keyring {
             generation: key.generation(),
             state,
             epoch: key.epoch(),
+            created_at,
             master_version: self.master.version(),
             wrapped,
         }
@@ -158,7 +199,10 @@ impl Keyring {
         for record in &party.keys {
             keys.push(match record.state {
                 KeyState::Dead => record.clone(),
-                state => self.seal_key(&party.name, standing, &self.open_key(party, record)?, state, rng),
+                state => {
+                    let key = self.open_key(party, record)?;
+                    self.seal_key(&party.name, standing, &key, record.created_at, state, rng)
+                }
             });
         }
         party.keys = keys;
@@ -168,10 +212,10 @@ impl Keyring {
     }
 
     /// Enables or disables `party` and binds its keys anew; each disabling counts its revocation epoch up. A party that
-    /// is so already is left alone.
+    /// is so already is left alone. A key that does not open keeps nobody from disabling: it is dead from then on.
     ///
     /// # Errors
-    /// As [`open_key`](Self::open_key).
+    /// As [`open_key`](Self::open_key), to enable; [`KeyringError::TooManyRevocations`], to disable.
     pub fn set_enabled(
         &self,
         party: &mut PartyRecord,
@@ -181,14 +225,15 @@ impl Keyring {
         if party.enabled == enabled {
             return Ok(());
         }
-        let revocation_epoch = if enabled {
-            party.revocation_epoch
-        } else {
-            party
-                .revocation_epoch
+        let mut revocation_epoch = party.revocation_epoch;
+        if !enabled {
+            revocation_epoch = revocation_epoch
                 .checked_add(1)
-                .ok_or_else(|| KeyringError::TooManyRevocations { party: party.name.clone() })?
-        };
+                .ok_or_else(|| KeyringError::TooManyRevocations { party: party.name.clone() })?;
+            let lost = |key: &KeyRecord| key.state != KeyState::Dead && self.open_key(party, key).is_err();
+            let keys = party.keys.iter().map(|key| if lost(key) { key.erased() } else { key.clone() });
+            party.keys = keys.collect();
+        }
         self.rewrap(party, Standing { enabled, revocation_epoch }, rng)
     }
 }

@@ -126,9 +126,39 @@ fn a_failed_rewrap_changes_nothing() {
     let mut party = party(&keyring);
     party.keys[1].wrapped[40] ^= 1;
     let before = party.clone();
-    let result = keyring.set_enabled(&mut party, false, &mut rng());
+    let standing = Standing { enabled: false, revocation_epoch: 1 };
+    let result = keyring.rewrap(&mut party, standing, &mut rng());
     assert!(matches!(result, Err(KeyringError::Damaged { .. })));
     assert_eq!(party, before);
+}
+
+#[test]
+fn a_key_that_does_not_open_keeps_nobody_from_disabling() {
+    let (keyring, _) = keyring();
+    let mut party = party(&keyring);
+    party.keys[1].wrapped[40] ^= 1;
+    keyring.set_enabled(&mut party, false, &mut rng()).unwrap();
+    assert!(!party.enabled);
+    assert!(keyring.open_key(&party, &party.keys[0]).is_ok());
+    assert_eq!((party.keys[1].state, party.keys[1].wrapped.len()), (KeyState::Dead, 0));
+}
+
+#[test]
+fn an_answer_is_bound_to_its_end() {
+    let (keyring, _) = keyring();
+    let answer = Answer {
+        actor: "console:root".to_owned(),
+        idempotency: "k".to_owned(),
+        fingerprint: [7; 32],
+        status: 201,
+        master_version: 0,
+        wrapped: Vec::new(),
+        expires_at: UnixMillis(5),
+    };
+    let sealed = keyring.seal_answer(answer, b"body", &mut rng());
+    assert_eq!(*keyring.open_answer(&sealed).unwrap(), b"body");
+    let longer = Answer { expires_at: UnixMillis(6), ..sealed };
+    assert!(keyring.open_answer(&longer).is_err());
 }
 
 #[test]
@@ -136,7 +166,8 @@ fn a_dead_key_is_gone() {
     let (keyring, _) = keyring();
     let mut party = party(&keyring);
     let key = keyring.open_key(&party, &party.keys[0]).unwrap();
-    party.keys[0] = keyring.seal_key(&party.name, Standing::of(&party), &key, KeyState::Dead, &mut rng());
+    party.keys[0] =
+        keyring.seal_key(&party.name, Standing::of(&party), &key, UnixMillis(0), KeyState::Dead, &mut rng());
     assert!(party.keys[0].wrapped.is_empty());
     assert!(keyring.open_key(&party, &party.keys[0]).is_err());
     keyring.set_enabled(&mut party, false, &mut rng()).unwrap();
@@ -266,7 +297,7 @@ fn party(keyring: &Keyring) -> PartyRecord {
     let key = |generation: u32, state| {
         let secret = [u8::try_from(generation).unwrap(); 32];
         let key = LongTermKey::new(Generation(generation), Epoch(7), secret);
-        keyring.seal_key(&name, Standing::NEW, &key, state, &mut rng())
+        keyring.seal_key(&name, Standing::NEW, &key, UnixMillis(0), state, &mut rng())
     };
     PartyRecord {
         enabled: true,
@@ -274,6 +305,8 @@ fn party(keyring: &Keyring) -> PartyRecord {
         revocation_epoch: 0,
         created_at: UnixMillis(1),
         updated_at: UnixMillis(1),
+        log_tickets: false,
+        note: String::new(),
         keys: vec![key(3, KeyState::Active), key(4, KeyState::Staged)],
         name: name.clone(),
     }

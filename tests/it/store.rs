@@ -2,25 +2,50 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "store/acts.rs"]
+mod acts;
+#[path = "store/audit.rs"]
+mod audit;
+#[path = "store/auditors.rs"]
+mod auditors;
+#[path = "store/bulk.rs"]
+mod bulk;
 #[path = "store/database.rs"]
 mod database;
+#[path = "store/documents.rs"]
+mod documents;
 #[path = "store/rows.rs"]
 mod rows;
+#[path = "store/schema.rs"]
+mod schema;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use acts::{Acts, KEY, answer, document, event, put, put_document};
+use audit::{
+    a_failing_act_leaves_no_record, committers_at_once_keep_the_chain,
+    damage_is_neither_hidden_nor_in_the_way, many_records_leave_checkpoints, queries_find_what_they_ask_for,
+    records_follow_each_other, what_is_trimmed_is_sealed,
+};
+use bulk::{an_act_may_have_100_000_records, many_parties_are_written_together};
 use database::Database;
+use documents::{
+    a_document_names_the_revision_it_expects, an_answer_is_kept_once, followers_hear_of_documents,
+    the_latest_moment_is_noted,
+};
 use keycell_kdc::keyring::{Keyring, MasterKey, Standing};
 use keycell_kdc::store::{
-    Change, ChangeNumber, KeyState, PartyRecord, SecretRecord, Store, StoreError, ZoneRecord,
+    Change, ChangeNumber, Damaged, KeyState, Kind, PartyRecord, SecretRecord, Store, StoreError, ZoneRecord,
 };
 use keycell_protocol::{Epoch, Generation, LongTermKey, Name, RatchetPeriod, UnixMillis};
 use keycell_tests::postgres::Postgres;
 use rows::{
-    a_damaged_row_is_named, a_large_cell_loads, a_moved_row_does_not_open, another_schema_is_refused,
+    a_damaged_row_is_named, a_damaged_row_keeps_no_other_back, a_large_cell_loads, a_moved_row_does_not_open,
+    another_schema_is_refused,
 };
+use schema::an_older_database_is_migrated;
 
 /// Makes a test for each database of each function named.
 macro_rules! on_both {
@@ -47,21 +72,36 @@ on_both! {
     everything_is_there_after_a_restart,
     a_follower_is_woken,
     a_damaged_row_is_named,
+    a_damaged_row_keeps_no_other_back,
     a_moved_row_does_not_open,
     another_schema_is_refused,
     a_large_cell_loads,
+    an_older_database_is_migrated,
+    records_follow_each_other,
+    a_failing_act_leaves_no_record,
+    committers_at_once_keep_the_chain,
+    many_records_leave_checkpoints,
+    queries_find_what_they_ask_for,
+    what_is_trimmed_is_sealed,
+    damage_is_neither_hidden_nor_in_the_way,
+    a_document_names_the_revision_it_expects,
+    followers_hear_of_documents,
+    an_answer_is_kept_once,
+    the_latest_moment_is_noted,
+    many_parties_are_written_together,
+    an_act_may_have_100_000_records,
 }
 
 async fn a_zone_is_made_once(database: Database) {
     let store = database.create().await;
     assert!(matches!(store.zone().await, Err(StoreError::Empty)));
     let secrets = [secret("one"), secret("two")];
-    store.create_zone(&zone(), &secrets).await.unwrap();
+    store.make_zone(&zone(), &secrets).await.unwrap();
     assert_eq!(store.zone().await.unwrap(), zone());
     assert_eq!(store.secret("two").await.unwrap(), Some(secret("two")));
     assert_eq!(store.secret("three").await.unwrap(), None);
 
-    let error = store.create_zone(&zone(), &[secret("three")]).await.unwrap_err();
+    let error = store.make_zone(&zone(), &[secret("three")]).await.unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }), "{error}");
     assert_eq!(store.secret("three").await.unwrap(), None, "nothing of a refused zone is kept");
     store.ping().await.unwrap();
@@ -145,29 +185,26 @@ async fn writers_at_once_leave_no_gap(database: Database) {
 async fn a_name_made_again_counts_on(database: Database) {
     let store = database.create().await;
     let a = name("a@z");
-    assert_eq!(store.last_generation(&a).await.unwrap(), None);
+    assert_eq!(store.last_generation(&a).await, None);
     store.put_party(&party("a@z", &[1, 2]), None).await.unwrap();
     store.put_party(&party("a@z", &[1]), Some(1)).await.unwrap();
-    assert_eq!(
-        store.last_generation(&a).await.unwrap(),
-        Some(Generation(2)),
-        "its key is gone, its number is not"
-    );
+    assert_eq!(store.last_generation(&a).await, Some(Generation(2)), "its key is gone, its number is not");
     store.delete_party(&a, None).await.unwrap();
-    assert_eq!(store.last_generation(&a).await.unwrap(), Some(Generation(2)));
+    assert_eq!(store.last_generation(&a).await, Some(Generation(2)));
 
     let used = |result| matches!(result, Err(StoreError::GenerationUsed { last: Generation(2), .. }));
     assert!(used(store.put_party(&party("a@z", &[2]), None).await));
     store.put_party(&party("a@z", &[3]), None).await.unwrap();
+    assert_eq!(store.party(&a).await.unwrap().unwrap().revision, 3, "so do its revisions");
     assert!(matches!(
-        store.put_party(&party("a@z", &[2, 3]), Some(1)).await,
+        store.put_party(&party("a@z", &[2, 3]), Some(3)).await,
         Err(StoreError::GenerationUsed { last: Generation(3), .. })
     ));
-    store.delete_party(&a, Some(1)).await.unwrap();
-    assert_eq!(store.last_generation(&a).await.unwrap(), Some(Generation(3)));
+    store.delete_party(&a, Some(3)).await.unwrap();
+    assert_eq!(store.last_generation(&a).await, Some(Generation(3)));
 
     store.put_party(&party("b@z", &[]), None).await.unwrap();
-    assert_eq!(store.last_generation(&name("b@z")).await.unwrap(), None);
+    assert_eq!(store.last_generation(&name("b@z")).await, None);
 }
 
 async fn a_follower_learns_the_latest_form(database: Database) {
@@ -186,7 +223,8 @@ async fn a_follower_learns_the_latest_form(database: Database) {
     }
     store.delete_party(&name("c@z"), None).await.unwrap();
     store.delete_party(&name("a@z"), None).await.unwrap();
-    let again = party("a@z", &[2]);
+    let mut again = party("a@z", &[2]);
+    again.revision = 2;
     store.put_party(&again, None).await.unwrap();
     let changes = store.changes_since(since).await.unwrap();
     assert_eq!(changes.change, ChangeNumber(8));
@@ -217,7 +255,7 @@ async fn a_snapshot_is_of_one_moment(database: Database) {
 
 async fn everything_is_there_after_a_restart(database: Database) {
     let store = database.create().await;
-    store.create_zone(&zone(), &[secret("one")]).await.unwrap();
+    store.make_zone(&zone(), &[secret("one")]).await.unwrap();
     // Names that a locale would sort otherwise.
     for name in ["a-b@z", "a.b@z", "B@z", "#KDC#00001@z", "ab@z", "a_b@z"] {
         store.put_party(&party(name, &[1]), None).await.unwrap();
@@ -232,7 +270,7 @@ async fn everything_is_there_after_a_restart(database: Database) {
     assert_eq!(store.parties().await.unwrap(), before);
     assert_eq!(store.zone().await.unwrap(), zone());
     assert_eq!(store.secret("one").await.unwrap(), Some(secret("one")));
-    assert_eq!(store.last_generation(&name("ab@z")).await.unwrap(), Some(Generation(1)));
+    assert_eq!(store.last_generation(&name("ab@z")).await, Some(Generation(1)));
     assert_eq!(store.put_party(&party("x@z", &[1]), None).await.unwrap(), ChangeNumber(8));
 }
 
@@ -325,6 +363,8 @@ fn party(text: &str, generations: &[u32]) -> PartyRecord {
         revocation_epoch: 0,
         created_at: UnixMillis(2),
         updated_at: UnixMillis(3),
+        log_tickets: false,
+        note: String::new(),
         keys: keys(generations),
     }
 }
@@ -334,6 +374,7 @@ fn keys(generations: &[u32]) -> Vec<keycell_kdc::store::KeyRecord> {
         generation: Generation(*generation),
         state: KeyState::Active,
         epoch: Epoch(u32::MAX),
+        created_at: UnixMillis(4),
         master_version: 1,
         wrapped: vec![0, 255, 7],
     };

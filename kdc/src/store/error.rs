@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use keycell_protocol::{Generation, Name};
 
+use super::{Damaged, Kind};
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -40,6 +42,33 @@ pub enum StoreError {
         /// The highest generation ever used.
         last: Generation,
     },
+    /// The caller wanted to make a document that is there.
+    #[error("there is a {} {id} already", kind.as_str())]
+    DocumentExists {
+        /// What it is.
+        kind: Kind,
+        /// Which.
+        id: String,
+    },
+    /// There is no such document.
+    #[error("there is no {} {id}", kind.as_str())]
+    DocumentMissing {
+        /// What was looked for.
+        kind: Kind,
+        /// Which.
+        id: String,
+    },
+    /// Somebody else changed a document first.
+    #[error("the {} {id} was changed meanwhile: look at it again, then repeat", kind.as_str())]
+    DocumentChanged {
+        /// What it is.
+        kind: Kind,
+        /// Which; `*` for all of the kind.
+        id: String,
+    },
+    /// An answer is kept under that key already.
+    #[error("an answer is kept under this Idempotency-Key already")]
+    AnswerExists,
     /// The database has tables but no zone.
     #[error("the database holds no zone yet; `keycell init` makes one")]
     Empty,
@@ -90,7 +119,9 @@ pub enum SchemaError {
     #[error("the database has no Keycell tables; `keycell init` makes them")]
     None,
     /// They are older.
-    #[error("the database is at schema {found} and this keycell needs {needed}: back it up, then migrate it")]
+    #[error(
+        "the database is at schema {found} and this keycell needs {needed}: back it up, then run `keycell migrate`"
+    )]
     Older {
         /// The schema of the database.
         found: i64,
@@ -120,6 +151,12 @@ pub enum SchemaError {
 impl StoreError {
     pub(super) fn damaged(row: impl Into<String>, reason: &impl ToString) -> Self {
         Self::Damaged { row: row.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<Damaged> for StoreError {
+    fn from(Damaged { row, reason }: Damaged) -> Self {
+        Self::Damaged { row, reason }
     }
 }
 

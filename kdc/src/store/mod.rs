@@ -3,24 +3,34 @@
 //! [`Store`] is the contract; SQLite keeps it for one KDC, PostgreSQL for several. Both pass the same tests. The path
 //! of a ticket never comes here: it reads the directory in memory, which follows [`Store::changes_since`].
 
+mod act;
+mod commit;
 mod error;
+mod look;
 mod postgres;
 mod record;
 mod rows;
 mod schema;
+mod sql;
 mod sqlite;
+mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keycell_protocol::{Generation, Name};
+use keycell_protocol::{Name, UnixMillis};
 
+use crate::audit::{AuditKey, Record, Seal, SealKind};
+
+pub use act::{Act, Answer, Document, Documents, Kind, Write};
 pub use error::{SchemaError, StoreError};
+pub use look::AuditQuery;
 pub use record::{
-    Change, ChangeNumber, Changes, KeyRecord, KeyState, PartyRecord, SecretRecord, Snapshot, UnknownKeyState,
-    ZoneRecord,
+    Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
+    Snapshot, UnknownKeyState, ZoneRecord,
 };
 
 /// Where the zone, its parties and their keys are kept.
@@ -29,11 +39,17 @@ pub use record::{
 /// unless the connection broke at the very commit ([`StoreError::Unavailable`]), which only a new look can tell.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Writes the zone and the KDC's own secrets into a database that has none.
+    /// Writes the zone, the KDC's own secrets and what a zone begins with into a database that has none.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when there is a zone already.
-    async fn create_zone(&self, zone: &ZoneRecord, secrets: &[SecretRecord]) -> Result<(), StoreError>;
+    async fn create_zone(
+        &self,
+        zone: &ZoneRecord,
+        secrets: &[SecretRecord],
+        act: &Act,
+        key: &AuditKey,
+    ) -> Result<(), StoreError>;
 
     /// The zone.
     ///
@@ -44,35 +60,70 @@ pub trait Store: Send + Sync + 'static {
     /// One of the KDC's own secrets.
     async fn secret(&self, name: &str) -> Result<Option<SecretRecord>, StoreError>;
 
-    /// One party with its keys.
-    async fn party(&self, name: &Name) -> Result<Option<PartyRecord>, StoreError>;
+    /// Adds one of the KDC's own secrets, which a newer release needs.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is one of that name.
+    async fn add_secret(&self, secret: &SecretRecord) -> Result<(), StoreError>;
 
-    /// All parties, sorted by name, as they were at one moment.
+    /// Does everything that an act names and appends its events to the audit log, or nothing. The events' times, actors
+    /// and so on are taken as they are; their places in the chain are given here, under the lock that makes writers
+    /// follow one another, and the new end of the chain is signed with `key`. Every [`CHECKPOINT_EVERY`]th record leaves a
+    /// checkpoint too. Each party or document that is put or deleted takes one change number; an act that does neither takes
+    /// none. What is returned is the last number, whoever took it. A damaged record does not stop the log: it goes on from
+    /// what the head seal says, so that verifying it names the damage.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`], [`StoreError::Missing`] or [`StoreError::Changed`] when a party's `expected` does not hold;
+    /// [`StoreError::GenerationUsed`] when a new key takes a generation that its name has used before;
+    /// [`StoreError::DocumentExists`], [`StoreError::DocumentMissing`] or [`StoreError::DocumentChanged`] for a document;
+    /// [`StoreError::AnswerExists`] when an answer is kept already under that key;
+    /// [`StoreError::Damaged`] when `key` did not sign the head seal, when a record lies after it, or when a trim seal does
+    /// not fit its record.
+    async fn commit(&self, act: &Act, key: &AuditKey) -> Result<ChangeNumber, StoreError>;
+
+    /// The parties of these names that there are, with their keys, in the order of their names.
+    async fn some_parties(&self, names: &[Name]) -> Result<Vec<PartyRecord>, StoreError>;
+
+    /// One party with its keys.
+    async fn party(&self, name: &Name) -> Result<Option<PartyRecord>, StoreError> {
+        Ok(self.some_parties(std::slice::from_ref(name)).await?.pop())
+    }
+
+    /// All parties, sorted by name, as they were at one moment; a row that is damaged is left out, and named.
     async fn parties(&self) -> Result<Snapshot, StoreError>;
 
-    /// Every party that was changed or deleted after `since`, in the order of the changes, each in its latest form.
+    /// Every party that was changed or deleted after `since`, in the order of the changes, each in its latest form, and
+    /// the kinds of documents that changed. A row that is damaged is named, and does not keep the others back.
     async fn changes_since(&self, since: ChangeNumber) -> Result<Changes, StoreError>;
 
-    /// Writes a party and replaces its keys.
-    ///
-    /// `expected` is the revision it must be at; `None` means that it must not exist. The revision that is stored is
-    /// `expected + 1`, or 1, whatever the record says; [`PartyRecord::revise`] keeps the record in step.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`], [`StoreError::Missing`] or [`StoreError::Changed`] when `expected` does not hold;
-    /// [`StoreError::GenerationUsed`] when a new key takes a generation that this name has used before.
-    async fn put_party(&self, party: &PartyRecord, expected: Option<u64>)
-    -> Result<ChangeNumber, StoreError>;
+    /// What each of these names is or was before; names that never were a party's are left out.
+    async fn earlier(&self, names: &[Name]) -> Result<HashMap<Name, Earlier>, StoreError>;
 
-    /// Deletes a party and its keys; with `expected`, only at that revision.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] or [`StoreError::Changed`].
-    async fn delete_party(&self, name: &Name, expected: Option<u64>) -> Result<ChangeNumber, StoreError>;
+    /// Notes when parties were last seen; an earlier moment than the one that is there is passed over, and so is a name that
+    /// is no party's. No change, and no record.
+    async fn note_seen(&self, seen: &[(Name, UnixMillis)]) -> Result<(), StoreError>;
 
-    /// The highest generation this name has ever used, in this life or an earlier one; `None` for a name that never
-    /// had a key. The next key takes the one after it.
-    async fn last_generation(&self, name: &Name) -> Result<Option<Generation>, StoreError>;
+    /// When each party was last seen, of those that were seen at or after `since`.
+    async fn seen(&self, since: UnixMillis) -> Result<Vec<(Name, UnixMillis)>, StoreError>;
+
+    /// All documents of a kind; a row that is damaged is left out, and named.
+    async fn documents(&self, kind: Kind) -> Result<Documents, StoreError>;
+
+    /// One document.
+    async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, StoreError>;
+
+    /// The answer that is kept for this actor under this key.
+    async fn answer(&self, actor: &str, idempotency: &str) -> Result<Option<Answer>, StoreError>;
+
+    /// Forgets answers whose time is over. No change, and no record.
+    async fn forget_answers(&self, now: UnixMillis) -> Result<(), StoreError>;
+
+    /// Records of the audit log, an altered one too, as far as it can be read: verifying the log names it.
+    async fn audit(&self, query: &AuditQuery) -> Result<Vec<Record>, StoreError>;
+
+    /// The seals of a kind, in the order of their records.
+    async fn audit_seals(&self, kind: SealKind) -> Result<Vec<Seal>, StoreError>;
 
     /// Returns once there is a change after `since`, and after `at_most` in any case.
     ///
@@ -86,6 +137,9 @@ pub trait Store: Send + Sync + 'static {
     /// Closes all connections; what was accepted is finished first.
     async fn close(&self);
 }
+
+/// Every so many records, the audit log gets a checkpoint.
+pub const CHECKPOINT_EVERY: u64 = 1000;
 
 /// Opens the database at `url`: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
 ///
@@ -108,6 +162,17 @@ pub async fn create(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match Location::parse(url)? {
         Location::Sqlite(path) => Ok(Arc::new(sqlite::SqliteStore::create(&path).await?)),
         Location::Postgres(url) => Ok(Arc::new(postgres::PostgresStore::create(url).await?)),
+    }
+}
+
+/// Brings the tables of the database at `url` to this release's schema. Returns the schema it had and the one it has.
+///
+/// # Errors
+/// As [`connect`], but for an older schema.
+pub async fn migrate(url: &str) -> Result<(i64, i64), StoreError> {
+    match Location::parse(url)? {
+        Location::Sqlite(path) => sqlite::SqliteStore::migrate(&path).await,
+        Location::Postgres(url) => postgres::PostgresStore::migrate(url).await,
     }
 }
 

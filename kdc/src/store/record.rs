@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use keycell_protocol::{Epoch, Generation, Name, RatchetPeriod, UnixMillis, Zone};
 
+use super::Kind;
+
 /// The zone that a database belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneRecord {
@@ -44,13 +46,17 @@ pub struct PartyRecord {
     pub created_at: UnixMillis,
     /// When it was last changed.
     pub updated_at: UnixMillis,
+    /// Whether each ticket that it gets is a line of the log.
+    pub log_tickets: bool,
+    /// What an administrator wants to remember of it.
+    pub note: String,
     /// Its keys, by generation.
     pub keys: Vec<KeyRecord>,
 }
 
 impl PartyRecord {
     /// Marks the record as changed at `now` and gives back the revision it was at: what
-    /// [`put_party`](super::Store::put_party) is to expect.
+    /// [`Write::PutParty`](super::Write::PutParty) is to expect.
     pub fn revise(&mut self, now: UnixMillis) -> u64 {
         let expected = self.revision;
         self.revision = expected.saturating_add(1);
@@ -68,10 +74,20 @@ pub struct KeyRecord {
     pub state: KeyState,
     /// The epoch it has been stepped to.
     pub epoch: Epoch,
+    /// When it was made.
+    pub created_at: UnixMillis,
     /// The version of the master key that wraps it.
     pub master_version: u32,
     /// The wrapped key; empty once it is dead.
     pub wrapped: Vec<u8>,
+}
+
+impl KeyRecord {
+    /// The same generation, dead: nothing is kept of its key.
+    #[must_use]
+    pub fn erased(&self) -> Self {
+        Self { state: KeyState::Dead, wrapped: Vec::new(), ..self.clone() }
+    }
 }
 
 /// What a generation of a key is good for (docs/protocol.md §4.1).
@@ -133,6 +149,15 @@ impl fmt::Display for ChangeNumber {
     }
 }
 
+/// What a name was before, in this life or an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// The highest generation of its keys. The next key takes the one after it.
+    pub generation: Generation,
+    /// The last revision of the party. A party that is made again takes the one after it.
+    pub revision: u64,
+}
+
 /// All parties as they were at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -140,6 +165,8 @@ pub struct Snapshot {
     pub change: ChangeNumber,
     /// The parties, sorted by name.
     pub parties: Vec<PartyRecord>,
+    /// The rows that are left out.
+    pub damaged: Vec<Damaged>,
 }
 
 /// What happened after a change.
@@ -149,6 +176,10 @@ pub struct Changes {
     pub change: ChangeNumber,
     /// What happened to each party, in order.
     pub parties: Vec<Change>,
+    /// The kinds of documents of which one was put or deleted; kinds of a newer release are left out.
+    pub documents: Vec<Kind>,
+    /// The rows that are left out, besides those of whole parties.
+    pub damaged: Vec<Damaged>,
 }
 
 /// What happened to a party.
@@ -158,6 +189,22 @@ pub enum Change {
     Put(PartyRecord),
     /// It was deleted.
     Deleted(Name),
+    /// Its row does not parse: what it is now cannot be told.
+    Unreadable {
+        /// What the row gives as its name.
+        name: String,
+        /// What is wrong with the row.
+        damaged: Damaged,
+    },
+}
+
+/// A row that does not say what it must. One of them is left out; it must not keep the others from being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which, as `table name`.
+    pub row: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 #[cfg(test)]

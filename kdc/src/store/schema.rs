@@ -9,11 +9,17 @@ use super::{SchemaError, StoreError};
 pub(super) type Applied = (i64, bool, Vec<u8>);
 
 pub(super) fn sqlite() -> Migrator {
-    migrator(&[(1, "parties", include_str!("../../../migrations/sqlite/0001_parties.sql"))])
+    migrator(&[
+        (1, "parties", include_str!("../../../migrations/sqlite/0001_parties.sql")),
+        (2, "administration", include_str!("../../../migrations/sqlite/0002_administration.sql")),
+    ])
 }
 
 pub(super) fn postgres() -> Migrator {
-    migrator(&[(1, "parties", include_str!("../../../migrations/postgres/0001_parties.sql"))])
+    migrator(&[
+        (1, "parties", include_str!("../../../migrations/postgres/0001_parties.sql")),
+        (2, "administration", include_str!("../../../migrations/postgres/0002_administration.sql")),
+    ])
 }
 
 /// Refuses tables that are not exactly those of this build. `applied` is sorted by version, and `None` when the
@@ -35,6 +41,18 @@ pub(super) fn check(migrator: &Migrator, applied: Option<&[Applied]>) -> Result<
         return Err(SchemaError::Older { found, needed: known });
     }
     Ok(())
+}
+
+/// The schema that a database has and the one that this build brings it to.
+pub(super) fn steps(migrator: &Migrator, applied: Option<&[Applied]>) -> Result<(i64, i64), SchemaError> {
+    match check(migrator, applied) {
+        Ok(()) => {
+            let found = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+            Ok((found, found))
+        }
+        Err(SchemaError::Older { found, needed }) => Ok((found, needed)),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn failed(error: sqlx::migrate::MigrateError) -> StoreError {

@@ -4,27 +4,30 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use keycell_kdc::keyring::KeyringError;
-use keycell_kdc::store::{self, SchemaError};
+use keycell_kdc::store::{self, SchemaError, Write};
 
 use super::*;
 
 pub(crate) async fn a_damaged_row_is_named(database: Database) {
     let store = database.create().await;
-    store.create_zone(&zone(), &[secret("one")]).await.unwrap();
+    store.make_zone(&zone(), &[secret("one")]).await.unwrap();
     store.put_party(&party("a@z", &[1]), None).await.unwrap();
     store.put_party(&party("b@z", &[4]), None).await.unwrap();
     store.delete_party(&name("a@z"), None).await.unwrap();
+    let others = vec![put_document(Kind::Rule, "r", 1, None), Write::KeepAnswer(answer("k", 5))];
+    store.act(others, vec![]).await.unwrap();
     for (table, column, value, row) in [
         ("party_key", "state", "'activ'", "party_key b@z 4"),
         ("party_key", "epoch", "-1", "party_key b@z 4"),
         ("party_key", "master_version", "4294967296", "party_key b@z 4"),
         ("party", "revocation_epoch", "4294967296", "party b@z"),
         ("party", "revision", "-1", "party b@z"),
-        ("tombstone", "name", "'no name'", "tombstone no name"),
         ("change_counter", "last", "-1", "change_counter 1"),
         ("zone", "ratchet_period", "0", "zone z"),
         ("zone", "name", "'Z'", "zone Z"),
         ("secret", "version", "-1", "secret one"),
+        ("document", "revision", "-1", "document rule r"),
+        ("answer", "status", "65536", "answer console:root k"),
     ] {
         database
             .run(&format!(
@@ -34,6 +37,9 @@ pub(crate) async fn a_damaged_row_is_named(database: Database) {
         let read = async {
             store.changes_since(ChangeNumber(0)).await?;
             store.zone().await?;
+            store.party(&name("b@z")).await?;
+            store.document(Kind::Rule, "r").await?;
+            store.answer("console:root", "k").await?;
             store.secret("one").await.map(|_| ())
         };
         match read.await {
@@ -46,17 +52,73 @@ pub(crate) async fn a_damaged_row_is_named(database: Database) {
     store.changes_since(ChangeNumber(0)).await.unwrap();
 }
 
+/// What followers read: the rest is there, whatever is wrong with one row.
+pub(crate) async fn a_damaged_row_keeps_no_other_back(database: Database) {
+    let store = database.create().await;
+    for text in ["a@z", "b@z", "c@z", "d@z"] {
+        store.put_party(&party(text, &[1, 2]), None).await.unwrap();
+    }
+    for id in ["r", "s"] {
+        store.write(put_document(Kind::Rule, id, 1, None)).await.unwrap();
+    }
+    store.delete_party(&name("c@z"), None).await.unwrap();
+    store.delete_party(&name("d@z"), None).await.unwrap();
+    database
+        .run(
+            "UPDATE party SET revision = -1 WHERE name = 'a@z';
+             UPDATE party_key SET state = 'activ' WHERE party = 'b@z' AND generation = 1;
+             UPDATE tombstone SET name = 'no name' WHERE name = 'c@z';
+             UPDATE document SET revision = -1 WHERE id = 'r';
+             INSERT INTO document_change (kind, change) VALUES ('of a newer release', 1)",
+        )
+        .await;
+    let changes = store.changes_since(ChangeNumber(0)).await.unwrap();
+    let unreadable = |change: &Change| match change {
+        Change::Put(party) => format!("{} {:?}", party.name, party.keys.len()),
+        Change::Deleted(name) => format!("no {name}"),
+        Change::Unreadable { name, damaged } => format!("{name}: {}", damaged.row),
+    };
+    let rows = |damaged: &[Damaged]| damaged.iter().map(|one| one.row.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        changes.parties.iter().map(unreadable).collect::<Vec<_>>(),
+        ["b@z 1", "no d@z", "a@z: party a@z", "no name: tombstone no name"]
+    );
+    assert_eq!(rows(&changes.damaged), ["party_key b@z 1"]);
+    assert_eq!(changes.documents, [Kind::Rule]);
+    let rules = store.documents(Kind::Rule).await.unwrap();
+    assert_eq!((rules.documents.len(), rows(&rules.damaged)), (1, vec!["document rule r".to_owned()]));
+    let all = store.parties().await.unwrap();
+    assert_eq!(
+        (all.parties.len(), rows(&all.damaged)),
+        (1, vec!["party_key b@z 1".to_owned(), "party a@z".to_owned()])
+    );
+    if database.is_sqlite() {
+        // A text that is none: its column cannot be read, and the others can.
+        database.run("UPDATE party SET note = CAST(X'ff' AS TEXT) WHERE name = 'b@z'").await;
+        let changes = store.changes_since(ChangeNumber(0)).await.unwrap();
+        assert_eq!(changes.parties.iter().map(unreadable).next_back().unwrap(), "no name: tombstone no name");
+        assert!(changes.parties.iter().map(unreadable).any(|one| one == "b@z: party b@z"), "{changes:?}");
+    }
+}
+
 /// docs/protocol.md §14: database rows moved between parties, generations or states.
 pub(crate) async fn a_moved_row_does_not_open(database: Database) {
     let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
     let (keyring, check) = Keyring::create(MasterKey::generate(1, &mut rng), &mut rng);
     let store = database.create().await;
-    store.create_zone(&zone(), &[check]).await.unwrap();
+    store.make_zone(&zone(), &[check]).await.unwrap();
     for text in ["a@z", "b@z"] {
         let mut party = party(text, &[]);
         for (generation, state) in [(1, KeyState::Retiring), (2, KeyState::Active)] {
             let key = LongTermKey::generate(Generation(generation), Epoch(9), &mut rng);
-            party.keys.push(keyring.seal_key(&party.name, Standing::NEW, &key, state, &mut rng));
+            party.keys.push(keyring.seal_key(
+                &party.name,
+                Standing::NEW,
+                &key,
+                UnixMillis(4),
+                state,
+                &mut rng,
+            ));
         }
         store.put_party(&party, None).await.unwrap();
     }
@@ -153,7 +215,7 @@ pub(crate) async fn a_large_cell_loads(database: Database) {
     database.run(&format!(
         "{series} INSERT INTO party (name, enabled, revision, revocation_epoch, created_at, updated_at, last_generation, change)
              SELECT 'nanoprobe.host' || i || '@z', {enabled}, 1, 0, 0, 0, 1, i FROM s;
-         INSERT INTO party_key SELECT name, 1, 'active', 0, 1, {blob} FROM party;
+         INSERT INTO party_key (party, generation, state, epoch, master_version, wrapped) SELECT name, 1, 'active', 0, 1, {blob} FROM party;
          UPDATE change_counter SET last = 100000"
     )).await;
     let snapshot = store.parties().await.unwrap();

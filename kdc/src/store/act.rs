@@ -1,0 +1,173 @@
+//! What is written in one transaction: changes, and the events that tell of them.
+
+use keycell_protocol::{Name, UnixMillis};
+
+use super::{ChangeNumber, Damaged, PartyRecord};
+use crate::audit::{Event, Seal};
+
+/// Changes that are made together or not at all, and the records of them.
+#[derive(Debug, Clone, Default)]
+pub struct Act {
+    /// In their order.
+    pub writes: Vec<Write>,
+    /// What the audit log is to say of it, in order.
+    pub events: Vec<Event>,
+}
+
+impl Act {
+    /// One change and its record.
+    #[must_use]
+    pub fn new(write: Write, event: Event) -> Self {
+        Self { writes: vec![write], events: vec![event] }
+    }
+
+    /// How many numbers it takes in the order of changes.
+    pub(super) fn changes(&self) -> usize {
+        self.writes.iter().filter(|write| write.is_change()).count()
+    }
+}
+
+/// One change. `expected` is the revision that the thing must be at; `None` of a `Put` means that it must not exist, `None`
+/// of a `Delete` that any will do.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Writes a party and replaces its keys. The revision that is stored is one more than `expected`; for a new party, one
+    /// more than the last that its name had in an earlier life; the record's own is ignored.
+    PutParty {
+        /// The party.
+        party: PartyRecord,
+        /// The revision it must be at.
+        expected: Option<u64>,
+    },
+    /// Writes a party over whatever is under its name, damaged or not, or nothing. Its revision is at least the record's, and
+    /// greater than the one that was there.
+    ForceParty(PartyRecord),
+    /// Deletes a party, its keys, and when it was last seen.
+    DeleteParty {
+        /// Which.
+        name: Name,
+        /// The revision it must be at.
+        expected: Option<u64>,
+    },
+    /// Writes a document. Its own revision is stored, for it is sealed with it; it must be greater than `expected`.
+    PutDocument {
+        /// The document.
+        document: Document,
+        /// The revision it must be at.
+        expected: Option<u64>,
+    },
+    /// Writes a document over whatever is there, damaged or not, or nothing.
+    ForceDocument(Document),
+    /// Deletes a document.
+    DeleteDocument {
+        /// Of what kind.
+        kind: Kind,
+        /// Which.
+        id: String,
+        /// The revision it must be at.
+        expected: Option<u64>,
+    },
+    /// Changes nothing, and fails with [`StoreError::DocumentChanged`](super::StoreError::DocumentChanged) unless the last
+    /// change to documents of this kind is the one given.
+    Expect {
+        /// Of what kind.
+        kind: Kind,
+        /// The change that was the last when the caller looked.
+        change: ChangeNumber,
+    },
+    /// Keeps an answer for a retry.
+    KeepAnswer(Answer),
+    /// Removes the records of the audit log up to the one that the seal names, and keeps the seal.
+    TrimAudit(Seal),
+}
+
+impl Write {
+    /// Whether it takes a number in the order of changes: whether followers are to hear of it.
+    const fn is_change(&self) -> bool {
+        match self {
+            Self::PutParty { .. }
+            | Self::ForceParty(_)
+            | Self::DeleteParty { .. }
+            | Self::PutDocument { .. }
+            | Self::ForceDocument(_)
+            | Self::DeleteDocument { .. } => true,
+            Self::Expect { .. } | Self::KeepAnswer(_) | Self::TrimAudit(_) => false,
+        }
+    }
+}
+
+/// What a document is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A rule of the policy.
+    Rule,
+    /// A setting of the zone.
+    Setting,
+    /// An administrator's token; not the token itself.
+    Token,
+}
+
+impl Kind {
+    /// All of them with their names: the one table behind [`as_str`](Self::as_str) and [`parse`](Self::parse).
+    const NAMES: [(Self, &'static str); 3] =
+        [(Self::Rule, "rule"), (Self::Setting, "setting"), (Self::Token, "token")];
+
+    /// Its name in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(kind, _)| *kind == self).map_or("", |(_, name)| name)
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(kind, _)| *kind)
+    }
+}
+
+/// Something that administrators keep besides parties, as JSON, sealed under the master key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// What it is.
+    pub kind: Kind,
+    /// Which one, at most 255 bytes.
+    pub id: String,
+    /// Grows with every change.
+    pub revision: u64,
+    /// JSON.
+    pub body: String,
+    /// The version of the master key that seals it.
+    pub master_version: u32,
+    /// Binds all of the above.
+    pub sealed: Vec<u8>,
+}
+
+/// All documents of a kind, as they were at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    /// The last change to one of them; 0 when there was none yet.
+    pub change: ChangeNumber,
+    /// In the order of their ids.
+    pub documents: Vec<Document>,
+    /// The rows that are left out.
+    pub damaged: Vec<Damaged>,
+}
+
+/// An answer that a retry is to get again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Who asked.
+    pub actor: String,
+    /// The `Idempotency-Key` that came with it.
+    pub idempotency: String,
+    /// SHA-256 of what was asked.
+    pub fingerprint: [u8; 32],
+    /// The HTTP status.
+    pub status: u16,
+    /// The version of the master key that wraps the body.
+    pub master_version: u32,
+    /// The body, wrapped.
+    pub wrapped: Vec<u8>,
+    /// Until when it is kept.
+    pub expires_at: UnixMillis,
+}

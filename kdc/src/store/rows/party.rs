@@ -1,0 +1,376 @@
+//! Parties, their keys, and what a write may do to them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use keycell_protocol::{Epoch, Generation, Name, UnixMillis};
+
+use super::{Read, change_number, column, damaged, number};
+use crate::store::{Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError};
+
+/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, change
+pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64);
+/// party, generation, state, epoch, created_at, master_version, wrapped
+pub(in crate::store) type KeyRow = (String, i64, String, i64, i64, i64, Vec<u8>);
+/// name, change
+pub(in crate::store) type TombstoneRow = (String, i64);
+/// revision, last_generation
+pub(in crate::store) type StandingRow = (i64, i64);
+
+/// Puts keys and parties together; any damage is an error. Both come in the same order of parties, the keys by generation.
+pub(in crate::store) fn parties(
+    parties: Vec<PartyRow>,
+    keys: Vec<KeyRow>,
+) -> Result<Vec<PartyRecord>, StoreError> {
+    let parties = parties.into_iter().map(Ok).collect();
+    let Numbered { parties, unreadable, damaged } = numbered(parties, keys.into_iter().map(Ok).collect());
+    let first = unreadable.into_iter().map(|(_, damaged)| damaged).chain(damaged).next();
+    match first {
+        Some(damaged) => Err(damaged.into()),
+        None => Ok(parties.into_iter().map(|(_, party)| party).collect()),
+    }
+}
+
+/// All parties, without what is damaged.
+pub(in crate::store) fn snapshot(
+    last: i64,
+    parties: Vec<Read<PartyRow>>,
+    keys: Vec<Read<KeyRow>>,
+) -> Result<Snapshot, StoreError> {
+    let Numbered { parties, unreadable, mut damaged } = numbered(parties, keys);
+    damaged.extend(unreadable.into_iter().map(|(_, damaged)| damaged));
+    let parties = parties.into_iter().map(|(_, party)| party).collect();
+    Ok(Snapshot { change: change_number(last)?, parties, damaged })
+}
+
+/// Puts together what happened after a change: parties and tombstones, in the order of changes, then what cannot be read;
+/// and the kinds of documents.
+pub(in crate::store) fn changes(
+    last: i64,
+    parties: Vec<Read<PartyRow>>,
+    keys: Vec<Read<KeyRow>>,
+    tombstones: Vec<Read<TombstoneRow>>,
+    kinds: &[String],
+) -> Result<Changes, StoreError> {
+    let Numbered { parties, mut unreadable, damaged } = numbered(parties, keys);
+    let mut all: Vec<_> = parties.into_iter().map(|(change, party)| (change, Change::Put(party))).collect();
+    for row in tombstones {
+        match row.and_then(tombstone) {
+            Ok(buried) => all.push(buried),
+            Err(damage) => unreadable.push(damage),
+        }
+    }
+    all.sort_by_key(|(change, _)| *change);
+    let unreadable = unreadable.into_iter().map(|(name, damaged)| Change::Unreadable { name, damaged });
+    Ok(Changes {
+        change: change_number(last)?,
+        parties: all.into_iter().map(|(_, change)| change).chain(unreadable).collect(),
+        documents: kinds.iter().filter_map(|name| Kind::parse(name)).collect(),
+        damaged,
+    })
+}
+
+/// What names were before.
+pub(in crate::store) fn earlier(rows: Vec<(String, i64, i64)>) -> Result<HashMap<Name, Earlier>, StoreError> {
+    let mut all = HashMap::with_capacity(rows.len());
+    for (name, revision, last) in rows {
+        let row = || format!("party {name}");
+        let generation = Generation(number(last, row, "last_generation")?);
+        let revision = number(revision, row, "revision")?;
+        let name = name.parse().map_err(|e| StoreError::damaged(row(), &e))?;
+        all.insert(name, Earlier { generation, revision });
+    }
+    Ok(all)
+}
+
+/// When parties were last seen; a row that is damaged is left out, for nobody's rights depend on it.
+pub(in crate::store) fn seen(rows: Vec<(String, i64)>) -> Vec<(Name, UnixMillis)> {
+    let seen = |(name, at): (String, i64)| {
+        let read = name.parse().ok().zip(u64::try_from(at).ok());
+        if read.is_none() {
+            tracing::warn!(party = name, at, "a row of party_seen is left out: it is damaged");
+        }
+        read.map(|(name, at)| (name, UnixMillis(at)))
+    };
+    rows.into_iter().filter_map(seen).collect()
+}
+
+/// Each name once with its latest moment, in the order of the names: two that write at once never wait for each other
+/// in a circle.
+pub(in crate::store) fn latest(seen: &[(Name, UnixMillis)]) -> Vec<(&str, i64)> {
+    let mut all = BTreeMap::new();
+    for (name, at) in seen {
+        let latest = all.entry(name.as_str()).or_insert(0);
+        *latest = column(at.0).max(*latest);
+    }
+    all.into_iter().collect()
+}
+
+/// What a look under several names finds.
+#[derive(Default)]
+pub(in crate::store) struct Finding {
+    /// name, revision, last_generation of parties
+    pub(in crate::store) live: Vec<(String, i64, i64)>,
+    /// party, generation of keys
+    pub(in crate::store) generations: Vec<(String, i64)>,
+    /// name, revision, last_generation of tombstones
+    pub(in crate::store) buried: Vec<(String, i64, i64)>,
+}
+
+impl Finding {
+    /// The same by name.
+    pub(in crate::store) fn by_name(self) -> HashMap<String, Found> {
+        let mut all: HashMap<String, Found> = HashMap::new();
+        for (name, revision, last) in self.live {
+            all.entry(name).or_default().live = Some((revision, last));
+        }
+        for (name, generation) in self.generations {
+            all.entry(name).or_default().generations.push(generation);
+        }
+        for (name, revision, last) in self.buried {
+            all.entry(name).or_default().buried = Some((revision, last));
+        }
+        all
+    }
+}
+
+/// What a write finds in the database under a party's name.
+#[derive(Default)]
+pub(in crate::store) struct Found {
+    /// The party's own row.
+    pub(in crate::store) live: Option<StandingRow>,
+    /// The generations of its keys.
+    pub(in crate::store) generations: Vec<i64>,
+    /// Its tombstone.
+    pub(in crate::store) buried: Option<StandingRow>,
+}
+
+/// What a write is to put into the party's row.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::store) struct Planned {
+    pub(in crate::store) revision: i64,
+    pub(in crate::store) last_generation: i64,
+    /// What must make room: the party's old keys, or its tombstone.
+    pub(in crate::store) replaces: Replaces,
+}
+
+/// What is there under the name of a party that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Replaces {
+    Nothing,
+    Keys,
+    Tombstone,
+}
+
+/// Decides whether a party may be written over what was found. A generation number never means two keys: one that is
+/// not there now must be above all that were (docs/protocol.md §4.1).
+pub(in crate::store) fn plan(
+    party: &PartyRecord,
+    expected: Option<u64>,
+    found: &Found,
+) -> Result<Planned, StoreError> {
+    let revision = match (expected, found.live) {
+        (None, None) => found.buried.map_or(0, |(revision, _)| revision).saturating_add(1),
+        (None, Some(_)) => return Err(StoreError::Exists { what: format!("the party {}", party.name) }),
+        (Some(_), None) => return Err(StoreError::Missing { name: party.name.clone() }),
+        (Some(expected), Some((revision, _))) => {
+            expect(&party.name, Some(expected), revision)?;
+            revision.saturating_add(1)
+        }
+    };
+    let mut last = found.live.or(found.buried).map_or(0, |(_, last)| last);
+    let before = last;
+    for key in &party.keys {
+        let generation = i64::from(key.generation.0);
+        if generation <= before && !found.generations.contains(&generation) {
+            return Err(StoreError::GenerationUsed {
+                name: party.name.clone(),
+                generation: key.generation,
+                last: Generation(u32::try_from(before).unwrap_or(u32::MAX)),
+            });
+        }
+        last = last.max(generation);
+    }
+    Ok(Planned { revision, last_generation: last, replaces: replaces(found) })
+}
+
+/// How a party is written over whatever was found, damage included.
+pub(in crate::store) fn plan_over(party: &PartyRecord, found: &Found) -> Planned {
+    let (revision, last) = found.live.or(found.buried).unwrap_or_default();
+    let highest = party.keys.iter().map(|key| i64::from(key.generation.0)).max().unwrap_or(0);
+    Planned {
+        revision: revision.max(0).saturating_add(1).max(column(party.revision)),
+        last_generation: last.max(highest).max(0),
+        replaces: replaces(found),
+    }
+}
+
+/// Refuses a party that is at another revision than the caller knows.
+pub(in crate::store) fn expect(name: &Name, expected: Option<u64>, revision: i64) -> Result<(), StoreError> {
+    let Some(expected) = expected else { return Ok(()) };
+    match number(revision, || format!("party {name}"), "revision")? {
+        found if found == expected => Ok(()),
+        found => Err(StoreError::Changed { name: name.clone(), expected, found }),
+    }
+}
+
+fn replaces(found: &Found) -> Replaces {
+    match found {
+        Found { live: Some(_), .. } => Replaces::Keys,
+        Found { buried: Some(_), .. } => Replaces::Tombstone,
+        _ => Replaces::Nothing,
+    }
+}
+
+/// Parties with the numbers of their last changes, and what is wrong with the others.
+struct Numbered {
+    parties: Vec<(u64, PartyRecord)>,
+    /// By what their rows give as their names.
+    unreadable: Vec<(String, Damaged)>,
+    /// Single keys, which are left out.
+    damaged: Vec<Damaged>,
+}
+
+fn numbered(parties: Vec<Read<PartyRow>>, keys: Vec<Read<KeyRow>>) -> Numbered {
+    let mut all =
+        Numbered { parties: Vec::with_capacity(parties.len()), unreadable: Vec::new(), damaged: Vec::new() };
+    let mut of_party: HashMap<String, Vec<KeyRow>> = HashMap::with_capacity(parties.len());
+    for row in keys {
+        match row {
+            Ok(row) => of_party.entry(row.0.clone()).or_default().push(row),
+            Err((_, damaged)) => all.damaged.push(damaged),
+        }
+    }
+    for row in parties {
+        let (name, read) = match row {
+            Ok(row) => (row.0.clone(), party(row).map_err(damaged)),
+            Err((name, damaged)) => (name, Err(damaged)),
+        };
+        let keys = of_party.remove(&name).unwrap_or_default();
+        match read {
+            Ok((change, mut record)) => {
+                for row in keys {
+                    match key(row) {
+                        Ok(key) => record.keys.push(key),
+                        Err(error) => all.damaged.push(damaged(error)),
+                    }
+                }
+                all.parties.push((change, record));
+            }
+            Err(damaged) => all.unreadable.push((name, damaged)),
+        }
+    }
+    for (party, generation, ..) in of_party.into_values().flatten() {
+        let row = format!("party_key {party} {generation}");
+        all.damaged.push(Damaged { row, reason: "there is no such party".to_owned() });
+    }
+    all
+}
+
+fn party(
+    (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, change): PartyRow,
+) -> Result<(u64, PartyRecord), StoreError> {
+    let row = || format!("party {name}");
+    let record = PartyRecord {
+        name: name.parse().map_err(|e| StoreError::damaged(row(), &e))?,
+        enabled,
+        revision: number(revision, row, "revision")?,
+        revocation_epoch: number(revocation_epoch, row, "revocation_epoch")?,
+        created_at: UnixMillis(number(created_at, row, "created_at")?),
+        updated_at: UnixMillis(number(updated_at, row, "updated_at")?),
+        log_tickets,
+        note,
+        keys: Vec::new(),
+    };
+    Ok((number(change, row, "change")?, record))
+}
+
+fn tombstone((name, change): TombstoneRow) -> Read<(u64, Change)> {
+    let row = || format!("tombstone {name}");
+    let parsed = name.parse().map_err(|e| StoreError::damaged(row(), &e));
+    let read = parsed.and_then(|name| Ok((number(change, row, "change")?, Change::Deleted(name))));
+    read.map_err(|error| (name, damaged(error)))
+}
+
+fn key(
+    (party, generation, state, epoch, created_at, master_version, wrapped): KeyRow,
+) -> Result<KeyRecord, StoreError> {
+    let row = || format!("party_key {party} {generation}");
+    Ok(KeyRecord {
+        generation: Generation(number(generation, row, "generation")?),
+        state: state.parse().map_err(|e| StoreError::damaged(row(), &e))?,
+        epoch: Epoch(number(epoch, row, "epoch")?),
+        created_at: UnixMillis(number(created_at, row, "created_at")?),
+        master_version: number(master_version, row, "master_version")?,
+        wrapped,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::KeyState;
+
+    fn record(generations: &[u32]) -> PartyRecord {
+        let key = |g: &u32| KeyRecord {
+            generation: Generation(*g),
+            state: KeyState::Active,
+            epoch: Epoch(0),
+            created_at: UnixMillis(1),
+            master_version: 1,
+            wrapped: vec![],
+        };
+        PartyRecord {
+            name: "a@z".parse().unwrap(),
+            enabled: true,
+            revision: 1,
+            revocation_epoch: 0,
+            created_at: UnixMillis(1),
+            updated_at: UnixMillis(1),
+            log_tickets: false,
+            note: String::new(),
+            keys: generations.iter().map(key).collect(),
+        }
+    }
+
+    fn found(live: Option<StandingRow>, generations: &[i64], buried: Option<StandingRow>) -> Found {
+        Found { live, generations: generations.to_vec(), buried }
+    }
+
+    #[test]
+    fn a_generation_never_means_two_keys() {
+        let used = |result| matches!(result, Err(StoreError::GenerationUsed { last: Generation(4), .. }));
+        let planned = |revision, last_generation, replaces| Planned { revision, last_generation, replaces };
+        let live = found(Some((7, 4)), &[3], None);
+        assert_eq!(plan(&record(&[3, 5]), Some(7), &live).unwrap(), planned(8, 5, Replaces::Keys));
+        assert_eq!(plan(&record(&[]), Some(7), &live).unwrap(), planned(8, 4, Replaces::Keys));
+        assert!(used(plan(&record(&[3, 4]), Some(7), &live)));
+        let buried = found(None, &[], Some((7, 4)));
+        assert!(used(plan(&record(&[4]), None, &buried)));
+        assert_eq!(plan(&record(&[5]), None, &buried).unwrap(), planned(8, 5, Replaces::Tombstone));
+        assert_eq!(plan(&record(&[5]), None, &Found::default()).unwrap(), planned(1, 5, Replaces::Nothing));
+    }
+
+    #[test]
+    fn a_damaged_moment_is_left_out() {
+        let row = |name: &str, at| (name.to_owned(), at);
+        let rows = vec![row("no name", 3), row("a@z", 4), row("b@z", -1)];
+        assert_eq!(seen(rows), [("a@z".parse().unwrap(), UnixMillis(4))]);
+    }
+
+    #[test]
+    fn the_latest_moment_of_each_name_counts() {
+        let seen = |name: &str, at| (name.parse().unwrap(), UnixMillis(at));
+        let all = [seen("b@z", 3), seen("a@z", 5), seen("b@z", 4), seen("b@z", 2)];
+        assert_eq!(latest(&all), [("a@z", 5), ("b@z", 4)]);
+    }
+
+    #[test]
+    fn a_key_without_its_party_is_damage() {
+        let key = ("b@z".to_owned(), 2, "active".to_owned(), 0, 0, 1, vec![]);
+        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 1);
+        let error = parties(vec![party.clone()], vec![key.clone()]).unwrap_err();
+        assert!(error.to_string().contains("party_key b@z 2"), "{error}");
+        let snapshot = snapshot(1, vec![Ok(party)], vec![Ok(key)]).unwrap();
+        assert_eq!((snapshot.parties.len(), snapshot.damaged[0].row.as_str()), (1, "party_key b@z 2"));
+    }
+}

@@ -1,0 +1,104 @@
+//! The SQL that both databases understand alike: SQLite takes `$1` too. What is written for many rows at once is with
+//! each database.
+
+// Parties, as `PartyRow` has them.
+macro_rules! parties {
+    ($rest:literal) => {
+        concat!(
+            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, change FROM party ",
+            $rest
+        )
+    };
+}
+
+// Keys, as `KeyRow` has them, of `party_key k`.
+macro_rules! keys {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.party, k.generation, k.state, k.epoch, k.created_at, k.master_version, k.wrapped FROM party_key k ",
+            $rest
+        )
+    };
+}
+
+// Documents, as `DocumentRow` has them.
+macro_rules! documents {
+    ($rest:literal) => {
+        concat!("SELECT kind, id, revision, body, master_version, sealed FROM document ", $rest)
+    };
+}
+
+// Seals, as `SealRow` has them.
+macro_rules! seals {
+    ($rest:literal) => {
+        concat!("SELECT kind, seq, hash, at, summary, signature FROM audit_seal ", $rest)
+    };
+}
+
+pub(super) use {keys, parties};
+
+pub(super) const ZONE: &str = "SELECT name, ratchet_period, created_at FROM zone";
+pub(super) const ZONE_NAME: &str = "SELECT name FROM zone";
+pub(super) const CREATE_ZONE: &str =
+    "INSERT INTO zone (only_row, name, ratchet_period, created_at) VALUES (1, $1, $2, $3)";
+
+pub(super) const SECRET: &str = "SELECT name, version, master_version, wrapped FROM secret WHERE name = $1";
+pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, version, master_version, wrapped)
+    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+
+pub(super) const LAST_CHANGE: &str = "SELECT last FROM change_counter";
+/// Comes first in every write, also in one that makes no change: the lock on the counter's row is held until the commit,
+/// so that writers follow one another and each sees what the one before it wrote, the end of the audit log included.
+pub(super) const TAKE_CHANGES: &str = "UPDATE change_counter SET last = last + $1 RETURNING last";
+
+pub(super) const PARTIES: &str = parties!("ORDER BY name");
+pub(super) const KEYS: &str = keys!("ORDER BY k.party, k.generation");
+pub(super) const PARTIES_SINCE: &str = parties!("WHERE change > $1 ORDER BY change");
+pub(super) const KEYS_SINCE: &str =
+    keys!("JOIN party p ON k.party = p.name WHERE p.change > $1 ORDER BY p.change, k.generation");
+pub(super) const TOMBSTONES_SINCE: &str =
+    "SELECT name, change FROM tombstone WHERE change > $1 ORDER BY change";
+pub(super) const DELETE_PARTY: &str = "DELETE FROM party WHERE name = $1";
+pub(super) const BURY: &str =
+    "INSERT INTO tombstone (name, revision, last_generation, change) VALUES ($1, $2, $3, $4)";
+
+pub(super) const SEEN: &str = "SELECT name, at FROM party_seen WHERE at >= $1 OR at < 0 ORDER BY name";
+pub(super) const FORGET_SEEN: &str = "DELETE FROM party_seen WHERE name = $1";
+
+pub(super) const DOCUMENTS: &str = documents!("WHERE kind = $1 ORDER BY id");
+pub(super) const DOCUMENT: &str = documents!("WHERE kind = $1 AND id = $2");
+pub(super) const DOCUMENT_REVISION: &str = "SELECT revision FROM document WHERE kind = $1 AND id = $2";
+pub(super) const PUT_DOCUMENT: &str =
+    "INSERT INTO document (kind, id, revision, body, master_version, sealed)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (kind, id) DO UPDATE SET revision = excluded.revision, body = excluded.body,
+        master_version = excluded.master_version, sealed = excluded.sealed";
+pub(super) const DELETE_DOCUMENT: &str = "DELETE FROM document WHERE kind = $1 AND id = $2";
+pub(super) const DOCUMENT_CHANGE: &str = "SELECT change FROM document_change WHERE kind = $1";
+pub(super) const DOCUMENT_CHANGES_SINCE: &str =
+    "SELECT kind FROM document_change WHERE change > $1 ORDER BY kind";
+pub(super) const SET_DOCUMENT_CHANGE: &str = "INSERT INTO document_change (kind, change) VALUES ($1, $2)
+    ON CONFLICT (kind) DO UPDATE SET change = excluded.change";
+
+pub(super) const ANSWER: &str = "SELECT fingerprint, status, master_version, wrapped, expires_at FROM answer WHERE actor = $1 AND idempotency = $2";
+pub(super) const KEEP_ANSWER: &str =
+    "INSERT INTO answer (actor, idempotency, fingerprint, status, master_version, wrapped, expires_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+pub(super) const FORGET_ANSWERS: &str = "DELETE FROM answer WHERE expires_at <= $1";
+
+/// Conditions follow.
+pub(super) const AUDIT: &str =
+    "SELECT seq, at, actor, action, target, outcome, request, address, detail, hash FROM audit WHERE TRUE";
+pub(super) const LAST_RECORD: &str = "SELECT seq FROM audit ORDER BY seq DESC LIMIT 1";
+pub(super) const RECORD_HASH: &str = "SELECT hash FROM audit WHERE seq = $1";
+pub(super) const TRIM_RECORDS: &str = "DELETE FROM audit WHERE seq <= $1";
+pub(super) const TRIM_CHECKPOINTS: &str = "DELETE FROM audit_seal WHERE kind = 'checkpoint' AND seq <= $1";
+pub(super) const SEALS: &str = seals!("WHERE kind = $1 ORDER BY seq");
+pub(super) const SEAL_COUNT: &str = "SELECT count(*) FROM audit_seal";
+pub(super) const REMOVE_HEAD: &str = "DELETE FROM audit_seal WHERE kind = 'head'";
+/// One that is there stays: it tells of a chain that somebody cut off.
+pub(super) const ADD_SEAL: &str = "INSERT INTO audit_seal (kind, seq, hash, at, summary, signature)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
+pub(super) const MIGRATIONS: &str =
+    "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";

@@ -1,0 +1,172 @@
+//! What is recorded: one event.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use keycell_protocol::{Name, UnixMillis};
+use serde_json::{Map, Value};
+
+use crate::named::named;
+
+/// Something that happened, before it has its place in the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// When.
+    pub at: UnixMillis,
+    /// Who did it.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// To what: a party, a rule, a token. Empty where the action says it all.
+    pub target: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The request's name in the log, where there is one.
+    pub request: Option<String>,
+    /// Where the request came from.
+    pub address: Option<IpAddr>,
+    /// What else is worth knowing: names of fields, old and new values. Never a secret.
+    pub detail: Detail,
+}
+
+impl Event {
+    /// Something that `actor` did to `target`, with nothing else to say.
+    #[must_use]
+    pub fn new(at: UnixMillis, actor: Actor, action: Action, target: impl Into<String>) -> Self {
+        Self {
+            at,
+            actor,
+            action,
+            target: target.into(),
+            outcome: Outcome::Done,
+            request: None,
+            address: None,
+            detail: Detail::default(),
+        }
+    }
+
+    /// The same with another outcome.
+    #[must_use]
+    pub const fn outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// The same with one more thing worth knowing.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.detail.0.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// Things worth knowing of an event, by name.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Detail(Map<String, Value>);
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Value::Object(self.0.clone()).fmt(f)
+    }
+}
+
+/// Who did something. Its text is what the log holds, and what `--actor` looks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// An administrator with a token of this zone: `administrator:SUBJECT`.
+    Administrator(String),
+    /// An administrator of an external issuer: `external:SUBJECT@ISSUER`.
+    External {
+        /// The issuer's URL.
+        issuer: String,
+        /// Whose token it is.
+        subject: String,
+    },
+    /// Who ran a command on the cell's own files: `console:USER`.
+    Console(String),
+    /// A party: `party:NAME`.
+    Party(Name),
+    /// Somebody who did not say who, or could not prove it: `address:ADDRESS`.
+    Address(IpAddr),
+    /// The KDC itself: `kdc`.
+    Kdc,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Administrator(subject) => write!(f, "administrator:{subject}"),
+            Self::External { issuer, subject } => write!(f, "external:{subject}@{issuer}"),
+            Self::Console(user) => write!(f, "console:{user}"),
+            Self::Party(name) => write!(f, "party:{name}"),
+            Self::Address(address) => write!(f, "address:{address}"),
+            Self::Kdc => f.write_str("kdc"),
+        }
+    }
+}
+
+named! {
+    /// What was done. The part before the first dot says to what kind of thing.
+    Action(UnknownAction, "there is no action of that name") {
+        /// The zone was made.
+        ZoneCreate = "zone.create",
+        /// Settings of the zone were changed.
+        ZoneUpdate = "zone.update",
+        /// The database was brought to a newer schema.
+        ZoneMigrate = "zone.migrate",
+        /// Rates of the zone were changed.
+        LimitsUpdate = "limits.update",
+        /// A party was made.
+        PartyCreate = "party.create",
+        /// A party's note or logging was changed.
+        PartyUpdate = "party.update",
+        /// A party may speak again.
+        PartyEnable = "party.enable",
+        /// A party may not speak any more.
+        PartyDisable = "party.disable",
+        /// A party and its keys were deleted.
+        PartyDelete = "party.delete",
+        /// Parties were made in bulk: the summary after their own records.
+        PartyImport = "party.import",
+        /// A party's key does not unwrap.
+        KeyDamaged = "key.damaged",
+        /// A rule was made.
+        RuleCreate = "rule.create",
+        /// A rule was changed.
+        RuleUpdate = "rule.update",
+        /// A rule was deleted.
+        RuleDelete = "rule.delete",
+        /// All rules were replaced at once.
+        PolicyReplace = "policy.replace",
+        /// A token was made.
+        TokenCreate = "token.create",
+        /// A token was revoked.
+        TokenRevoke = "token.revoke",
+        /// Old records were removed.
+        AuditTrim = "audit.trim",
+        /// A ticket was refused.
+        TicketDeny = "ticket.deny",
+        /// A ticket was given that a monitored rule would have refused.
+        TicketMonitor = "ticket.monitor",
+        /// Many authentications failed from one address.
+        AuthenticationBurst = "authentication.burst",
+        /// An administrator's role did not reach, or the token did not hold.
+        AdministratorDeny = "administrator.deny",
+        /// A KDC began to serve.
+        KdcStart = "kdc.start",
+        /// A KDC stopped in good order.
+        KdcStop = "kdc.stop",
+    }
+}
+
+named! {
+    /// How something ended.
+    Outcome(UnknownOutcome, "an outcome is done, denied or failed") {
+        /// It was done.
+        Done = "done",
+        /// It was refused.
+        Denied = "denied",
+        /// It went wrong.
+        Failed = "failed",
+    }
+}

@@ -1,0 +1,117 @@
+//! The zone's audit key, and what it signs.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use keycell_protocol::{UnixMillis, Zone};
+use zeroize::Zeroizing;
+
+use super::Link;
+use crate::fields::fields;
+use crate::named::named;
+
+/// Signs the audit log of one zone (Ed25519). The private key is wrapped in the database as `audit key`.
+pub struct AuditKey {
+    pair: Ed25519KeyPair,
+    zone: Zone,
+}
+
+impl AuditKey {
+    /// A fresh key in PKCS #8, to be wrapped and kept.
+    ///
+    /// # Errors
+    /// [`AuditKeyError`] when the machine has no randomness.
+    pub fn generate() -> Result<Zeroizing<Vec<u8>>, AuditKeyError> {
+        let document = Ed25519KeyPair::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new())
+            .map_err(|_| AuditKeyError)?;
+        Ok(Zeroizing::new(document.as_ref().to_vec()))
+    }
+
+    /// The key that [`generate`](Self::generate) made.
+    ///
+    /// # Errors
+    /// [`AuditKeyError`] when it is none.
+    pub fn new(pkcs8: &[u8], zone: &Zone) -> Result<Self, AuditKeyError> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| AuditKeyError)?;
+        Ok(Self { pair, zone: zone.clone() })
+    }
+
+    /// The zone whose log it signs.
+    #[must_use]
+    pub const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// The public key: 32 bytes, for whoever verifies.
+    #[must_use]
+    pub fn public(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
+    /// Signs that the chain reached `link` at `at`.
+    #[must_use]
+    pub fn seal(&self, kind: SealKind, link: Link, at: UnixMillis, summary: &str) -> Seal {
+        let mut seal = Seal { kind, link, at, summary: summary.to_owned(), signature: Vec::new() };
+        seal.signature = self.pair.sign(&seal.signed(&self.zone)).as_ref().to_vec();
+        seal
+    }
+}
+
+impl fmt::Debug for AuditKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pair: _, zone } = self;
+        f.debug_struct("AuditKey").field("zone", zone).finish_non_exhaustive()
+    }
+}
+
+/// A signed statement on the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// What it says.
+    pub kind: SealKind,
+    /// Of which record.
+    pub link: Link,
+    /// When it was signed.
+    pub at: UnixMillis,
+    /// For [`SealKind::Trim`], what was removed, as JSON; else empty.
+    pub summary: String,
+    /// Ed25519, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+impl Seal {
+    /// Whether the holder of `public` signed this for `zone`.
+    #[must_use]
+    pub fn holds(&self, zone: &Zone, public: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, public).verify(&self.signed(zone), &self.signature).is_ok()
+    }
+
+    fn signed(&self, zone: &Zone) -> Vec<u8> {
+        fields(&[
+            b"keycell audit seal 1",
+            zone.as_str().as_bytes(),
+            self.kind.as_str().as_bytes(),
+            &self.link.seq.to_be_bytes(),
+            &self.link.hash,
+            &self.at.0.to_be_bytes(),
+            self.summary.as_bytes(),
+        ])
+    }
+}
+
+named! {
+    /// What a seal says of its record.
+    SealKind(UnknownSealKind, "a seal is a head, checkpoint or trim") {
+        /// It is the last one. There is one such seal, renewed in every transaction.
+        Head = "head",
+        /// It was the last one once: tells where a rewritten chain leaves the old one.
+        Checkpoint = "checkpoint",
+        /// It and all before it were removed.
+        Trim = "trim",
+    }
+}
+
+/// The zone's audit key cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the zone's audit key cannot be used")]
+pub struct AuditKeyError;

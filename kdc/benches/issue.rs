@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+use keycell_kdc::administration::{Caller, ImportEntry, NewEntry};
 use keycell_kdc::cell::{Cell, NewCell};
 use keycell_kdc::clock::{ManualClock, SystemClock};
 use keycell_kdc::config::Config;
 use keycell_kdc::kdc::Kdc;
 use keycell_kdc::limit::Rate;
+use keycell_kdc::policy::Profile;
 use keycell_protocol::{
     Instance, Name, Nonce, RatchetPeriod, SignedRequest, Subkeys, TicketRequest, UnixMillis,
 };
@@ -64,6 +66,7 @@ impl Bench {
             urls: vec!["https://localhost:7423".into()],
             database: None,
             ratchet_period: RatchetPeriod::DEFAULT,
+            profile: Profile::Open,
         };
         cell.create(&SystemClock).await.expect("a cell");
         let mut config = Config::load(&cell.folder.join(Config::FILE), None).expect("its configuration");
@@ -77,13 +80,14 @@ impl Bench {
 
         let name = |text: String| -> Name { text.parse().expect("a name") };
         let source = name("cma.main@cell.example".into());
-        let key = kdc.parties().create(&source, None).await.expect("a party").key;
-        let mut destinations = Vec::new();
-        for number in 0..1000 {
-            let destination = name(format!("nanoprobe.web{number}::0123abcd@cell.example"));
-            kdc.parties().create(&destination, None).await.expect("a party");
-            destinations.push(destination);
-        }
+        let caller = Caller::console();
+        let entry = NewEntry::named(source.clone());
+        let key = kdc.parties().create(&caller, &entry, |_| Ok(None)).await.expect("a party").key;
+        let destinations: Vec<_> =
+            (0..1000).map(|n| name(format!("nanoprobe.web{n}::0123abcd@cell.example"))).collect();
+        let entry = |(line, name): (u64, &Name)| ImportEntry { line, entry: NewEntry::named(name.clone()) };
+        let entries: Vec<_> = (1..).zip(&destinations).map(entry).collect();
+        kdc.parties().import(&caller, &entries, false).await;
         Self { kdc, now, source, keys: key.subkeys(), destinations }
     }
 
@@ -105,7 +109,7 @@ impl Bench {
                     let start = Instant::now();
                     for json in &requests {
                         let signed = SignedRequest::parse(black_box(json)).expect("a request");
-                        let issued = self.kdc.tickets(&signed).expect("tickets");
+                        let issued = self.kdc.tickets(&signed, None).expect("tickets");
                         assert_eq!(black_box(issued).granted as usize, count, "all are granted");
                     }
                     spent += start.elapsed();

@@ -77,6 +77,13 @@ impl Limits {
         self.parties.take(party, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN))
     }
 
+    /// Goes over to other rates. Where a rate changes, what was counted so far is forgotten.
+    pub fn set(&self, address: Rate, failure: Rate, party: Rate) {
+        self.addresses.set(address);
+        self.failures.set(failure);
+        self.parties.set(party);
+    }
+
     /// Forgets who has not asked for so long that it makes no difference.
     pub fn prune(&self) {
         self.addresses.prune();
@@ -118,47 +125,67 @@ impl Network {
             }
         }
     }
+
+    /// The address, or the first of the network.
+    pub(crate) const fn address(self) -> IpAddr {
+        self.0
+    }
 }
 
 /// A limiter per key, with bounded memory.
 struct Keyed<K: Hash + Eq + Clone> {
-    limiter: RwLock<DefaultKeyedRateLimiter<K>>,
+    limiter: RwLock<Limiter<K>>,
     clock: DefaultClock,
-    rate: Rate,
     capacity: usize,
+}
+
+struct Limiter<K: Hash + Eq + Clone> {
+    counts: DefaultKeyedRateLimiter<K>,
+    rate: Rate,
+}
+
+impl<K: Hash + Eq + Clone> Limiter<K> {
+    fn new(rate: Rate) -> Self {
+        Self { counts: RateLimiter::keyed(rate.quota()), rate }
+    }
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
     fn new(rate: Rate, capacity: usize) -> Self {
-        let limiter = RwLock::new(RateLimiter::keyed(rate.quota()));
-        Self { limiter, clock: DefaultClock::default(), rate, capacity }
+        Self { limiter: RwLock::new(Limiter::new(rate)), clock: DefaultClock::default(), capacity }
     }
 
     /// A cost above the burst counts as the burst; otherwise it could never be paid.
     fn take(&self, key: &K, cost: NonZeroU32) -> Result<(), TooOften> {
         let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
-        match limiter.check_key_n(key, cost.min(self.rate.burst)) {
+        match limiter.counts.check_key_n(key, cost.min(limiter.rate.burst)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(until)) => Err(TooOften { retry_after: until.wait_time_from(self.clock.now()) }),
             Err(_) => Err(TooOften { retry_after: Duration::from_secs(1) }),
         }
     }
 
+    fn set(&self, rate: Rate) {
+        let same = self.limiter.read().unwrap_or_else(PoisonError::into_inner).rate == rate;
+        if !same {
+            *self.limiter.write().unwrap_or_else(PoisonError::into_inner) = Limiter::new(rate);
+        }
+    }
+
     fn len(&self) -> usize {
-        self.limiter.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.limiter.read().unwrap_or_else(PoisonError::into_inner).counts.len()
     }
 
     fn prune(&self) {
-        let crowded = {
+        let (crowded, rate) = {
             let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
-            limiter.retain_recent();
-            limiter.shrink_to_fit();
-            limiter.len() > self.capacity
+            limiter.counts.retain_recent();
+            limiter.counts.shrink_to_fit();
+            (limiter.counts.len() > self.capacity, limiter.rate)
         };
         if crowded {
             // More keys than there is room for: starting afresh makes the limit milder for a moment, no more.
-            *self.limiter.write().unwrap_or_else(PoisonError::into_inner) =
-                RateLimiter::keyed(self.rate.quota());
+            *self.limiter.write().unwrap_or_else(PoisonError::into_inner) = Limiter::new(rate);
         }
     }
 }
@@ -213,6 +240,17 @@ mod tests {
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+
+    #[test]
+    fn another_rate_holds_at_once() {
+        let limits = limits();
+        let one: IpAddr = "192.0.2.1".parse().unwrap();
+        while limits.request(one).is_ok() {}
+        limits.set(Rate::new(1, 50), Rate::new(1, 3), Rate::new(1, 1000));
+        assert!(limits.request(one).is_err(), "the same rate changes nothing");
+        limits.set(Rate::new(1, 2), Rate::new(1, 3), Rate::new(1, 1000));
+        assert_eq!((0..10).take_while(|_| limits.request(one).is_ok()).count(), 2);
     }
 
     #[test]

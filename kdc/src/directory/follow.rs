@@ -1,35 +1,63 @@
 //! How the directory keeps up with the database: everything at the start, then change by change.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use keycell_protocol::LongTermKey;
+use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{Directory, Party};
-use crate::keyring::Keyring;
-use crate::store::{Change, ChangeNumber, KeyRecord, KeyState, PartyRecord, Store, StoreError};
+use super::{Directory, Party, Rules, Seen, TokenRecords, documents};
+use crate::config::Tickets;
+use crate::keyring::{Keyring, KeyringError};
+use crate::policy::PolicyError;
+use crate::store::{
+    Change, ChangeNumber, Damaged, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store, StoreError,
+};
 
 /// Carries changes from the store into the directory, always in their order.
 pub struct Follower {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     directory: Arc<Directory>,
-    seen: Mutex<ChangeNumber>,
+    tickets: Tickets,
+    place: Mutex<Place>,
+    /// Keys that did not unwrap, until somebody takes the news.
+    damaged: std::sync::Mutex<BTreeSet<(Name, Generation)>>,
 }
 
 impl Follower {
-    /// Reads all parties. A key that does not unwrap is reported and left out: its party cannot speak until it gets a
-    /// new one, and nobody else is touched.
+    /// Reads everything. A key that does not unwrap is reported and left out: its party cannot speak until it gets a
+    /// new one, and nobody else is touched. A rule or a setting that does not hold stops the start.
     ///
     /// # Errors
-    /// [`FollowError`] when the database cannot be read.
-    pub async fn start(store: Arc<dyn Store>, keyring: Arc<Keyring>) -> Result<Self, FollowError> {
-        let directory = Arc::new(Directory::default());
+    /// [`FollowError`].
+    pub async fn start(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        tickets: Tickets,
+    ) -> Result<Self, FollowError> {
+        // The parties first: what else changes meanwhile is after their change, and so is seen again.
         let snapshot = store.parties().await?;
-        directory.replace(snapshot.parties.iter().map(|record| unwrapped(&keyring, record)));
-        Ok(Self { store, keyring, directory, seen: Mutex::new(snapshot.change) })
+        let last_seen = store.seen(UnixMillis(0)).await?;
+        let settings = documents::settings(&store.documents(Kind::Setting).await?, &keyring)?;
+        let lifetime = settings.ticket_lifetime_seconds(&tickets);
+        let rules = Rules::read(&store.documents(Kind::Rule).await?, &keyring, lifetime)?;
+        let tokens = documents::tokens(&store.documents(Kind::Token).await?, &keyring);
+        let directory = Arc::new(Directory::new(rules, settings, TokenRecords::new()));
+        directory.saw(last_seen);
+        let follower = Self {
+            store,
+            keyring,
+            directory,
+            tickets,
+            place: Mutex::new(Place { seen: snapshot.change, ..Place::default() }),
+            damaged: std::sync::Mutex::default(),
+        };
+        follower.replace(&snapshot);
+        follower.keep_revoked(&mut *follower.place.lock().await, tokens);
+        Ok(follower)
     }
 
     /// The directory that is kept up.
@@ -42,29 +70,47 @@ impl Follower {
     /// the change holds on this KDC when the answer leaves.
     ///
     /// # Errors
-    /// [`FollowError`] when the database cannot be read.
+    /// [`FollowError`] when the database cannot be read, or a rule or setting does not hold: then the ones before it stay
+    /// in force, all else is taken in, and it is an error again until it holds.
     pub async fn catch_up(&self) -> Result<(), FollowError> {
-        let mut seen = self.seen.lock().await;
-        let changes = self.store.changes_since(*seen).await?;
-        if changes.change < *seen {
+        let place = &mut *self.place.lock().await;
+        let changes = self.store.changes_since(place.seen).await?;
+        let went_back = changes.change < place.seen;
+        if went_back {
             tracing::error!(
-                seen = seen.0,
+                seen = place.seen.0,
                 now = changes.change.0,
                 "the database went back in time: reading it anew"
             );
-            let snapshot = self.store.parties().await?;
-            self.directory.replace(snapshot.parties.iter().map(|record| unwrapped(&self.keyring, record)));
-            *seen = snapshot.change;
-            return Ok(());
-        }
-        for change in &changes.parties {
-            match change {
-                Change::Put(record) => self.directory.put(unwrapped(&self.keyring, record)),
-                Change::Deleted(name) => self.directory.remove(name),
+            place.pending.extend([Kind::Setting, Kind::Rule, Kind::Token].map(|kind| (kind, Since::Anew)));
+        } else {
+            for kind in &changes.documents {
+                place.pending.entry(*kind).or_insert(Since::Then);
             }
         }
-        *seen = changes.change;
-        Ok(())
+        let snapshot = if went_back { Some(self.store.parties().await) } else { None };
+        // What stops somebody before what lets somebody in. A kind that does not hold must not keep a revocation from
+        // taking effect: the rest is taken in, and this kind again at the next look.
+        let mut outcome = Ok(());
+        for (kind, since) in place.pending.clone() {
+            match self.read(kind, since, place).await {
+                Ok(()) => drop(place.pending.remove(&kind)),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        place.seen = match snapshot {
+            Some(snapshot) => {
+                let snapshot = snapshot?;
+                self.replace(&snapshot);
+                snapshot.change
+            }
+            None => {
+                told(&changes.damaged);
+                changes.parties.iter().for_each(|change| self.take(change));
+                changes.change
+            }
+        };
+        outcome
     }
 
     /// Follows the database until told to stop: at once where it notifies, and at least every `at_least`. `report`
@@ -76,7 +122,7 @@ impl Follower {
         report: impl Fn(Result<(), FollowError>),
     ) {
         loop {
-            let seen = *self.seen.lock().await;
+            let seen = self.place.lock().await.seen;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.store.wait_for_change(seen, at_least) => {}
@@ -84,25 +130,189 @@ impl Follower {
             report(self.catch_up().await);
         }
     }
+
+    /// Tells the database who was seen here, and learns who was seen elsewhere since a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`]: then it is told the next time.
+    pub async fn exchange_seen(&self, since: UnixMillis) -> Result<(), StoreError> {
+        let news: Vec<(Name, Arc<Seen>, UnixMillis)> = self.directory.news();
+        let told: Vec<_> = news.iter().map(|(name, _, at)| (name.clone(), *at)).collect();
+        self.store.note_seen(&told).await?;
+        news.iter().for_each(|(_, seen, at)| seen.note(*at));
+        self.directory.saw(self.store.seen(since).await?);
+        Ok(())
+    }
+
+    /// The keys that were found not to unwrap since this was last asked, some hundreds at most; the log has them all.
+    pub fn take_damaged(&self) -> BTreeSet<(Name, Generation)> {
+        std::mem::take(&mut *self.damaged.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn read(&self, kind: Kind, since: Since, place: &mut Place) -> Result<(), FollowError> {
+        let found = self.store.documents(kind).await?;
+        match kind {
+            Kind::Token => {
+                let tokens = documents::tokens(&found, &self.keyring);
+                self.keep_revoked(place, tokens);
+            }
+            Kind::Setting => {
+                let settings = documents::settings(&found, &self.keyring)?;
+                let before = self.directory.settings();
+                since.check("zone", before.zone_revision, settings.zone_revision)?;
+                since.check("limits", before.limits_revision, settings.limits_revision)?;
+                let lifetime = settings.ticket_lifetime_seconds(&self.tickets);
+                let rules = self.directory.rules();
+                if rules.policy.ticket_lifetime_seconds() != lifetime {
+                    self.directory.set_rules(rules.with_lifetime(lifetime)?);
+                }
+                self.directory.set_settings(settings);
+            }
+            Kind::Rule => {
+                let lifetime = self.directory.settings().ticket_lifetime_seconds(&self.tickets);
+                let rules = Rules::read(&found, &self.keyring, lifetime)?;
+                let before = self.directory.rules();
+                let known: BTreeMap<_, _> =
+                    before.policy.rules().iter().map(|rule| (&rule.id, rule.revision)).collect();
+                for rule in rules.policy.rules() {
+                    let known = known.get(&rule.id).copied().unwrap_or_default();
+                    since.check(rule.id.as_str(), known, rule.revision)?;
+                }
+                self.directory.set_rules(rules);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes these tokens. One that was revoked stays so, whatever its row says now: Keycell never takes that back, so
+    /// somebody else put an old row there.
+    fn keep_revoked(&self, place: &mut Place, mut tokens: TokenRecords) {
+        for (id, token) in &mut tokens {
+            match (token.revoked_at, place.revoked.get(id)) {
+                (Some(_), None) => drop(place.revoked.insert(id.clone(), token.clone())),
+                (None, Some(revoked)) => {
+                    tracing::error!(token = %id, "the database row of a revoked token was put back: it stays revoked");
+                    *token = revoked.clone();
+                }
+                _ => {}
+            }
+        }
+        self.directory.set_tokens(tokens);
+    }
+
+    fn take(&self, change: &Change) {
+        match change {
+            Change::Put(record) => self.directory.put(self.unwrapped(record)),
+            Change::Deleted(name) => self.directory.remove(name),
+            // Whether it may still speak cannot be told, so it may not.
+            Change::Unreadable { name, damaged } => {
+                let Damaged { row, reason } = damaged;
+                tracing::error!(party = %name, row, reason, "a party is taken out of service: its row is damaged");
+                if let Some(party) = self.directory.party(name) {
+                    self.directory.remove(party.name());
+                }
+            }
+        }
+    }
+
+    fn replace(&self, snapshot: &Snapshot) {
+        told(&snapshot.damaged);
+        self.directory.replace(snapshot.parties.iter().map(|record| self.unwrapped(record)));
+    }
+
+    fn unwrapped(&self, record: &PartyRecord) -> Party {
+        let open = |key: &KeyRecord| -> Option<(KeyState, LongTermKey)> {
+            if key.state == KeyState::Dead {
+                return None;
+            }
+            match self.keyring.open_key(record, key) {
+                Ok(opened) => Some((key.state, opened)),
+                Err(error) => {
+                    tracing::error!(party = %record.name, generation = %key.generation, %error, "a key does not unwrap");
+                    let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                    if damaged.len() < TOLD {
+                        damaged.insert((record.name.clone(), key.generation));
+                    }
+                    None
+                }
+            }
+        };
+        Party::new(record, record.keys.iter().filter_map(open), self.directory.seen_of(&record.name))
+    }
+}
+
+/// Where the follower is.
+#[derive(Default)]
+struct Place {
+    /// The last change that was taken in.
+    seen: ChangeNumber,
+    /// The kinds of documents that are still to be read.
+    pending: BTreeMap<Kind, Since>,
+    /// Tokens that are known to be revoked, also those whose rows are gone.
+    revoked: TokenRecords,
+}
+
+/// What documents are read after.
+#[derive(Debug, Clone, Copy)]
+enum Since {
+    /// What was read of them before.
+    Then,
+    /// Nothing: the database is another one.
+    Anew,
+}
+
+impl Since {
+    /// Refuses a document that is older than the one in force: somebody put an old row back.
+    fn check(self, id: &str, known: u64, found: u64) -> Result<(), FollowError> {
+        match self {
+            // None is there: that is no older one.
+            Self::Then if found != 0 && found < known => {
+                Err(FollowError::Older { id: id.to_owned(), known, found })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn told(damaged: &[Damaged]) {
+    for Damaged { row, reason } in damaged {
+        tracing::error!(row, reason, "a database row is left out: it is damaged");
+    }
 }
 
 /// Why the directory could not keep up.
 #[derive(Debug, thiserror::Error)]
-#[error("the parties cannot be read from the database")]
-pub struct FollowError(#[from] StoreError);
-
-fn unwrapped(keyring: &Keyring, record: &PartyRecord) -> Party {
-    let open = |key: &KeyRecord| -> Option<(KeyState, LongTermKey)> {
-        if key.state == KeyState::Dead {
-            return None;
-        }
-        match keyring.open_key(record, key) {
-            Ok(opened) => Some((key.state, opened)),
-            Err(error) => {
-                tracing::error!(party = %record.name, generation = %key.generation, %error, "a key does not unwrap");
-                None
-            }
-        }
-    };
-    Party::new(record, record.keys.iter().filter_map(open))
+pub enum FollowError {
+    /// The database cannot be read.
+    #[error("the directory cannot be read from the database")]
+    Store(#[from] StoreError),
+    /// A row was not written by Keycell, or was changed since.
+    #[error("a row of the database does not hold: restore a backup; what was in force before stays so")]
+    Keyring(#[from] KeyringError),
+    /// A row was written by Keycell and is not understood.
+    #[error("the database row {row} is not understood; was it written by a newer release? ({error})")]
+    Document {
+        /// Which row.
+        row: String,
+        /// What is wrong with its body.
+        error: serde_json::Error,
+    },
+    /// An old row was put back.
+    #[error(
+        "the database row of {id} is at revision {found}, but revision {known} was there: restore a backup; what was in force before stays so"
+    )]
+    Older {
+        /// Which.
+        id: String,
+        /// The revision that is in force.
+        known: u64,
+        /// The one that was found.
+        found: u64,
+    },
+    /// The rules do not compile.
+    #[error("the policy cannot be used")]
+    Policy(#[source] PolicyError),
 }
+
+/// How many damaged keys are remembered until they are told of.
+const TOLD: usize = 256;

@@ -1,25 +1,71 @@
-//! The parties in memory: all that the path of a ticket reads. It never asks the database.
+//! What is in memory: all that the path of a ticket reads. It never asks the database.
 
+mod documents;
 mod follow;
 mod party;
+mod seen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use keycell_protocol::Name;
+use keycell_protocol::{Name, UnixMillis};
 
+use crate::settings::Settings;
+use crate::token::TokenRecord;
+
+pub use documents::{Rules, TokenRecords, live};
 pub use follow::{FollowError, Follower};
 pub use party::Party;
+pub use seen::Seen;
 
-/// Every party of the zone with its keys unwrapped, by name. About 600 bytes a party.
-#[derive(Debug, Default)]
+/// Every party of the zone with its keys unwrapped, by name, about 700 bytes each; the policy, the settings, the tokens.
+#[derive(Debug)]
 pub struct Directory {
     parties: RwLock<HashMap<Name, Arc<Party>>>,
     names: RwLock<BTreeSet<Name>>,
+    seen: RwLock<HashMap<Name, Arc<Seen>>>,
+    rules: RwLock<Arc<Rules>>,
+    settings: RwLock<Arc<Settings>>,
+    tokens: RwLock<Arc<TokenRecords>>,
 }
 
 impl Directory {
+    pub(crate) fn new(rules: Rules, settings: Settings, tokens: TokenRecords) -> Self {
+        Self {
+            parties: RwLock::default(),
+            names: RwLock::default(),
+            seen: RwLock::default(),
+            rules: RwLock::new(Arc::new(rules)),
+            settings: RwLock::new(Arc::new(settings)),
+            tokens: RwLock::new(Arc::new(tokens)),
+        }
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The tokens that are known, good or not.
+    #[must_use]
+    pub fn tokens(&self) -> Arc<TokenRecords> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The token of that id.
+    #[must_use]
+    pub fn token(&self, id: &str) -> Option<TokenRecord> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
     /// The party of that full name.
     #[must_use]
     pub fn party(&self, name: &str) -> Option<Arc<Party>> {
@@ -38,20 +84,83 @@ impl Directory {
         self.len() == 0
     }
 
-    /// Up to `limit` parties in the order of their names, from the first after `after`.
+    /// All parties, in no order.
     #[must_use]
-    pub fn page(&self, after: Option<&Name>, limit: usize) -> Vec<Arc<Party>> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let names: Vec<Name> = {
-            let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-            names.range::<Name, _>((from, Bound::Unbounded)).take(limit).cloned().collect()
-        };
-        names.iter().filter_map(|name| self.party(name.as_str())).collect()
+    pub fn all(&self) -> Vec<Arc<Party>> {
+        self.parties.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Up to `limit` parties that `wanted` holds for, in the order of their names, from the first after `after`.
+    #[must_use]
+    pub fn page(
+        &self,
+        after: Option<&Name>,
+        limit: usize,
+        wanted: impl Fn(&Party) -> bool,
+    ) -> Vec<Arc<Party>> {
+        let mut page = Vec::new();
+        let mut after = after.cloned();
+        // In steps, so that a search that finds little keeps no writer waiting.
+        while page.len() < limit {
+            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let names: Vec<Name> = {
+                let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+                names.range::<Name, _>((from, Bound::Unbounded)).take(STEP).cloned().collect()
+            };
+            let Some(last) = names.last() else { break };
+            after = Some(last.clone());
+            let parties = names.iter().filter_map(|name| self.party(name.as_str()));
+            page.extend(parties.filter(|party| wanted(party)).take(limit - page.len()));
+        }
+        page
+    }
+
+    /// What is remembered of when a party was seen; kept while the party changes.
+    fn seen_of(&self, name: &Name) -> Arc<Seen> {
+        if let Some(seen) = self.seen.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return seen.clone();
+        }
+        let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        all.entry(name.clone()).or_default().clone()
+    }
+
+    /// Takes in when parties were seen elsewhere.
+    fn saw(&self, seen: Vec<(Name, UnixMillis)>) {
+        let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, at) in seen {
+            match all.get(&name) {
+                Some(known) => {
+                    known.mark(at);
+                    known.note(at);
+                }
+                None => drop(all.insert(name, Arc::new(Seen::noted(at)))),
+            }
+        }
+    }
+
+    /// Who was seen here since the database was told.
+    fn news(&self) -> Vec<(Name, Arc<Seen>, UnixMillis)> {
+        let all = self.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let news = all.iter().filter_map(|(name, seen)| Some((name.clone(), seen.clone(), seen.news()?)));
+        news.collect()
+    }
+
+    fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    fn set_tokens(&self, tokens: TokenRecords) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
     /// Takes these parties, and no others.
     fn replace(&self, parties: impl Iterator<Item = Party>) {
         let all: HashMap<_, _> = parties.map(|party| (party.name().clone(), Arc::new(party))).collect();
+        self.seen.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| all.contains_key(name));
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = all.keys().cloned().collect();
         *self.parties.write().unwrap_or_else(PoisonError::into_inner) = all;
     }
@@ -65,13 +174,18 @@ impl Directory {
     fn remove(&self, name: &Name) {
         self.parties.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.names.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.seen.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
+
+/// How many names are looked at under one lock.
+const STEP: usize = 1024;
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::store::{KeyState, PartyRecord};
+    use crate::policy::{Policy, Profile};
+    use crate::store::{ChangeNumber, KeyState, PartyRecord};
     use keycell_protocol::{Epoch, Generation, LongTermKey, UnixMillis};
 
     /// A party that is enabled and has one active key.
@@ -83,15 +197,27 @@ pub(crate) mod tests {
             revocation_epoch: 0,
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),
+            log_tickets: false,
+            note: String::new(),
             keys: Vec::new(),
         };
         let key = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]);
-        Party::new(&record, [(KeyState::Active, key)])
+        Party::new(&record, [(KeyState::Active, key)], Arc::default())
+    }
+
+    /// A directory of such parties, who may all speak to each other.
+    pub(crate) fn directory(names: &[&str]) -> Directory {
+        let zone = "z".parse().unwrap();
+        let rules = Profile::Open.rules(&zone, false, UnixMillis(0)).unwrap();
+        let rules = Rules { change: ChangeNumber(0), policy: Policy::compile(rules, 900).unwrap() };
+        let directory = Directory::new(rules, Settings::default(), TokenRecords::new());
+        directory.replace(names.iter().map(|name| party(name)));
+        directory
     }
 
     #[test]
     fn pages_are_in_order_and_complete() {
-        let directory = Directory::default();
+        let directory = directory(&[]);
         for name in ["c@z", "a@z", "b@z", "d@z"] {
             directory.put(party(name));
         }
@@ -99,7 +225,7 @@ pub(crate) mod tests {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
-            let page = directory.page(after.as_ref(), 2);
+            let page = directory.page(after.as_ref(), 2, |_| true);
             let Some(last) = page.last() else { break };
             after = Some(last.name().clone());
             seen.extend(page.iter().map(|party| party.name().to_string()));

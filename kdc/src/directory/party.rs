@@ -2,19 +2,19 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keycell_protocol::{Epoch, Generation, LongTermKey, Name, RatchetedKey, Subkeys, UnixMillis};
+use keycell_protocol::{Epoch, Generation, LongTermKey, Name, RatchetedKey, Subkeys};
 
+use super::Seen;
+use crate::policy::ClassSlot;
 use crate::store::{KeyState, PartyRecord};
 
 /// A party with its keys unwrapped.
 #[derive(Debug)]
 pub struct Party {
-    name: Name,
-    enabled: bool,
-    revision: u64,
-    created_at: UnixMillis,
-    updated_at: UnixMillis,
+    record: PartyRecord,
     keys: Vec<PartyKey>,
+    seen: Arc<Seen>,
+    class: ClassSlot,
 }
 
 #[derive(Debug)]
@@ -26,55 +26,54 @@ struct PartyKey {
 
 impl Party {
     /// A party as its record describes it, with the keys that are unwrapped already.
-    pub(crate) fn new(record: &PartyRecord, keys: impl IntoIterator<Item = (KeyState, LongTermKey)>) -> Self {
+    pub(crate) fn new(
+        record: &PartyRecord,
+        keys: impl IntoIterator<Item = (KeyState, LongTermKey)>,
+        seen: Arc<Seen>,
+    ) -> Self {
         let key = |(state, key): (KeyState, LongTermKey)| PartyKey {
             state,
             generation: key.generation(),
             key: Mutex::new(RatchetedKey::new(key)),
         };
-        Self {
-            name: record.name.clone(),
-            enabled: record.enabled,
-            revision: record.revision,
-            created_at: record.created_at,
-            updated_at: record.updated_at,
-            keys: keys.into_iter().map(key).collect(),
-        }
+        let mut record = record.clone();
+        record.keys.iter_mut().for_each(|key| key.wrapped = Vec::new());
+        Self { record, keys: keys.into_iter().map(key).collect(), seen, class: ClassSlot::default() }
     }
 
     /// Its full name.
     #[must_use]
     pub const fn name(&self) -> &Name {
-        &self.name
+        &self.record.name
     }
 
     /// Whether it may ask for tickets and be asked for.
     #[must_use]
     pub const fn enabled(&self) -> bool {
-        self.enabled
+        self.record.enabled
     }
 
-    /// How often it was changed.
+    /// What the database has of it, without the wrapped keys.
     #[must_use]
-    pub const fn revision(&self) -> u64 {
-        self.revision
+    pub const fn record(&self) -> &PartyRecord {
+        &self.record
     }
 
-    /// When it was made.
+    /// When it last asked for tickets, on this KDC or on another.
     #[must_use]
-    pub const fn created_at(&self) -> UnixMillis {
-        self.created_at
+    pub const fn seen(&self) -> &Arc<Seen> {
+        &self.seen
     }
 
-    /// When it was last changed.
+    /// Whether it has a key for new tickets.
     #[must_use]
-    pub const fn updated_at(&self) -> UnixMillis {
-        self.updated_at
+    pub fn has_key(&self) -> bool {
+        self.keys.iter().any(|key| key.state == KeyState::Active)
     }
 
-    /// Its generations and what each is good for.
-    pub fn generations(&self) -> impl Iterator<Item = (Generation, KeyState)> {
-        self.keys.iter().map(|key| (key.generation, key.state))
+    /// Where the policy keeps the class of its name.
+    pub(crate) const fn class(&self) -> &ClassSlot {
+        &self.class
     }
 
     /// The subkeys that check a request of that generation and epoch, at epoch `now`: of an active or retiring key

@@ -1,0 +1,128 @@
+//! Documents in memory: the policy, the settings, the tokens that are good.
+
+use std::collections::BTreeMap;
+
+use keycell_protocol::UnixMillis;
+
+use super::FollowError;
+use crate::keyring::Keyring;
+use crate::policy::{MAX_RULES, Policy, Rule};
+use crate::settings::{LimitsSetting, Settings, ZoneSetting};
+use crate::store::{ChangeNumber, Document, Documents, StoreError};
+use crate::token::TokenRecord;
+
+/// The policy in force, and since which change.
+#[derive(Debug)]
+pub struct Rules {
+    /// The last change to any rule: the revision of the whole.
+    pub change: ChangeNumber,
+    /// What decides.
+    pub policy: Policy,
+}
+
+impl Rules {
+    /// Reads and compiles rules. One that does not hold spoils them all: what it forbade must not become allowed.
+    pub(super) fn read(
+        documents: &Documents,
+        keyring: &Keyring,
+        lifetime_seconds: u32,
+    ) -> Result<Self, FollowError> {
+        let read = |document: &Document| {
+            let mut rule: Rule = body(document, keyring)?;
+            rule.revision = document.revision;
+            Ok(rule)
+        };
+        whole(documents)?;
+        let rules = documents.documents.iter().map(read).collect::<Result<_, FollowError>>()?;
+        Self::compiled(documents.change, rules, lifetime_seconds)
+    }
+
+    /// The same rules with another ticket lifetime.
+    pub(super) fn with_lifetime(&self, lifetime_seconds: u32) -> Result<Self, FollowError> {
+        Self::compiled(self.change, self.policy.rules().to_vec(), lifetime_seconds)
+    }
+
+    /// The rule of that id.
+    #[must_use]
+    pub fn rule(&self, id: &str) -> Option<&Rule> {
+        self.policy.rules().iter().find(|rule| rule.id.as_str() == id)
+    }
+
+    /// The rules in the order of their ids.
+    #[must_use]
+    pub fn by_id(&self) -> Vec<&Rule> {
+        let mut rules: Vec<_> = self.policy.rules().iter().collect();
+        rules.sort_by(|a, b| a.id.cmp(&b.id));
+        rules
+    }
+
+    fn compiled(change: ChangeNumber, rules: Vec<Rule>, lifetime_seconds: u32) -> Result<Self, FollowError> {
+        if rules.len() > MAX_RULES {
+            tracing::error!(
+                rules = rules.len(),
+                most = MAX_RULES,
+                "the policy has too many rules: delete some"
+            );
+        }
+        let policy = Policy::load(rules, lifetime_seconds).map_err(FollowError::Policy)?;
+        Ok(Self { change, policy })
+    }
+}
+
+/// Reads settings. One that does not hold spoils them all.
+pub(super) fn settings(documents: &Documents, keyring: &Keyring) -> Result<Settings, FollowError> {
+    whole(documents)?;
+    let mut settings = Settings::default();
+    for document in &documents.documents {
+        match document.id.as_str() {
+            ZoneSetting::ID => {
+                settings.zone = body(document, keyring)?;
+                settings.zone_revision = document.revision;
+            }
+            LimitsSetting::ID => {
+                settings.limits = body(document, keyring)?;
+                settings.limits_revision = document.revision;
+            }
+            // Of a newer release: it means nothing here.
+            _ => {}
+        }
+    }
+    Ok(settings)
+}
+
+/// Tokens by their ids.
+pub type TokenRecords = BTreeMap<String, TokenRecord>;
+
+/// Reads tokens. One that does not hold is no token: nobody gets in by it.
+pub(super) fn tokens(documents: &Documents, keyring: &Keyring) -> TokenRecords {
+    let read = |document: &Document| match body(document, keyring) {
+        Ok(record) => Some((document.id.clone(), record)),
+        Err(error) => {
+            tracing::error!(%error, "a token is refused: its row is damaged");
+            None
+        }
+    };
+    for damaged in &documents.damaged {
+        tracing::error!(row = damaged.row, reason = damaged.reason, "a token is refused: its row is damaged");
+    }
+    documents.documents.iter().filter_map(read).collect()
+}
+
+/// When the tokens that are good now end, and how many they are.
+#[must_use]
+pub fn live(tokens: &TokenRecords, now: UnixMillis) -> usize {
+    tokens.values().filter(|token| token.is_live(now)).count()
+}
+
+/// Refuses documents of which one is left out.
+fn whole(documents: &Documents) -> Result<(), StoreError> {
+    documents.damaged.first().map_or(Ok(()), |damaged| Err(damaged.clone().into()))
+}
+
+fn body<T: serde::de::DeserializeOwned>(document: &Document, keyring: &Keyring) -> Result<T, FollowError> {
+    keyring.check_document(document)?;
+    serde_json::from_str(&document.body).map_err(|error| FollowError::Document {
+        row: format!("document {} {}", document.kind.as_str(), document.id),
+        error,
+    })
+}

@@ -1,0 +1,83 @@
+//! Settings of the zone: what administrators set here holds on every KDC, before its own configuration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Config, Tickets};
+use crate::limit::Rate;
+
+/// All settings, with the revisions of the documents that hold them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What is set of the zone.
+    pub zone: ZoneSetting,
+    /// The revision of that; 0 when nothing was ever set.
+    pub zone_revision: u64,
+    /// What is set of the rates.
+    pub limits: LimitsSetting,
+    /// The revision of that.
+    pub limits_revision: u64,
+}
+
+impl Settings {
+    /// How long tickets last.
+    #[must_use]
+    pub fn ticket_lifetime_seconds(&self, tickets: &Tickets) -> u32 {
+        self.zone.ticket_lifetime_seconds.unwrap_or(tickets.lifetime_seconds)
+    }
+
+    /// The rates in force on a KDC of this configuration: of an address, of its failures, of a party.
+    #[must_use]
+    pub fn rates(&self, config: &Config) -> Rates {
+        Rates {
+            per_address: self.limits.per_address.unwrap_or(config.limits.per_address),
+            failures_per_address: self
+                .limits
+                .failures_per_address
+                .unwrap_or(config.limits.failures_per_address),
+            tickets_per_party: self.limits.tickets_per_party.unwrap_or(config.limits.tickets_per_party),
+        }
+    }
+}
+
+/// The three rates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rates {
+    /// Requests of one address.
+    pub per_address: Rate,
+    /// Failed authentications of one address.
+    pub failures_per_address: Rate,
+    /// Tickets of one party.
+    pub tickets_per_party: Rate,
+}
+
+/// The body of the document `zone`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZoneSetting {
+    /// How long tickets last: 10 to 86,400.
+    pub ticket_lifetime_seconds: Option<u32>,
+    /// For how many days the audit log is kept: 1 to 36,500; for ever without it.
+    pub audit_retention_days: Option<u32>,
+}
+
+impl ZoneSetting {
+    /// The document's id.
+    pub const ID: &'static str = "zone";
+}
+
+/// The body of the document `limits`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSetting {
+    /// Requests of one address.
+    pub per_address: Option<Rate>,
+    /// Failed authentications of one address.
+    pub failures_per_address: Option<Rate>,
+    /// Tickets of one party.
+    pub tickets_per_party: Option<Rate>,
+}
+
+impl LimitsSetting {
+    /// The document's id.
+    pub const ID: &'static str = "limits";
+}

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use keycell_protocol::ProblemType;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +17,10 @@ pub struct Metrics {
     pub tickets: Counter,
     /// Destinations and whole requests refused, by problem.
     pub refusals: Family<Refused, Counter>,
+    /// Tickets given out that a monitored rule would have refused.
+    pub monitored: Counter,
+    /// Denials that the audit log could not be told one by one, because there were too many.
+    pub unrecorded: Counter,
     /// Requests answered, by route and status.
     pub requests: Family<Answered, Counter>,
     /// How long a request took from its last byte to its answer.
@@ -67,6 +72,8 @@ impl Metrics {
         let metrics = Self {
             tickets: Counter::default(),
             refusals: Family::default(),
+            monitored: Counter::default(),
+            unrecorded: Counter::default(),
             requests: Family::default(),
             duration: Family::new_with_constructor(seconds),
             in_flight: Gauge::default(),
@@ -83,6 +90,16 @@ impl Metrics {
             "refusals",
             "Refused destinations and requests, by problem",
             metrics.refusals.clone(),
+        );
+        registry.register(
+            "tickets_monitored",
+            "Tickets given out that a monitored rule would have refused",
+            metrics.monitored.clone(),
+        );
+        registry.register(
+            "audit_unrecorded",
+            "Denials that are in the audit log only as a number, because there were too many",
+            metrics.unrecorded.clone(),
         );
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
         registry.register_with_unit(
@@ -115,8 +132,17 @@ impl Metrics {
     }
 
     /// Counts one refusal.
-    pub fn refuse(&self, problem: keycell_protocol::ProblemType) {
+    pub fn refuse(&self, problem: ProblemType) {
         self.refusals.get_or_create(&Refused { problem: problem.urn() }).inc();
+    }
+
+    /// How many refusals there were, of all problems.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        let of = |problem: &ProblemType| {
+            self.refusals.get(&Refused { problem: problem.urn() }).map_or(0, |count| count.get())
+        };
+        ProblemType::ALL.iter().map(of).sum()
     }
 
     /// The page that Prometheus reads.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use keycell_protocol::{Name, ProblemType};
+use keycell_protocol::{Name, ProblemType, UnixMillis};
 
 use super::Authenticated;
 use crate::directory::{Directory, Party};
-use crate::policy::{Decision, Policy};
+use crate::policy::{Decision, Policy, RuleId, Source, WouldDeny};
 
 /// An authenticated request with a decision on each of its destinations.
 #[derive(Debug)]
 pub struct Authorized {
     request: Authenticated,
-    decisions: Vec<Result<Permit, ProblemType>>,
+    decisions: Vec<Result<Permit, Refused>>,
 }
 
 impl Authorized {
@@ -23,7 +23,7 @@ impl Authorized {
     }
 
     /// The decisions, in the order of the request's destinations.
-    pub(super) fn decisions(&self) -> impl Iterator<Item = &Result<Permit, ProblemType>> {
+    pub(super) fn decisions(&self) -> impl Iterator<Item = &Result<Permit, Refused>> {
         self.decisions.iter()
     }
 }
@@ -33,31 +33,64 @@ impl Authorized {
 pub(super) struct Permit {
     pub(super) destination: Arc<Party>,
     pub(super) lifetime_seconds: u32,
+    /// The monitored rule that would not have given it.
+    pub(super) would_deny: Option<WouldDeny>,
+}
+
+/// One destination that is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// To whom there is no ticket.
+    pub destination: Name,
+    /// Why not: what the sender is told.
+    pub problem: ProblemType,
+    /// The rule that denies it, which the sender is not told.
+    pub rule: Option<RuleId>,
 }
 
 /// Decides on each destination by itself: one that is refused does not spoil the others.
 #[must_use]
-pub fn authorize(request: Authenticated, directory: &Directory, policy: &Policy) -> Authorized {
-    let source = &request.request().source;
-    let destinations = &request.request().destinations;
-    let decisions = destinations.iter().map(|to| decide(source, to, directory, policy)).collect();
+pub fn authorize(
+    request: Authenticated,
+    directory: &Directory,
+    policy: &Policy,
+    now: UnixMillis,
+) -> Authorized {
+    let party = request.party();
+    let source = policy.source(party.name(), party.class());
+    let decide = |to: &Name| {
+        permit(party.name(), &source, to, directory, now).map_err(|(problem, rule)| Refused {
+            destination: to.clone(),
+            problem,
+            rule: rule.cloned(),
+        })
+    };
+    let decisions = request.request().destinations.iter().map(decide).collect();
     Authorized { request, decisions }
 }
 
-fn decide(source: &Name, to: &Name, directory: &Directory, policy: &Policy) -> Result<Permit, ProblemType> {
-    if source == to {
-        return Err(ProblemType::SelfDestination);
+fn permit<'p>(
+    name: &Name,
+    source: &Source<'p>,
+    to: &Name,
+    directory: &Directory,
+    now: UnixMillis,
+) -> Result<Permit, (ProblemType, Option<&'p RuleId>)> {
+    if name == to {
+        return Err((ProblemType::SelfDestination, None));
     }
-    if source.zone() != to.zone() {
-        return Err(ProblemType::UntrustedZone);
+    if name.zone() != to.zone() {
+        return Err((ProblemType::UntrustedZone, None));
     }
-    // The policy first: whom one may not speak to, one does not learn about either.
-    let Decision::Allow { lifetime_seconds } = policy.decide(source, to) else {
-        return Err(ProblemType::NotAllowed);
-    };
-    let destination = directory.party(to.as_str()).ok_or(ProblemType::UnknownDestination)?;
-    if !destination.enabled() {
-        return Err(ProblemType::DestinationDisabled);
+    // The policy first: whom one may not speak to, one does not learn about either. The party is looked up before only
+    // because its class is kept with it; a denial costs the same without one.
+    let destination = directory.party(to.as_str());
+    match source.decide(to, destination.as_deref().map(Party::class), now) {
+        Decision::Deny { rule } => Err((ProblemType::NotAllowed, rule)),
+        Decision::Allow { lifetime_seconds, would_deny, .. } => match destination {
+            None => Err((ProblemType::UnknownDestination, None)),
+            Some(destination) if !destination.enabled() => Err((ProblemType::DestinationDisabled, None)),
+            Some(destination) => Ok(Permit { destination, lifetime_seconds, would_deny }),
+        },
     }
-    Ok(Permit { destination, lifetime_seconds })
 }

@@ -13,8 +13,8 @@ mod issue;
 mod nonces;
 
 pub use authenticate::{Authenticated, Freshness, authenticate};
-pub use authorize::{Authorized, authorize};
-pub use issue::{Issued, issue};
+pub use authorize::{Authorized, Refused, authorize};
+pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
 
 use keycell_protocol::{ProblemType, RatchetPeriod, UnixMillis};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keyring::MasterKeySource;
 use crate::limit::Rate;
+use crate::oidc::IssuerConfig;
 
 /// What one KDC process needs to know. What belongs to the zone itself is in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(default)]
     pub log: Log,
+    /// Issuers outside of Keycell whose tokens administrators may carry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc: Vec<IssuerConfig>,
 }
 
 /// The files of the server's TLS.
@@ -165,11 +169,18 @@ impl Config {
     /// # Errors
     /// Which value, and what it may be.
     pub fn check(&self) -> Result<(), &'static str> {
-        self.rules().into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, what)| Err(what))
+        self.rules()
+            .into_iter()
+            .chain(IssuerConfig::rules(&self.oidc))
+            .find(|(holds, _)| !holds)
+            .map_or(Ok(()), |(_, what)| Err(what))
     }
 
     fn resolve(&mut self, folder: &Path) {
         for file in [&mut self.tls.certificate, &mut self.tls.key, &mut self.tls.roots] {
+            *file = folder.join(&*file);
+        }
+        for file in self.oidc.iter_mut().filter_map(|issuer| issuer.roots.as_mut()) {
             *file = folder.join(&*file);
         }
         if let MasterKeySource::File(file) = &mut self.master_key {
@@ -291,6 +302,25 @@ mod tests {
         assert_eq!(config.database, "sqlite:/cell/keycell.db");
         assert_eq!(config.tickets, Tickets::default());
         assert!(config.tls.key.is_absolute() && config.tls.key.ends_with("tls/server.key"));
+    }
+
+    const ISSUER: &str = r#"
+        [[oidc]]
+        issuer = "https://id.example.com"
+        audience = "keycell"
+        role_claim = "groups"
+        roles = { keycell-admins = "admin" }
+        roots = "tls/issuer.pem"
+    "#;
+
+    #[test]
+    fn issuers_have_their_roots_in_the_folder_too() {
+        let config = load(&format!("{MINIMAL}{ISSUER}")).unwrap();
+        let roots = config.oidc[0].roots.as_ref().unwrap();
+        assert!(roots.is_absolute() && roots.ends_with("tls/issuer.pem"));
+        assert_eq!(toml::from_str::<Config>(&toml::to_string(&config).unwrap()).unwrap(), config);
+        let error = load(&format!("{MINIMAL}{ISSUER}{ISSUER}")).unwrap_err().to_string();
+        assert!(error.contains("oidc.issuer: each issuer once"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use keycell_protocol::{UnixMillis, Zone};
 use serde::{Deserialize, Serialize};
@@ -42,33 +43,34 @@ impl TokenKey {
         })
     }
 
-    /// A token for `subject`, good from `now` for `lifetime_seconds`.
+    /// The token that `record` tells of, under the name `id`.
     ///
     /// # Errors
     /// [`TokenError::Key`] when signing fails.
-    pub fn sign(
-        &self,
-        subject: &str,
-        role: Role,
-        now: UnixMillis,
-        lifetime_seconds: u64,
-    ) -> Result<String, TokenError> {
-        let now = now.seconds();
+    pub fn sign(&self, id: &str, record: &TokenRecord) -> Result<Zeroizing<String>, TokenError> {
+        let created = record.created_at.seconds();
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            sub: subject.to_owned(),
-            role,
-            iat: now.0,
-            nbf: now.0,
-            exp: now.plus(lifetime_seconds).0,
-            jti: token_id(),
+            sub: record.subject.clone(),
+            role: record.role,
+            iat: created.0,
+            nbf: created.0,
+            exp: record.expires_at.seconds().0,
+            jti: id.to_owned(),
         };
         jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing)
+            .map(Zeroizing::new)
             .map_err(|_| TokenError::Key)
     }
 
-    /// Checks a token: signature, algorithm, issuer, audience and time.
+    /// Who signs these tokens: what a token must say of itself to be checked here.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Checks a token: signature, algorithm, issuer, audience and time. Whether it was revoked, only the directory knows.
     ///
     /// # Errors
     /// [`TokenError::Refused`]; the reason is for the log.
@@ -81,14 +83,14 @@ impl TokenKey {
         rules.validate_exp = false;
         rules.validate_nbf = false;
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &rules)
-            .map_err(|error| TokenError::Refused(error.to_string()))?
+            .map_err(|error| TokenError::Refused(Flaw::of(error.kind())))?
             .claims;
         let now = now.seconds().0;
         if claims.exp <= now {
-            return Err(TokenError::Refused("it has expired".to_owned()));
+            return Err(TokenError::Refused(Flaw::Expired));
         }
         if claims.nbf > now.saturating_add(LEEWAY_SECONDS) {
-            return Err(TokenError::Refused("it is not valid yet".to_owned()));
+            return Err(TokenError::Refused(Flaw::NotYet));
         }
         Ok(claims)
     }
@@ -109,6 +111,47 @@ pub struct Claims {
     pub exp: u64,
     /// The token's own name, for the log.
     pub jti: String,
+}
+
+/// What the zone remembers of a token: not the token itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRecord {
+    /// Whose it is.
+    pub subject: String,
+    /// What its holder may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// Until when it is good: a whole second.
+    pub expires_at: UnixMillis,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<UnixMillis>,
+}
+
+impl TokenRecord {
+    /// Whether a token that says this is the one: whoever signs with the zone's key gains nothing that was not recorded.
+    #[must_use]
+    pub fn is_told_by(&self, claims: &Claims) -> bool {
+        self.subject == claims.sub && self.role == claims.role && self.expires_at.seconds().0 == claims.exp
+    }
+
+    /// Whether it is good at `now`.
+    #[must_use]
+    pub fn is_live(&self, now: UnixMillis) -> bool {
+        self.revoked_at.is_none() && self.expires_at > now
+    }
+}
+
+/// A new name for a token: 24 hexadecimal digits.
+#[must_use]
+pub fn token_id(rng: &mut impl rand_core::CryptoRng) -> String {
+    let mut bytes = [0; 12];
+    rng.fill_bytes(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What an administrator may do; each role includes the ones after it.
@@ -179,13 +222,64 @@ pub enum TokenError {
     Key,
     /// The token does not hold.
     #[error("the token is refused: {0}")]
-    Refused(String),
+    Refused(Flaw),
 }
 
-fn token_id() -> String {
-    let mut bytes = [0; 12];
-    rand_core::Rng::fill_bytes(&mut crate::random::system(), &mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Why a token does not hold. Nothing of the token is in it: a stranger who sends one chooses no text that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is not built as these tokens are.
+    Malformed,
+    /// It is signed in another way.
+    Algorithm,
+    /// The signature is not the zone's.
+    Signature,
+    /// It is from somebody else.
+    Issuer,
+    /// It is for somebody else.
+    Audience,
+    /// It is over.
+    Expired,
+    /// It has not begun.
+    NotYet,
+    /// The zone does not know it.
+    Unknown,
+    /// It was taken back.
+    Revoked,
+}
+
+impl Flaw {
+    /// In a word or two.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Issuer => "issuer",
+            Self::Audience => "audience",
+            Self::Expired => "expired",
+            Self::NotYet => "not yet valid",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    const fn of(kind: &ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidSignature => Self::Signature,
+            ErrorKind::InvalidAlgorithm => Self::Algorithm,
+            ErrorKind::InvalidIssuer => Self::Issuer,
+            ErrorKind::InvalidAudience => Self::Audience,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
 }
 
 /// By how much the clocks of two KDCs may differ.
@@ -202,12 +296,23 @@ mod tests {
         TokenKey::new(&TokenKey::generate().unwrap(), &zone.parse().unwrap()).unwrap()
     }
 
+    fn record(role: Role) -> TokenRecord {
+        TokenRecord {
+            subject: "alice".to_owned(),
+            role,
+            created_at: NOW,
+            expires_at: NOW.plus(60_000),
+            created_by: "console".to_owned(),
+            revoked_at: None,
+        }
+    }
+
     #[test]
     fn a_token_holds_for_its_time_and_zone() {
         let (key, other) = (key("z"), key("z"));
-        let token = key.sign("alice", Role::Operator, NOW, 60).unwrap();
+        let token = key.sign("id", &record(Role::Operator)).unwrap();
         let claims = key.check(&token, NOW).unwrap();
-        assert_eq!((claims.sub.as_str(), claims.role), ("alice", Role::Operator));
+        assert_eq!((claims.sub.as_str(), claims.jti.as_str(), claims.role), ("alice", "id", Role::Operator));
         assert!(key.check(&token, NOW.plus(59_999)).is_ok());
         assert!(key.check(&token, NOW.plus(60_000)).is_err());
         assert!(key.check(&token, NOW.minus(6_000)).is_err());
@@ -219,20 +324,32 @@ mod tests {
         let pkcs8 = TokenKey::generate().unwrap();
         let one = TokenKey::new(&pkcs8, &"one".parse().unwrap()).unwrap();
         let two = TokenKey::new(&pkcs8, &"two".parse().unwrap()).unwrap();
-        assert!(two.check(&one.sign("alice", Role::Admin, NOW, 60).unwrap(), NOW).is_err());
+        assert!(two.check(&one.sign("id", &record(Role::Admin)).unwrap(), NOW).is_err());
     }
 
     #[test]
     fn other_algorithms_do_not_count() {
         let key = key("z");
-        let token = key.sign("alice", Role::Admin, NOW, 60).unwrap();
-        let [_, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{token}") };
+        let token = key.sign("id", &record(Role::Admin)).unwrap();
+        let [_, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("{}", *token) };
         // {"alg":"none"} and {"alg":"HS256"}
         for header in ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJIUzI1NiJ9"] {
             for signature in [signature, ""] {
                 assert!(key.check(&format!("{header}.{claims}.{signature}"), NOW).is_err());
             }
         }
+    }
+
+    #[test]
+    fn a_flaw_repeats_nothing_of_the_token() {
+        let key = key("z");
+        let token = key.sign("id", &record(Role::Admin)).unwrap();
+        let (_, rest) = token.split_once('.').unwrap();
+        // {"alg":"chosen"}
+        let refused = key.check(&format!("eyJhbGciOiJjaG9zZW4ifQ.{rest}"), NOW).unwrap_err();
+        assert_eq!(refused, TokenError::Refused(Flaw::Malformed));
+        let expired = key.check(&token, NOW.plus(60_000)).unwrap_err();
+        assert_eq!(expired, TokenError::Refused(Flaw::Expired));
     }
 
     #[test]

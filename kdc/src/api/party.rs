@@ -1,33 +1,53 @@
-//! The JSON of the administrators' API, for both of its ends.
+//! Parties and their keys.
 
 use keycell_protocol::{Epoch, Generation, Name, RatchetPeriod, UnixMillis};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::policy::given;
+
 /// What a party looks like from outside.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PartyView {
     /// Its full name.
     pub name: Name,
     /// Whether it may ask for tickets and be asked for.
     pub enabled: bool,
-    /// How often it was changed, from 1.
+    /// How often it was changed, from 1: the `ETag`.
     pub revision: u64,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it was last changed.
     pub updated_at: UnixMillis,
+    /// When it last asked for tickets, to the minute; absent if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<UnixMillis>,
+    /// Whether each ticket that it gets is a line of the log.
+    pub log_tickets: bool,
+    /// What an administrator wants to remember of it.
+    pub note: String,
     /// Its keys, without the keys.
     pub keys: Vec<KeyView>,
 }
 
 /// What a key looks like from outside.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyView {
     /// Its generation.
     pub generation: Generation,
     /// `staged`, `active`, `retiring` or `dead`.
     pub state: String,
+    /// The epoch it has been stepped to.
+    pub epoch: Epoch,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// The keys of a party.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeyPage {
+    /// By generation.
+    pub keys: Vec<KeyView>,
 }
 
 /// A page of parties.
@@ -40,6 +60,16 @@ pub struct PartyPage {
     pub next: Option<Name>,
 }
 
+/// Which parties a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum PartyState {
+    /// Those that may speak.
+    Enabled,
+    /// Those that may not.
+    Disabled,
+}
+
 /// A party that is to be made.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,8 +77,14 @@ pub struct NewParty {
     /// Its full name.
     pub name: Name,
     /// 32 bytes in base64url, when the administrator chooses the key. Sending the same again is harmless.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
     pub key: Option<Zeroizing<String>>,
+    /// What to remember of it: at most 200 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Whether each ticket that it gets is to be a line of the log.
+    #[serde(default)]
+    pub log_tickets: bool,
 }
 
 /// A party that was made, with what its host needs.
@@ -69,10 +105,17 @@ pub struct CreatedParty {
     pub urls: Vec<String>,
 }
 
-/// What is to be changed.
-#[derive(Debug, Serialize, Deserialize)]
+/// What is to be changed; what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartyPatch {
     /// Whether it may speak.
-    pub enabled: bool,
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// What to remember of it.
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Whether each ticket that it gets is to be a line of the log.
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
+    pub log_tickets: Option<bool>,
 }

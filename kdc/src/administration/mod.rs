@@ -1,0 +1,29 @@
+//! What administrators do. Every change goes through the [`Ledger`]: one transaction with the record of it, and then in
+//! force on this KDC.
+
+mod access;
+mod caller;
+mod error;
+mod import;
+mod ledger;
+mod parties;
+mod policies;
+mod precondition;
+mod retry;
+mod settings;
+mod status;
+mod tokens;
+
+pub use access::{Access, AccessError};
+pub use caller::Caller;
+pub use error::AdminError;
+pub use import::{ImportEntry, ImportResult};
+pub use ledger::Ledger;
+pub use parties::{Created, Filter, NewEntry, Parties};
+pub use policies::Policies;
+pub use precondition::Precondition;
+pub use retry::{Kept, Retry};
+pub use settings::ZoneSettingsDesk;
+pub use status::{Sample, Sampler, Walk, status, walk};
+pub use tokens::Tokens;
+pub(crate) use tokens::make as make_token;

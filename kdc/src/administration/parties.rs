@@ -1,0 +1,351 @@
+//! The parties of a zone: the one way in which they change.
+
+use std::sync::Arc;
+
+use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::{AdminError, Caller, Ledger, Precondition};
+use crate::api::{PartyPatch, PartyState};
+use crate::audit::{Action, Event};
+use crate::directory::Party;
+use crate::keyring::Standing;
+use crate::policy::Pattern;
+use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
+
+/// The parties of a zone. Everything here is durable, recorded, and in force on this KDC, when it returns.
+pub struct Parties {
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// A party that is to be made.
+pub struct NewEntry {
+    /// Its full name.
+    pub name: Name,
+    /// Its key, if the administrator chose it.
+    pub secret: Option<Zeroizing<[u8; LongTermKey::SIZE]>>,
+    /// What to remember of it.
+    pub note: String,
+    /// Whether its tickets are logged.
+    pub log_tickets: bool,
+}
+
+impl NewEntry {
+    /// A party of that name, whose key the KDC draws.
+    #[must_use]
+    pub const fn named(name: Name) -> Self {
+        Self { name, secret: None, note: String::new(), log_tickets: false }
+    }
+}
+
+/// A party that was made, with the key that it is to get.
+#[derive(Debug)]
+pub struct Created {
+    /// The party.
+    pub record: PartyRecord,
+    /// Its key.
+    pub key: LongTermKey,
+    /// Whether it was there already, with this very key: a retry.
+    pub retried: bool,
+}
+
+/// Which parties are looked for.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// The local part up to the first dot.
+    pub service: Option<String>,
+    /// A glob on the full name.
+    pub matching: Option<Pattern>,
+    /// Whether they may speak.
+    pub state: Option<PartyState>,
+    /// Seen at or after this moment.
+    pub seen_since: Option<UnixMillis>,
+    /// Not seen at or after this moment; also those that never were.
+    pub seen_before: Option<UnixMillis>,
+}
+
+impl Filter {
+    /// Whether `party` is one of them.
+    #[must_use]
+    pub fn wants(&self, party: &Party) -> bool {
+        let name = party.name();
+        let service = || name.local().split('.').next().unwrap_or_default();
+        let seen = party.seen().at();
+        self.service.as_deref().is_none_or(|wanted| wanted == service())
+            && self.state.is_none_or(|state| (state == PartyState::Enabled) == party.enabled())
+            && self.seen_since.is_none_or(|since| seen.is_some_and(|at| at >= since))
+            && self.seen_before.is_none_or(|before| seen.is_none_or(|at| at < before))
+            && self.matching.as_ref().is_none_or(|pattern| pattern.matches(name))
+    }
+}
+
+impl Parties {
+    pub(crate) const fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger }
+    }
+
+    /// Makes a party. With a secret, its key is what the administrator chose, and doing it again is harmless; without,
+    /// the KDC draws one. `keep` may add the write that keeps the answer.
+    ///
+    /// # Errors
+    /// [`AdminError::Exists`] when the name is taken, unless by a party with this very secret.
+    pub async fn create(
+        &self,
+        caller: &Caller,
+        entry: &NewEntry,
+        keep: impl FnOnce(&Created) -> Result<Option<Write>, AdminError>,
+    ) -> Result<Created, AdminError> {
+        self.check(entry)?;
+        let name = &entry.name;
+        let earlier = self.ledger.store().earlier(std::slice::from_ref(name)).await?;
+        let created = self.draft(entry, earlier.get(name))?;
+        let mut act = Act::new(
+            Write::PutParty { party: created.record.clone(), expected: None },
+            self.creation(caller, &created.record),
+        );
+        act.writes.extend(keep(&created)?);
+        match self.ledger.commit(&act).await {
+            Ok(_) => Ok(created),
+            Err(AdminError::Store(StoreError::Exists { .. })) => self.retried(entry).await,
+            // Made and deleted by somebody else in between.
+            Err(AdminError::Store(StoreError::GenerationUsed { .. } | StoreError::Changed { .. })) => {
+                Err(AdminError::Busy)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes a party. What it is already is left alone; doing it again changes nothing.
+    ///
+    /// # Errors
+    /// [`AdminError::Missing`], [`AdminError::Precondition`].
+    pub async fn update(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        patch: &PartyPatch,
+        precondition: &Precondition,
+    ) -> Result<Arc<Party>, AdminError> {
+        if let Some(note) = &patch.note {
+            check_note(note)?;
+        }
+        // Somebody else may change the party in between; then look again.
+        for _ in 0..ATTEMPTS {
+            let Found { mut record, whole } = self.found(name, patch.enabled == Some(false)).await?;
+            precondition.check(record.revision)?;
+            let events = self.apply(caller, &mut record, patch)?;
+            if events.is_empty() {
+                return self.show(name);
+            }
+            let expected = Some(record.revise(self.ledger.now()));
+            let party = record.clone();
+            let write = if whole { Write::PutParty { party, expected } } else { Write::ForceParty(party) };
+            match self.ledger.commit(&Act { writes: vec![write], events }).await {
+                Ok(_) => return Ok(self.shown(&record)),
+                Err(AdminError::Store(StoreError::Changed { .. })) => {}
+                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing(name)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    /// Deletes a party with its keys. Its name can be given again; its generations and revisions go on counting.
+    ///
+    /// # Errors
+    /// [`AdminError::Missing`], [`AdminError::Precondition`].
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        precondition: &Precondition,
+    ) -> Result<(), AdminError> {
+        for _ in 0..ATTEMPTS {
+            let Found { record, whole } = self.found(name, true).await?;
+            let revision = record.revision;
+            precondition.check(revision)?;
+            let event = caller
+                .event(self.ledger.now(), Action::PartyDelete, name.as_str())
+                .with("revision", revision);
+            let expected = whole.then_some(revision);
+            let mut act = Act::new(Write::DeleteParty { name: name.clone(), expected }, event);
+            if !whole {
+                act.writes.insert(0, Write::ForceParty(record));
+            }
+            match self.ledger.commit(&act).await {
+                Ok(_) => return Ok(()),
+                Err(AdminError::Store(StoreError::Changed { .. })) => {}
+                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing(name)),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    /// One party.
+    ///
+    /// # Errors
+    /// [`AdminError::Missing`].
+    pub fn show(&self, name: &Name) -> Result<Arc<Party>, AdminError> {
+        self.ledger.directory().party(name.as_str()).ok_or_else(|| missing(name))
+    }
+
+    /// Up to `limit` parties in the order of their names, from the first after `after`.
+    #[must_use]
+    pub fn page(&self, after: Option<&Name>, limit: usize, filter: &Filter) -> Vec<Arc<Party>> {
+        self.ledger.directory().page(after, limit, |party| filter.wants(party))
+    }
+
+    /// What can be seen of a new party before anybody is asked.
+    pub(super) fn check(&self, entry: &NewEntry) -> Result<(), AdminError> {
+        if entry.name.zone() != self.ledger.zone().zone.as_str() {
+            return Err(AdminError::invalid("name", "it belongs to another zone"));
+        }
+        check_note(&entry.note)
+    }
+
+    /// A new party with its key wrapped, after the life that its name had before.
+    pub(super) fn draft(&self, entry: &NewEntry, earlier: Option<&Earlier>) -> Result<Created, AdminError> {
+        let exhausted =
+            || AdminError::invalid("name", "it has used up all its key generations; choose another");
+        let (generation, revision) = match earlier {
+            Some(earlier) => {
+                (earlier.generation.next().ok_or_else(exhausted)?, earlier.revision.saturating_add(1))
+            }
+            None => (Generation::FIRST, 1),
+        };
+        let now = self.ledger.now();
+        let epoch = self.ledger.zone().ratchet_period.epoch(now.seconds());
+        let random = &mut crate::random::system();
+        let key = match &entry.secret {
+            Some(secret) => LongTermKey::new(generation, epoch, **secret),
+            None => LongTermKey::generate(generation, epoch, random),
+        };
+        let keyring = self.ledger.keyring();
+        let sealed = keyring.seal_key(&entry.name, Standing::NEW, &key, now, KeyState::Active, random);
+        let record = PartyRecord {
+            name: entry.name.clone(),
+            enabled: Standing::NEW.enabled,
+            revision,
+            revocation_epoch: Standing::NEW.revocation_epoch,
+            created_at: now,
+            updated_at: now,
+            log_tickets: entry.log_tickets,
+            note: entry.note.clone(),
+            keys: vec![sealed],
+        };
+        Ok(Created { record, key, retried: false })
+    }
+
+    pub(super) fn creation(&self, caller: &Caller, record: &PartyRecord) -> Event {
+        let event = caller.event(record.created_at, Action::PartyCreate, record.name.as_str());
+        match record.keys.first() {
+            Some(key) => event.with("generation", key.generation.0),
+            None => event,
+        }
+    }
+
+    /// Whether a party is there with the very key of `entry`: then it was made by an earlier try.
+    pub(super) fn holds(
+        &self,
+        record: &PartyRecord,
+        secret: &[u8; LongTermKey::SIZE],
+    ) -> Result<Option<LongTermKey>, AdminError> {
+        let Some(active) = record.keys.iter().find(|key| key.state == KeyState::Active) else {
+            return Ok(None);
+        };
+        let key = self.ledger.keyring().open_key(record, active)?;
+        Ok(bool::from(key.expose_secret().ct_eq(secret)).then_some(key))
+    }
+
+    async fn retried(&self, entry: &NewEntry) -> Result<Created, AdminError> {
+        let exists = || AdminError::Exists(format!("party {}", entry.name));
+        let secret = entry.secret.as_ref().ok_or_else(exists)?;
+        let record = self.ledger.store().party(&entry.name).await?.ok_or(AdminError::Busy)?;
+        match self.holds(&record, secret)? {
+            Some(key) => Ok(Created { record, key, retried: true }),
+            None => Err(exists()),
+        }
+    }
+
+    /// A party as the database has it. Where its rows are damaged or gone and it is to be `stopped`, that is the one in
+    /// memory, which may still speak; its keys count as lost.
+    async fn found(&self, name: &Name, stopped: bool) -> Result<Found, AdminError> {
+        let error = match self.ledger.store().party(name).await {
+            Ok(Some(record)) => return Ok(Found { record, whole: true }),
+            Ok(None) => missing(name),
+            Err(error @ StoreError::Damaged { .. }) => error.into(),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(party) = self.ledger.directory().party(name.as_str()).filter(|_| stopped) else {
+            return Err(error);
+        };
+        tracing::error!(party = %name, error = %crate::http::chain(&error), "the rows of a party are damaged: they are written over");
+        let mut record = party.record().clone();
+        record.keys = record.keys.iter().map(KeyRecord::erased).collect();
+        Ok(Found { record, whole: false })
+    }
+
+    /// A party after a change to it, also where the directory could not take it in.
+    fn shown(&self, record: &PartyRecord) -> Arc<Party> {
+        match self.ledger.directory().party(record.name.as_str()) {
+            Some(party) if party.record().revision >= record.revision => party,
+            known => {
+                let seen = known.map(|party| party.seen().clone()).unwrap_or_default();
+                Arc::new(Party::new(record, [], seen))
+            }
+        }
+    }
+
+    /// Changes the record and says what was changed.
+    fn apply(
+        &self,
+        caller: &Caller,
+        record: &mut PartyRecord,
+        patch: &PartyPatch,
+    ) -> Result<Vec<Event>, AdminError> {
+        let now = self.ledger.now();
+        let mut events = Vec::new();
+        if let Some(enabled) = patch.enabled.filter(|enabled| *enabled != record.enabled) {
+            self.ledger.keyring().set_enabled(record, enabled, &mut crate::random::system())?;
+            let action = if enabled { Action::PartyEnable } else { Action::PartyDisable };
+            events.push(caller.event(now, action, record.name.as_str()));
+        }
+        let mut update = caller.event(now, Action::PartyUpdate, record.name.as_str());
+        let before = update.clone();
+        if let Some(note) = patch.note.as_ref().filter(|note| **note != record.note) {
+            update = update.with("note", note.as_str()).with("note_before", record.note.as_str());
+            record.note.clone_from(note);
+        }
+        if let Some(log) = patch.log_tickets.filter(|log| *log != record.log_tickets) {
+            update = update.with("log_tickets", log);
+            record.log_tickets = log;
+        }
+        if update != before {
+            events.push(update);
+        }
+        Ok(events)
+    }
+}
+
+/// A party that is to be changed.
+struct Found {
+    record: PartyRecord,
+    /// Whether the database has it like this.
+    whole: bool,
+}
+
+fn check_note(note: &str) -> Result<(), AdminError> {
+    if note.chars().count() > NOTE || note.chars().any(char::is_control) {
+        return Err(AdminError::invalid("note", "at most 200 characters, none of them a control character"));
+    }
+    Ok(())
+}
+
+fn missing(name: &Name) -> AdminError {
+    AdminError::Missing(format!("party {name}"))
+}
+
+const NOTE: usize = 200;
+const ATTEMPTS: usize = 5;

@@ -1,0 +1,233 @@
+//! The cell at a glance.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use keycell_protocol::UnixMillis;
+
+use super::AdminError;
+use crate::api::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
+use crate::directory;
+use crate::kdc::Kdc;
+use crate::policy::Mode;
+use crate::store::KeyState;
+
+/// The cell as `kdc` sees it, with what [`walk`] found.
+///
+/// # Errors
+/// The database's: where it is away, `/readyz` and `/metrics` still tell.
+pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
+    let now = kdc.now();
+    let Walk { parties, oldest_key } = walk;
+    let rules = kdc.directory().rules();
+    let (disk_free_bytes, disk_total_bytes) = disk(&kdc.config().database).unzip();
+    let seal = kdc.ledger().journal().seal().await?;
+    let mut view = StatusView {
+        zone: kdc.zone().to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        server_time: now,
+        started_at: kdc.started_at(),
+        parties,
+        tickets: TicketCounts {
+            issued: kdc.metrics().tickets.get(),
+            refused: kdc.metrics().refused(),
+            monitored: kdc.metrics().monitored.get(),
+            ..kdc.sampler().counts()
+        },
+        rules: rules.policy.rules().len() as u64,
+        rules_monitored: rules.policy.rules().iter().filter(|rule| rule.mode == Mode::Monitor).count() as u64,
+        tokens: directory::live(&kdc.directory().tokens(), now) as u64,
+        oldest_key,
+        certificate_expires_at: kdc.certificate_expires_at(),
+        database: if kdc.config().database.starts_with("sqlite:") { "sqlite" } else { "postgres" }.to_owned(),
+        directory_staleness_ms: kdc.staleness_ms(),
+        disk_free_bytes,
+        disk_total_bytes,
+        audit_seq: seal.map_or(0, |seal| seal.link.seq),
+        warnings: Vec::new(),
+    };
+    view.warnings = warnings(&view, kdc);
+    Ok(view)
+}
+
+/// What only a look at every party tells.
+#[derive(Debug, Clone)]
+pub struct Walk {
+    parties: PartyCounts,
+    oldest_key: Option<OldestKey>,
+}
+
+/// Looks at every party, at most once a second: between, what was found is found again.
+pub fn walk(kdc: &Kdc) -> Walk {
+    let mut walked = kdc.sampler().walked.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, walk)) = &*walked
+        && at.elapsed() < WALK_EVERY
+    {
+        return walk.clone();
+    }
+    let (parties, oldest_key) = parties(kdc, kdc.now());
+    let walk = Walk { parties, oldest_key };
+    *walked = Some((Instant::now(), walk.clone()));
+    walk
+}
+
+/// Counts tickets over time, so that a rate can be told.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    samples: Mutex<VecDeque<Sample>>,
+    walked: Mutex<Option<(Instant, Walk)>>,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sample {
+    /// When, by a clock that nobody sets.
+    pub running_ms: u64,
+    /// Tickets given out since the start.
+    pub issued: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Given out although a monitored rule would refuse them.
+    pub monitored: u64,
+}
+
+impl Sampler {
+    /// Takes in what the counters say now. Called about once a second.
+    pub fn take(&self, sample: Sample) {
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.push_back(sample);
+        while samples.len() > 2
+            && samples.get(1).is_some_and(|next| next.running_ms + OVER_MS <= sample.running_ms)
+        {
+            samples.pop_front();
+        }
+    }
+
+    fn counts(&self) -> TicketCounts {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, last) = match (samples.front(), samples.back()) {
+            (Some(first), Some(last)) => (*first, *last),
+            _ => (Sample::default(), Sample::default()),
+        };
+        let seconds = (last.running_ms.saturating_sub(first.running_ms) as f64 / 1000.0).max(1.0);
+        let rate = |before: u64, after: u64| {
+            let rate = after.saturating_sub(before) as f64 / seconds;
+            (rate * 100.0).round() / 100.0
+        };
+        TicketCounts {
+            issued: last.issued,
+            refused: last.refused,
+            monitored: last.monitored,
+            per_second: rate(first.issued, last.issued),
+            refused_per_second: rate(first.refused, last.refused),
+        }
+    }
+}
+
+fn parties(kdc: &Kdc, now: UnixMillis) -> (PartyCounts, Option<OldestKey>) {
+    let mut counts = PartyCounts { total: 0, enabled: 0, disabled: 0, seen_last_day: 0, without_key: 0 };
+    let mut oldest: Option<OldestKey> = None;
+    let yesterday = now.minus(DAY_MS);
+    for party in kdc.directory().all() {
+        counts.total += 1;
+        if party.enabled() {
+            counts.enabled += 1;
+        } else {
+            counts.disabled += 1;
+        }
+        counts.seen_last_day += u64::from(party.seen().at().is_some_and(|at| at >= yesterday));
+        counts.without_key += u64::from(!party.has_key());
+        let active = party.record().keys.iter().find(|key| key.state == KeyState::Active);
+        if let Some(key) = active
+            && oldest.as_ref().is_none_or(|oldest| key.created_at < oldest.created_at)
+        {
+            oldest = Some(OldestKey { name: party.name().clone(), created_at: key.created_at });
+        }
+    }
+    (counts, oldest)
+}
+
+/// Free and total bytes of the disk that the database is on, if it is a file here.
+fn disk(database: &str) -> Option<(u64, u64)> {
+    let path = Path::new(database.strip_prefix("sqlite:")?);
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
+}
+
+fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |kind: &str, text: String| warnings.push(Warning { kind: kind.to_owned(), text });
+    if let Some(end) = view.certificate_expires_at {
+        let days = end.0.saturating_sub(view.server_time.0) / DAY_MS;
+        if end <= view.server_time {
+            warn(
+                "certificate-expired",
+                "the server's certificate has expired: replace it and restart".to_owned(),
+            );
+        } else if days < CERTIFICATE_DAYS {
+            let text = format!("the server's certificate ends in {days} days: replace it and restart");
+            warn("certificate-expires", text);
+        }
+    }
+    if let (Some(free), Some(total)) = (view.disk_free_bytes, view.disk_total_bytes)
+        && free < total / 10
+        && free < DISK_BYTES
+    {
+        let text = format!("{} MiB are free where the database is: make room", free >> 20);
+        warn("disk", text);
+    }
+    if view.directory_staleness_ms > STALE_MS {
+        warn(
+            "stale",
+            "the database has not answered for a while: changes may not be in force here".to_owned(),
+        );
+    }
+    if view.parties.without_key > 0 {
+        let text = format!(
+            "{} parties have no key that unwraps: see the log for their names, then give them new ones",
+            view.parties.without_key
+        );
+        warn("keys", text);
+    }
+    if view.rules == 0 {
+        warn(
+            "policy",
+            "the policy has no rule, so nobody may speak: see `keycell policy profiles`".to_owned(),
+        );
+    }
+    let dropped = kdc.ticket_log().dropped();
+    if dropped > 0 {
+        warn(
+            "ticket-log",
+            format!("{dropped} lines of the ticket log were dropped: the log is too slow for them"),
+        );
+    }
+    warnings
+}
+
+const WALK_EVERY: Duration = Duration::from_secs(1);
+const DAY_MS: u64 = 86_400_000;
+const CERTIFICATE_DAYS: u64 = 30;
+const DISK_BYTES: u64 = 5 << 30;
+const STALE_MS: u64 = 5_000;
+/// Rates are over the last minute.
+const OVER_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_over_the_last_minute() {
+        let sampler = Sampler::default();
+        for second in 0..=200 {
+            let fast = if second > 140 { (second - 140) * 60 } else { 0 };
+            sampler.take(Sample { running_ms: second * 1000, issued: fast, refused: second, monitored: 0 });
+        }
+        let counts = sampler.counts();
+        assert_eq!((counts.issued, counts.per_second, counts.refused_per_second), (3600, 60.0, 1.0));
+        assert!(sampler.samples.lock().unwrap().len() <= 62);
+    }
+}

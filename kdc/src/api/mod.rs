@@ -1,0 +1,20 @@
+//! The JSON of the administrators' API, for both of its ends. One file for each kind of thing; docs/api.md has the
+//! conventions, `openapi.yaml` every field.
+
+mod audit;
+mod import;
+mod object;
+mod party;
+mod policy;
+mod status;
+mod token;
+mod zone;
+
+pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
+pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
+pub(crate) use object::Object;
+pub use party::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
+pub use policy::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
+pub use status::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
+pub use token::{CreatedToken, NewToken, TokenPage, TokenView, WhoAmI};
+pub use zone::{LimitsPatch, LimitsView, RateView, ZonePatch, ZoneSettings};

@@ -1,0 +1,95 @@
+//! The cell at a glance.
+
+use keycell_protocol::{Name, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+/// The cell as this KDC sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The zone.
+    pub zone: String,
+    /// The release that answers.
+    pub version: String,
+    /// Its time.
+    pub server_time: UnixMillis,
+    /// When it was started.
+    pub started_at: UnixMillis,
+    /// The parties.
+    pub parties: PartyCounts,
+    /// The tickets of this KDC.
+    pub tickets: TicketCounts,
+    /// How many rules the policy has.
+    pub rules: u64,
+    /// How many of them are in monitor mode.
+    pub rules_monitored: u64,
+    /// How many tokens are good now.
+    pub tokens: u64,
+    /// The oldest key in use: whose, and when it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_key: Option<OldestKey>,
+    /// When the server's certificate ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_expires_at: Option<UnixMillis>,
+    /// `sqlite` or `postgres`.
+    pub database: String,
+    /// For how long the directory may have missed changes.
+    pub directory_staleness_ms: u64,
+    /// Bytes free where the database is; absent when it is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes there in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_total_bytes: Option<u64>,
+    /// The last record of the audit log.
+    pub audit_seq: u64,
+    /// What an operator should look at.
+    pub warnings: Vec<Warning>,
+}
+
+/// Parties by state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartyCounts {
+    /// All.
+    pub total: u64,
+    /// May speak.
+    pub enabled: u64,
+    /// May not.
+    pub disabled: u64,
+    /// Asked for tickets within the last day.
+    pub seen_last_day: u64,
+    /// Have no key that unwraps.
+    pub without_key: u64,
+}
+
+/// Tickets since the KDC was started, and lately.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TicketCounts {
+    /// Given out.
+    pub issued: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Given out although a monitored rule would refuse them.
+    pub monitored: u64,
+    /// Given out a second, over the last minute.
+    pub per_second: f64,
+    /// Refused a second, over the last minute.
+    pub refused_per_second: f64,
+}
+
+/// A party and the age of its key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OldestKey {
+    /// Whose key.
+    pub name: Name,
+    /// When it was made.
+    pub created_at: UnixMillis,
+}
+
+/// Something to look at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Warning {
+    /// A short name that does not change, such as `certificate-expires`.
+    pub kind: String,
+    /// One sentence that says what to do.
+    pub text: String,
+}

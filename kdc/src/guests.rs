@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
 use tokio::time::sleep;
 
 use crate::limit::Network;
@@ -67,6 +71,10 @@ impl Activity {
     /// Notes a request, until what is returned is dropped.
     pub(crate) fn work(self: &Arc<Self>) -> Working {
         self.asked.fetch_add(1, Ordering::Relaxed);
+        self.begin()
+    }
+
+    fn begin(self: &Arc<Self>) -> Working {
         self.working.fetch_add(1, Ordering::Relaxed);
         Working(self.clone())
     }
@@ -92,6 +100,48 @@ impl Activity {
 
 /// A request in work on a connection.
 pub(crate) struct Working(Arc<Activity>);
+
+impl Working {
+    /// The request's answer, which goes on with the work: while a piece of it is waited for, the connection does not rest.
+    /// It does while the client takes no more.
+    pub(crate) fn answer(self, body: Body) -> Body {
+        let activity = self.0.clone();
+        Body::new(Answer { body, activity, working: Some(self) })
+    }
+}
+
+struct Answer {
+    body: Body,
+    activity: Arc<Activity>,
+    working: Option<Working>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.working.is_none() {
+            self.working = Some(self.activity.begin());
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready() {
+            self.working = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 impl Drop for Working {
     fn drop(&mut self) {

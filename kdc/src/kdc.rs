@@ -1,25 +1,29 @@
 //! One running KDC: what all requests share.
 
+mod house;
+
 use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use keycell_protocol::{SignedRequest, UnixMillis, Zone};
-
+use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
 use tokio::sync::Semaphore;
 
+use crate::administration::{Access, Ledger, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk};
+use crate::audit::{AuditKey, Denial, Recorder};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::directory::{Directory, Follower};
-use crate::issuance::{self, Denied, Freshness, Issued, Moment, Nonces};
+use crate::directory::{Directory, Follower, Party};
+use crate::issuance::{self, Denied, Freshness, Issued, LetThrough, Moment, Nonces};
 use crate::keyring::Keyring;
 use crate::limit::{Limits, TooOften};
 use crate::metrics::Metrics;
-use crate::parties::Parties;
-use crate::policy::Policy;
+use crate::oidc::Issuers;
+use crate::policy::RuleId;
 use crate::store::{Store, ZoneRecord};
+use crate::ticket_log::{TicketLine, TicketLog};
 use crate::token::TokenKey;
 
 /// The state of one KDC process.
@@ -28,21 +32,34 @@ pub struct Kdc {
     zone: ZoneRecord,
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
+    ledger: Arc<Ledger>,
     follower: Arc<Follower>,
     directory: Arc<Directory>,
     parties: Parties,
-    policy: Policy,
+    policies: Policies,
+    tokens: Tokens,
+    settings: ZoneSettingsDesk,
     limits: Limits,
     nonces: Nonces,
-    tokens: TokenKey,
+    access: Access,
+    recorder: Recorder,
+    ticket_log: TicketLog,
     metrics: Metrics,
+    sampler: Sampler,
     /// One for each core: long work takes one.
     heavy: Arc<Semaphore>,
+    /// For the one import that may run.
+    imports: Arc<Semaphore>,
+    /// For who looks through the audit log.
+    audits: Arc<Semaphore>,
+    certificate_expires_at: Option<UnixMillis>,
     started_at: UnixMillis,
     /// When this process began, by a clock that nobody sets.
     begun: Instant,
     /// When the directory last agreed with the database, in milliseconds since then.
     in_step_at: AtomicU64,
+    /// When damage last stopped retention, by the clock; 0 when it did not.
+    retention_stopped_at: AtomicU64,
 }
 
 /// What a KDC is made of.
@@ -57,43 +74,80 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Wraps and unwraps the keys in it.
     pub keyring: Arc<Keyring>,
+    /// Signs the audit log.
+    pub audit_key: Arc<AuditKey>,
     /// The directory, filled.
     pub follower: Follower,
     /// The key of administrators' tokens.
-    pub tokens: TokenKey,
+    pub token_key: TokenKey,
+    /// Who else makes tokens for administrators.
+    pub issuers: Issuers,
+    /// When the server's certificate ends.
+    pub certificate_expires_at: Option<UnixMillis>,
 }
 
 impl Kdc {
     /// Puts a KDC together. It remembers nonces from now on.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { config, zone, clock, store, keyring, follower, tokens } = parts;
-        let follower = Arc::new(follower);
-        let directory = follower.directory();
-        let limits = &config.limits;
-        let started_at = clock.now();
-        Self {
-            parties: Parties::new(store.clone(), keyring, follower.clone(), clock.clone(), zone.clone()),
-            policy: Policy::open(config.tickets.lifetime_seconds),
-            limits: Limits::new(
-                limits.per_address,
-                limits.failures_per_address,
-                limits.tickets_per_party,
-                limits.remembered,
-            ),
-            nonces: Nonces::new(u64::from(config.tickets.clock_skew_seconds) * 1000, limits.nonces),
-            metrics: Metrics::new(),
-            heavy: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
-            begun: Instant::now(),
-            in_step_at: AtomicU64::new(0),
+        let Parts {
             config,
             zone,
             clock,
             store,
+            keyring,
+            audit_key,
+            follower,
+            token_key,
+            issuers,
+            certificate_expires_at,
+        } = parts;
+        let follower = Arc::new(follower);
+        let directory = follower.directory();
+        let ledger = Arc::new(Ledger::new(
+            store.clone(),
+            audit_key,
+            keyring,
+            follower.clone(),
+            clock.clone(),
+            zone.clone(),
+        ));
+        let rates = directory.settings().rates(&config);
+        let limits = &config.limits;
+        let token_key = Arc::new(token_key);
+        let metrics = Metrics::new();
+        Self {
+            parties: Parties::new(ledger.clone()),
+            policies: Policies::new(ledger.clone()),
+            tokens: Tokens::new(ledger.clone(), token_key.clone()),
+            settings: ZoneSettingsDesk::new(ledger.clone()),
+            limits: Limits::new(
+                rates.per_address,
+                rates.failures_per_address,
+                rates.tickets_per_party,
+                limits.remembered,
+            ),
+            nonces: Nonces::new(u64::from(config.tickets.clock_skew_seconds) * 1000, limits.nonces),
+            access: Access::new(token_key, issuers, follower.clone()),
+            recorder: Recorder::new(metrics.unrecorded.clone()),
+            ticket_log: TicketLog::new(),
+            metrics,
+            sampler: Sampler::default(),
+            heavy: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
+            imports: Arc::new(Semaphore::new(1)),
+            audits: Arc::new(Semaphore::new(AUDITS)),
+            begun: Instant::now(),
+            in_step_at: AtomicU64::new(0),
+            retention_stopped_at: AtomicU64::new(0),
+            started_at: clock.now(),
+            config,
+            zone,
+            clock,
+            store,
+            ledger,
             follower,
             directory,
-            tokens,
-            started_at,
+            certificate_expires_at,
         }
     }
 
@@ -101,7 +155,7 @@ impl Kdc {
     ///
     /// # Errors
     /// [`Denied`] for the whole request; a destination that is refused is part of the reply.
-    pub fn tickets(&self, signed: &SignedRequest<'_>) -> Result<Issued, Denied> {
+    pub fn tickets(&self, signed: &SignedRequest<'_>, address: Option<IpAddr>) -> Result<Issued, Denied> {
         let moment = Moment { now: self.clock.now(), ratchet_period: self.zone.ratchet_period };
         let freshness = Freshness {
             skew_ms: u64::from(self.config.tickets.clock_skew_seconds) * 1000,
@@ -109,11 +163,54 @@ impl Kdc {
         };
         let request =
             issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)?;
-        let authorized = issuance::authorize(request, &self.directory, &self.policy);
+        request.party().seen().mark(moment.now);
+        let rules = self.directory.rules();
+        let authorized = issuance::authorize(request, &self.directory, &rules.policy, moment.now);
         let issued = issuance::issue(&authorized, moment);
-        self.metrics.tickets.inc_by(issued.granted.into());
-        issued.refused.iter().for_each(|problem| self.metrics.refuse(*problem));
+        self.note(&issued, authorized.request().party(), address, moment.now);
         Ok(issued)
+    }
+
+    /// Counts, logs and records what a request got. None of it waits for anything.
+    fn note(&self, issued: &Issued, party: &Party, address: Option<IpAddr>, now: UnixMillis) {
+        self.metrics.tickets.inc_by(issued.granted.into());
+        let name = party.name();
+        if !issued.refused.is_empty() {
+            issued.refused.iter().for_each(|refused| self.metrics.refuse(refused.problem));
+            self.recorder.denied(
+                now,
+                name,
+                address,
+                issued.refused.iter().map(|refused| Denial {
+                    destination: &refused.destination,
+                    problem: refused.problem,
+                    rule: refused.rule.as_ref().map(RuleId::as_str),
+                }),
+            );
+        }
+        if !issued.let_through.is_empty() {
+            for LetThrough { destination, would_deny } in &issued.let_through {
+                self.metrics.monitored.inc();
+                tracing::info!(source = %name, %destination, rule = %would_deny.rule, "a monitored rule would deny");
+            }
+            self.recorder.monitored(
+                now,
+                name,
+                address,
+                issued.let_through.iter().map(|through| Denial {
+                    destination: &through.destination,
+                    problem: ProblemType::NotAllowed,
+                    rule: Some(through.would_deny.rule.as_str()),
+                }),
+            );
+        }
+        for (destination, outcome) in &issued.logged {
+            self.ticket_log.log(TicketLine {
+                source: name.clone(),
+                destination: destination.clone(),
+                outcome: *outcome,
+            });
+        }
     }
 
     /// Counts a request against the address that it came from, before anything of it is looked at.
@@ -174,10 +271,76 @@ impl Kdc {
         &self.parties
     }
 
-    /// The key of administrators' tokens.
+    /// The policy, for administrators.
     #[must_use]
-    pub const fn tokens(&self) -> &TokenKey {
+    pub const fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// Who gets in.
+    #[must_use]
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Administrators' tokens.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The zone's settings, for administrators.
+    #[must_use]
+    pub const fn settings(&self) -> &ZoneSettingsDesk {
+        &self.settings
+    }
+
+    /// Through which everything is changed.
+    #[must_use]
+    pub const fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Records what happens on the path of a ticket.
+    #[must_use]
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The log of tickets.
+    #[must_use]
+    pub const fn ticket_log(&self) -> &TicketLog {
+        &self.ticket_log
+    }
+
+    /// The place for an import.
+    #[must_use]
+    pub fn imports(&self) -> Arc<Semaphore> {
+        self.imports.clone()
+    }
+
+    /// The places for long looks through the audit log.
+    #[must_use]
+    pub fn audits(&self) -> Arc<Semaphore> {
+        self.audits.clone()
+    }
+
+    /// Tickets over time.
+    #[must_use]
+    pub const fn sampler(&self) -> &Sampler {
+        &self.sampler
+    }
+
+    /// When this process began.
+    #[must_use]
+    pub const fn started_at(&self) -> UnixMillis {
+        self.started_at
+    }
+
+    /// When the server's certificate ends.
+    #[must_use]
+    pub const fn certificate_expires_at(&self) -> Option<UnixMillis> {
+        self.certificate_expires_at
     }
 
     /// The counters.
@@ -192,9 +355,16 @@ impl Kdc {
         &self.follower
     }
 
-    /// Notes that the directory agreed with the database just now.
+    /// Notes that the directory agreed with the database just now, and goes over to the rates in it.
     pub fn in_step(&self) {
         self.in_step_at.store(self.running_ms(), Ordering::Relaxed);
+        self.settled();
+    }
+
+    /// Goes over to the rates that are set.
+    pub fn settled(&self) {
+        let rates = self.directory.settings().rates(&self.config);
+        self.limits.set(rates.per_address, rates.failures_per_address, rates.tickets_per_party);
     }
 
     /// For how long the directory may have missed changes, in milliseconds.
@@ -207,24 +377,11 @@ impl Kdc {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Forgets what need not be remembered, and measures what is.
-    pub fn tidy(&self) {
-        self.limits.prune();
-        self.nonces.prune(self.clock.now());
-        self.measure();
-    }
-
-    /// Brings the gauges up to date.
-    pub fn measure(&self) {
-        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        self.metrics.parties.set(count(self.directory.len()));
-        self.metrics.nonces.set(count(self.nonces.len()));
-        self.metrics.limited.set(count(self.limits.len()));
-        self.metrics.staleness.set(self.staleness_ms() as f64 / 1000.0);
-    }
-
     /// Closes the database.
     pub async fn close(&self) {
         self.store.close().await;
     }
 }
+
+/// As many as the database has connections for them.
+const AUDITS: usize = 2;

@@ -4,7 +4,9 @@
 //! and nothing else. An administrator's change goes through [`http`], [`parties`], [`store`] and from there into the
 //! directory of every KDC of the zone. `docs/architecture.md` has the picture.
 
+pub mod administration;
 pub mod api;
+pub mod audit;
 pub mod bench;
 pub mod cell;
 pub mod certificates;
@@ -13,6 +15,7 @@ pub mod clock;
 pub mod config;
 mod dev;
 pub mod directory;
+mod fields;
 pub mod files;
 mod guests;
 pub mod http;
@@ -21,12 +24,15 @@ pub mod kdc;
 pub mod keyring;
 pub mod limit;
 pub mod metrics;
-pub mod parties;
+mod named;
+pub mod oidc;
 pub mod policy;
 pub mod process;
 pub mod random;
 pub mod serve;
+pub mod settings;
 pub mod store;
 pub mod telemetry;
+pub mod ticket_log;
 pub mod tls;
 pub mod token;

@@ -1,5 +1,6 @@
 //! Accepting connections, and letting go of them without losing an answer.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::audit::Action;
 use crate::guests::{Activity, Guest, Guests};
 use crate::http::{self, Peer};
 use crate::kdc::Kdc;
@@ -31,9 +33,15 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send,
 ) {
     let background = CancellationToken::new();
+    kdc.ticket_log().write();
+    if let Err(error) = kdc.record(Action::KdcStart).await {
+        tracing::error!(error = http::chain(&error), "the start is not recorded in the audit log");
+    }
     let tasks = [
+        tokio::spawn(record(kdc.clone(), background.clone())),
         tokio::spawn(follow(kdc.clone(), background.clone())),
         tokio::spawn(tidy(kdc.clone(), background.clone())),
+        tokio::spawn(keep_house(kdc.clone(), background.clone())),
     ];
 
     let limits = &kdc.config().limits;
@@ -93,6 +101,12 @@ pub async fn serve(
         // A task that panicked has said so already.
         let _ = task.await;
     }
+    if let Err(error) = kdc.exchange_seen().await {
+        tracing::warn!(error = http::chain(&error), "the database was not told who was seen lately");
+    }
+    if let Err(error) = kdc.record(Action::KdcStop).await {
+        tracing::error!(error = http::chain(&error), "the stop is not recorded in the audit log");
+    }
     kdc.close().await;
 }
 
@@ -103,7 +117,7 @@ struct Server {
     http2: Builder<TokioExecutor>,
     /// For a handshake, and for the first request.
     patience: Duration,
-    /// Between two requests.
+    /// Between two requests, and for a client to take the next piece of an answer.
     rest: Duration,
     guests: Arc<Guests>,
     kdc: Arc<Kdc>,
@@ -141,10 +155,7 @@ impl Server {
             request.extensions_mut().insert(Peer(peer));
             let working = seen.work();
             let answer = router.clone().call(request);
-            async move {
-                let _working = working;
-                answer.await
-            }
+            async move { Ok::<_, Infallible>(answer.await?.map(|body| working.answer(body))) }
         });
         // By what was agreed in the handshake: to guess from the first bytes would wait for them without end.
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -178,6 +189,11 @@ fn builder(patience: Duration) -> Builder<TokioExecutor> {
     builder
 }
 
+async fn record(kdc: Arc<Kdc>, stop: CancellationToken) {
+    let journal = kdc.ledger().journal().as_ref().clone();
+    kdc.recorder().run(journal, stop).await;
+}
+
 async fn follow(kdc: Arc<Kdc>, stop: CancellationToken) {
     let report = |outcome: Result<(), crate::directory::FollowError>| match outcome {
         Ok(()) => kdc.in_step(),
@@ -202,8 +218,21 @@ async fn tidy(kdc: Arc<Kdc>, stop: CancellationToken) {
     }
 }
 
+async fn keep_house(kdc: Arc<Kdc>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(KEEP_HOUSE_EVERY) => {}
+        }
+        if let Err(error) = kdc.keep_house().await {
+            tracing::warn!(error = http::chain(&*error), "some housekeeping could not be done");
+        }
+    }
+}
+
 /// A revocation holds on every KDC of the zone within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TIDY_EVERY: Duration = Duration::from_secs(1);
+const KEEP_HOUSE_EVERY: Duration = Duration::from_secs(60);
 /// The most of a request's head, and of its body at a time, that is held for HTTP/1.
 const HEAD_BYTES: usize = 64 * 1024;

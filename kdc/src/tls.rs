@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use keycell_protocol::{UnixMillis, UnixSeconds};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::pem::PemObject as _;
@@ -45,6 +46,19 @@ pub fn server(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
     config.ignore_client_order = true;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// When the server's certificate ends, if it says so.
+///
+/// # Errors
+/// [`TlsError`], which names the file.
+pub fn expires_at(files: &Tls) -> Result<Option<UnixMillis>, TlsError> {
+    let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
+    let end = chain.first().and_then(|first| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(first).ok()?;
+        u64::try_from(certificate.validity().not_after.timestamp()).ok()
+    });
+    Ok(end.map(|seconds| UnixSeconds(seconds).millis()))
 }
 
 /// Reads the root certificates that hosts are to trust.

@@ -16,11 +16,12 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use super::{CpuClock, Load, LoadError, Measured, Protocol, Target};
+use crate::administration::{AdminError, Caller, ImportEntry, NewEntry};
 use crate::cell::{Cell, CellError, NewCell};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::limit::Rate;
-use crate::parties::PartyError;
+use crate::policy::Profile;
 use crate::tls::{self, TlsError};
 
 /// A cell of its own in a temporary folder, with a KDC and an echo server as child processes.
@@ -61,6 +62,7 @@ impl Trial {
             urls: vec![url.clone()],
             database: None,
             ratchet_period: RatchetPeriod::DEFAULT,
+            profile: Profile::Open,
         }
         .create(&SystemClock)
         .await?;
@@ -183,13 +185,16 @@ async fn parties(config: &Config) -> Result<(Name, LongTermKey, Vec<Name>), Tria
     let kdc = Cell::open(config).await?.into_kdc(config.clone(), Arc::new(SystemClock)).await?;
     let name = |local: &str| Name::new(local, kdc.zone()).map_err(|_| TrialError::Start);
     let source = name("cma.main")?;
-    let key = kdc.parties().create(&source, None).await?.key;
+    let caller = Caller::console();
+    let key = kdc.parties().create(&caller, &NewEntry::named(source.clone()), |_| Ok(None)).await?.key;
     let mut destinations = Vec::with_capacity(TicketRequest::MAX_DESTINATIONS);
-    for n in 0..TicketRequest::MAX_DESTINATIONS {
+    let mut entries = Vec::with_capacity(TicketRequest::MAX_DESTINATIONS);
+    for (line, n) in (1..).zip(0..TicketRequest::MAX_DESTINATIONS) {
         let name = name(&format!("nanoprobe.host{n}.example.com"))?;
-        kdc.parties().create(&name, None).await?;
+        entries.push(ImportEntry { line, entry: NewEntry::named(name.clone()) });
         destinations.push(name);
     }
+    kdc.parties().import(&caller, &entries, false).await;
     kdc.close().await;
     Ok((source, key, destinations))
 }
@@ -225,7 +230,7 @@ pub enum TrialError {
     Config(#[from] ConfigError),
     /// Its parties.
     #[error(transparent)]
-    Party(#[from] PartyError),
+    Party(#[from] AdminError),
     /// Its certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -10,13 +10,16 @@ use keycell_protocol::{Name, RatchetPeriod};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::Failure;
+use crate::administration::{AdminError, Caller, NewEntry, Precondition};
+use crate::api::NewToken;
 use crate::cell::{Cell, NewCell};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::kdc::Kdc;
-use crate::parties::PartyError;
+use crate::policy::Profile;
 use crate::token::Role;
 use crate::{files, serve, tls};
 
@@ -74,8 +77,9 @@ impl DevCell {
     pub(super) async fn party(&self, local: &str) -> Result<PathBuf, Failure> {
         let name = Name::in_zone(local, self.kdc.zone())?;
         let file = self.folder.join(format!("{local}.key"));
-        match self.kdc.parties().delete(&name).await {
-            Ok(()) | Err(PartyError::Missing) => {}
+        let caller = Caller::console();
+        match self.kdc.parties().delete(&caller, &name, &Precondition::NONE).await {
+            Ok(()) | Err(AdminError::Missing(_)) => {}
             Err(error) => return Err(error.into()),
         }
         match fs::remove_file(&file) {
@@ -84,7 +88,8 @@ impl DevCell {
             }
             _ => {}
         }
-        let created = self.kdc.parties().create(&name, None).await?;
+        let created =
+            self.kdc.parties().create(&caller, &NewEntry::named(name.clone()), |_| Ok(None)).await?;
         let address = KdcAddress { urls: self.kdc.config().urls.clone(), tls_roots: self.roots.clone() };
         let period = self.kdc.zone_record().ratchet_period;
         AgentKey::new(name, created.key, period, address).write_new(&file)?;
@@ -95,9 +100,11 @@ impl DevCell {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn token(&self, file: &Path) -> Result<(), Failure> {
-        let token = self.kdc.tokens().sign("dev", Role::Admin, SystemClock.now(), TOKEN_SECONDS)?;
-        files::replace(file, format!("{token}\n").as_bytes(), 0o600)
+    pub(crate) async fn token(&self, file: &Path) -> Result<(), Failure> {
+        let new = NewToken { subject: "dev".to_owned(), role: Role::Admin, ttl_seconds: None };
+        let created = self.kdc.tokens().create(&Caller::console(), &new, None).await?;
+        let text = Zeroizing::new(format!("{}\n", *created.token));
+        files::replace(file, text.as_bytes(), 0o600)
             .map_err(|error| format!("cannot write {}: {error}", file.display()).into())
     }
 
@@ -162,6 +169,7 @@ async fn make(folder: &Path) -> Result<TcpListener, Failure> {
         urls: vec![format!("https://{listen}")],
         database: None,
         ratchet_period: RatchetPeriod::DEFAULT,
+        profile: Profile::Open,
     };
     cell.create(&SystemClock).await?;
     Ok(listener)
@@ -169,4 +177,3 @@ async fn make(folder: &Path) -> Result<TcpListener, Failure> {
 
 const ZONE: &str = "dev.internal";
 const PORT: u16 = 8443;
-const TOKEN_SECONDS: u64 = 12 * 3_600;

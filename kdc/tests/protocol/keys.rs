@@ -1,8 +1,12 @@
 //! Which keys count: states, generations, and rows that were tampered with.
 
+use keycell_kdc::administration::{Caller, NewEntry, Precondition};
+use keycell_kdc::audit::{Action, Actor, Event};
 use keycell_kdc::keyring::Standing;
-use keycell_kdc::store::KeyState;
+use keycell_kdc::store::{Act, KeyState, Write};
 use keycell_protocol::{Generation, LongTermKey, ProblemType};
+
+use zeroize::Zeroizing;
 
 use crate::zone::Zone;
 
@@ -19,10 +23,14 @@ async fn active_and_retiring_keys_ask_and_only_the_active_one_is_sealed_under() 
     let states = [(2, KeyState::Dead), (3, KeyState::Retiring), (4, KeyState::Active), (5, KeyState::Staged)];
     let mut random = keycell_kdc::random::system();
     record.keys = states
-        .map(|(n, state)| cell.keyring.seal_key(&name, Standing::NEW, &key(n, n as u8), state, &mut random))
+        .map(|(n, state)| {
+            cell.keyring.seal_key(&name, Standing::NEW, &key(n, n as u8), zone.now(), state, &mut random)
+        })
         .to_vec();
     let expected = record.revise(zone.now());
-    cell.store.put_party(&record, Some(expected)).await.unwrap();
+    let event = Event::new(zone.now(), Actor::Kdc, Action::PartyUpdate, name.as_str());
+    let put = Write::PutParty { party: record, expected: Some(expected) };
+    cell.store.commit(&Act::new(put, event), &cell.audit_key).await.unwrap();
     cell.store.close().await;
     zone.restart().await;
 
@@ -47,8 +55,8 @@ async fn a_name_given_again_is_another_party() {
     let (mut a, mut b) = (zone.agent("a").await, zone.agent("b").await);
     zone.seal(&mut a, "b", b"x").unwrap();
     let name = zone.name("b");
-    zone.kdc.parties().delete(&name).await.unwrap();
-    let again = zone.kdc.parties().create(&name, None).await.unwrap();
+    zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
+    let again = zone.create(&name).await;
     assert_eq!(again.key.generation(), Generation(2));
 
     // The old holder cannot ask, and cannot open what is for the new one.
@@ -66,11 +74,16 @@ async fn a_name_given_again_is_another_party() {
 async fn a_retry_with_the_same_key_is_harmless_and_with_another_is_refused() {
     let zone = Zone::new().await;
     let name = zone.name("a");
-    let first = zone.kdc.parties().create(&name, Some(&[1; 32])).await.unwrap();
-    let again = zone.kdc.parties().create(&name, Some(&[1; 32])).await.unwrap();
+    let create = async |secret: Option<[u8; 32]>| {
+        let mut entry = NewEntry::named(name.clone());
+        entry.secret = secret.map(Zeroizing::new);
+        zone.kdc.parties().create(&Caller::console(), &entry, |_| Ok(None)).await
+    };
+    let first = create(Some([1; 32])).await.unwrap();
+    let again = create(Some([1; 32])).await.unwrap();
     assert!(!first.retried && again.retried);
     assert_eq!(again.key.generation(), first.key.generation());
-    assert!(zone.kdc.parties().create(&name, Some(&[2; 32])).await.is_err());
-    assert!(zone.kdc.parties().create(&name, None).await.is_err());
-    assert_eq!(zone.kdc.parties().show(&name).unwrap().revision(), 1);
+    assert!(create(Some([2; 32])).await.is_err());
+    assert!(create(None).await.is_err());
+    assert_eq!(zone.kdc.parties().show(&name).unwrap().record().revision, 1);
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
 mod clocks;
+mod damage;
 mod keys;
 mod requests;
 mod zone;

@@ -26,7 +26,7 @@ fn ask(zone: &Zone, request: &TicketRequest, key: &LongTermKey) -> Result<Vec<Ou
     let keys = key.subkeys();
     let json = SignedRequest::sign(request, &keys).unwrap().to_json();
     let issued =
-        zone.kdc.tickets(&SignedRequest::parse(&json).unwrap()).map_err(|denied| denied.problem())?;
+        zone.kdc.tickets(&SignedRequest::parse(&json).unwrap(), None).map_err(|denied| denied.problem())?;
     Ok(SealedReply::parse(&issued.body).unwrap().open(&keys.reply, request).unwrap().outcomes)
 }
 
@@ -83,7 +83,7 @@ async fn each_destination_is_decided_by_itself() {
     let a = zone.party("a").await;
     zone.party("b").await;
     zone.party("off").await;
-    zone.kdc.parties().set_enabled(&zone.name("off"), false).await.unwrap();
+    zone.set_enabled("off", false).await;
     let mut request = request(&zone, "a", &["b", "nobody", "a", "off", "b"], 1);
     request.destinations.insert(1, "b@elsewhere".parse().unwrap());
     let outcomes = ask(&zone, &request, &a).unwrap();
@@ -134,7 +134,7 @@ async fn disabling_holds_at_once_in_both_directions_and_can_be_taken_back() {
     let zone = Zone::new().await;
     let (mut a, mut b) = (zone.agent("a").await, zone.agent("b").await);
     let message = zone.seal(&mut a, "b", b"x").unwrap();
-    zone.kdc.parties().set_enabled(&zone.name("a"), false).await.unwrap();
+    zone.set_enabled("a", false).await;
     // What is out bounds itself by the ticket's life.
     b.open(zone.now(), &message).unwrap();
     let error = zone.seal(&mut b, "a", b"x").unwrap_err();
@@ -149,7 +149,7 @@ async fn disabling_holds_at_once_in_both_directions_and_can_be_taken_back() {
     let pending = a.wants(zone.now()).unwrap();
     let denied = zone.ask(&pending).unwrap_err();
     assert_eq!(denied.problem(), ProblemType::PartyDisabled);
-    zone.kdc.parties().set_enabled(&zone.name("a"), true).await.unwrap();
+    zone.set_enabled("a", true).await;
     a.give_up(zone.now(), &pending);
     zone.clock.advance(60_000);
     zone.seal(&mut a, "c", b"x").unwrap();
@@ -164,7 +164,7 @@ async fn a_party_pays_for_every_ticket_it_asks_for() {
     assert_eq!(ask(&zone, &many, &a).unwrap().len(), 999);
     let more = request(&zone, "a", &["b"; 10], 2);
     let json = SignedRequest::sign(&more, &a.subkeys()).unwrap().to_json();
-    let denied = zone.kdc.tickets(&SignedRequest::parse(&json).unwrap()).unwrap_err();
+    let denied = zone.kdc.tickets(&SignedRequest::parse(&json).unwrap(), None).unwrap_err();
     assert!(matches!(denied, Denied::TooOften(limit) if limit.retry_after.as_secs() > 0), "{denied:?}");
     assert!(ask(&zone, &request(&zone, "b", &["a"; 10], 3), &b).is_ok(), "others do not pay for it");
 }

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use keycell_client::{Agent, AgentConfig, AgentKey, KdcAddress, PendingRequest, SealError, system_rng};
+use keycell_kdc::administration::{Caller, Created, NewEntry, Precondition};
+use keycell_kdc::api::PartyPatch;
 use keycell_kdc::cell::{Cell, NewCell};
 use keycell_kdc::clock::{Clock as _, ManualClock};
 use keycell_kdc::config::Config;
 use keycell_kdc::issuance::Denied;
 use keycell_kdc::kdc::Kdc;
+use keycell_kdc::policy::Profile;
 use keycell_protocol::{LongTermKey, Name, Problem, RatchetPeriod, SignedRequest, UnixMillis};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 /// 2026-01-01 12:00 UTC.
@@ -18,7 +22,7 @@ pub(crate) const DAY: u64 = 86_400_000;
 pub(crate) struct Zone {
     pub(crate) kdc: Kdc,
     pub(crate) clock: Arc<ManualClock>,
-    config: Config,
+    pub(crate) config: Config,
     _folder: TempDir,
 }
 
@@ -37,6 +41,7 @@ impl Zone {
             urls: vec!["https://localhost:8443".to_owned()],
             database: None,
             ratchet_period,
+            profile: Profile::Open,
         };
         cell.create(&*clock).await.unwrap();
         let mut config = Config::load(&cell.folder.join(Config::FILE), None).unwrap();
@@ -49,6 +54,22 @@ impl Zone {
     pub(crate) async fn restart(&mut self) {
         self.kdc.close().await;
         self.kdc = open(&self.config, &self.clock).await;
+    }
+
+    /// Runs SQL as somebody would who can write to the database and is not Keycell.
+    pub(crate) async fn sql(&self, sql: &str) {
+        let mut connection = SqliteConnection::connect(&self.config.database).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// A change that somebody made past Keycell, of documents of this kind.
+    pub(crate) async fn sql_documents(&self, kind: &str, sql: &str) {
+        self.sql(&format!(
+            "{sql}; UPDATE change_counter SET last = last + 1;
+             UPDATE document_change SET change = (SELECT last FROM change_counter) WHERE kind = '{kind}'"
+        ))
+        .await;
     }
 
     pub(crate) async fn cell(&self) -> Cell {
@@ -65,7 +86,19 @@ impl Zone {
 
     /// Makes a party and returns its key.
     pub(crate) async fn party(&self, local: &str) -> LongTermKey {
-        self.kdc.parties().create(&self.name(local), None).await.unwrap().key
+        self.create(&self.name(local)).await.key
+    }
+
+    /// Makes a party.
+    pub(crate) async fn create(&self, name: &Name) -> Created {
+        let entry = NewEntry::named(name.clone());
+        self.kdc.parties().create(&Caller::console(), &entry, |_| Ok(None)).await.unwrap()
+    }
+
+    pub(crate) async fn set_enabled(&self, local: &str, enabled: bool) {
+        let patch = PartyPatch { enabled: Some(enabled), ..PartyPatch::default() };
+        let (name, caller) = (self.name(local), Caller::console());
+        self.kdc.parties().update(&caller, &name, &patch, &Precondition::NONE).await.unwrap();
     }
 
     /// Makes a party and its first agent.
@@ -127,7 +160,7 @@ impl Zone {
     /// Sends one request to the KDC.
     pub(crate) fn ask(&self, pending: &PendingRequest) -> Result<Vec<u8>, Denied> {
         let signed = SignedRequest::parse(&pending.body).unwrap();
-        self.kdc.tickets(&signed).map(|issued| issued.body)
+        self.kdc.tickets(&signed, None).map(|issued| issued.body)
     }
 }
 

@@ -1,31 +1,25 @@
-//! A cell's folder: making one, and opening the KDC that it describes.
-//!
-//! ```text
-//! keycell/             0700
-//!   keycell.toml       the configuration
-//!   master.key   0600  wraps every secret in the database
-//!   keycell.db   0600  the database, unless it is PostgreSQL
-//!   tls/roots.pem      what hosts trust        tls/roots.key  0600  signs the server's certificates
-//!   tls/server.pem     the server's            tls/server.key 0600
-//! ```
+//! Making a cell: all of it or nothing.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use keycell_protocol::{RatchetPeriod, Zone};
+use zeroize::Zeroizing;
 
-use crate::certificates::{self, CertificateError};
+use super::begin::{add_token, beginning};
+use super::{AUDIT_KEY, CellError, TOKEN_FILE, TOKEN_KEY};
+use crate::api::NewToken;
+use crate::audit::{Action, AuditKey};
+use crate::certificates;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, LimitsConfig, Log, Tickets, Tls};
-use crate::directory::{FollowError, Follower};
+use crate::config::{Config, LimitsConfig, Log, Tickets, Tls};
 use crate::files;
-use crate::kdc::{Kdc, Parts};
-use crate::keyring::{Keyring, KeyringError, MasterKey, MasterKeySource};
-use crate::store::{self, SecretRecord, Store, StoreError, ZoneRecord};
-use crate::token::{TokenError, TokenKey};
+use crate::keyring::{Keyring, MasterKey, MasterKeySource};
+use crate::policy::Profile;
+use crate::store::{self, Act, SecretRecord, StoreError, ZoneRecord};
+use crate::token::{Role, TokenKey};
 
 /// What a new cell is to be.
 #[derive(Debug, Clone)]
@@ -42,6 +36,8 @@ pub struct NewCell {
     pub database: Option<String>,
     /// The length of an epoch.
     pub ratchet_period: RatchetPeriod,
+    /// The rules to begin with.
+    pub profile: Profile,
 }
 
 impl NewCell {
@@ -96,11 +92,11 @@ impl NewCell {
     }
 
     async fn fill(&self, config: &Config, building: &Path, clock: &dyn Clock) -> Result<(), CellError> {
-        let (zone, secrets) = self.build(config, building, clock)?;
+        let Built { zone, secrets, act, audit_key } = self.build(config, building, clock)?;
         if self.database.is_none() {
             let url = format!("sqlite:{}", building.join(DATABASE).display());
             let store = store::create(&url).await?;
-            let made = store.create_zone(&zone, &secrets).await;
+            let made = store.create_zone(&zone, &secrets, &act, &audit_key).await;
             store.close().await;
             made?;
         }
@@ -112,7 +108,7 @@ impl NewCell {
         }
         if let Some(url) = &self.database {
             let store = store::create(url).await?;
-            let made = store.create_zone(&zone, &secrets).await;
+            let made = store.create_zone(&zone, &secrets, &act, &audit_key).await;
             store.close().await;
             match made {
                 Ok(()) => {}
@@ -127,12 +123,7 @@ impl NewCell {
     }
 
     /// Everything but the database.
-    fn build(
-        &self,
-        config: &Config,
-        folder: &Path,
-        clock: &dyn Clock,
-    ) -> Result<(ZoneRecord, [SecretRecord; 2]), CellError> {
+    fn build(&self, config: &Config, folder: &Path, clock: &dyn Clock) -> Result<Built, CellError> {
         private_folder(folder)?;
         private_folder(&folder.join("tls"))?;
         let made = certificates::make(&self.urls, self.listen, clock.now())?;
@@ -153,13 +144,26 @@ impl NewCell {
         let master = MasterKey::generate(1, &mut random);
         master.write_new(&folder.join(MASTER_KEY))?;
         let (keyring, check) = Keyring::create(master, &mut random);
-        let tokens = keyring.seal_secret(TOKEN_KEY, 1, &TokenKey::generate()?, &mut random);
+        let tokens = TokenKey::generate()?;
+        let audit = AuditKey::generate()?;
+        let secrets = [
+            check,
+            keyring.seal_secret(TOKEN_KEY, 1, &tokens, &mut random),
+            keyring.seal_secret(AUDIT_KEY, 1, &audit, &mut random),
+        ];
+        let token_key = TokenKey::new(&tokens, &self.zone)?;
         let zone = ZoneRecord {
             zone: self.zone.clone(),
             ratchet_period: self.ratchet_period,
             created_at: clock.now(),
         };
-        Ok((zone, [check, tokens]))
+        let mut act = beginning(&zone, self.profile, Action::ZoneCreate, &keyring)?;
+        let new = NewToken { subject: "admin".to_owned(), role: Role::Admin, ttl_seconds: Some(FIRST_TOKEN) };
+        let token = add_token(&mut act, &keyring, &token_key, &new, clock.now())?;
+        let path = folder.join(TOKEN_FILE);
+        let text = Zeroizing::new(format!("{}\n", *token.token));
+        files::write_new(&path, text.as_bytes(), 0o600).map_err(file(&path))?;
+        Ok(Built { zone, secrets, act, audit_key: AuditKey::new(&audit, &self.zone)? })
     }
 
     fn config(&self) -> Config {
@@ -179,8 +183,17 @@ impl NewCell {
             tickets: Tickets::default(),
             limits: LimitsConfig::default(),
             log: Log::default(),
+            oidc: Vec::new(),
         }
     }
+}
+
+/// All of a new cell that goes into its database.
+struct Built {
+    zone: ZoneRecord,
+    secrets: [SecretRecord; 3],
+    act: Act,
+    audit_key: AuditKey,
 }
 
 /// The URL as it may stand in a file.
@@ -221,122 +234,12 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> CellError + use<> {
     move |source| CellError::File { path, source }
 }
 
-/// The database and the keys of a cell, open.
-pub struct Cell {
-    /// The database.
-    pub store: Arc<dyn Store>,
-    /// The zone.
-    pub zone: ZoneRecord,
-    /// Wraps and unwraps.
-    pub keyring: Keyring,
-    /// The key of administrators' tokens.
-    pub tokens: TokenKey,
-}
-
-impl Cell {
-    /// Opens what the configuration names.
-    ///
-    /// # Errors
-    /// [`CellError`]: no database, another master key, a damaged row.
-    pub async fn open(config: &Config) -> Result<Self, CellError> {
-        let master = config.master_key.load()?;
-        let store = store::connect(&config.database).await?;
-        let zone = store.zone().await?;
-        let secret = async |name| store.secret(name).await?.ok_or(CellError::Incomplete { what: name });
-        let keyring = Keyring::open(master, &secret(Keyring::CHECK).await?)?;
-        let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
-        let tokens = TokenKey::new(&tokens, &zone.zone)?;
-        Ok(Self { store, zone, keyring, tokens })
-    }
-
-    /// Reads all parties and becomes a KDC.
-    ///
-    /// # Errors
-    /// [`CellError::Follow`] when the parties cannot be read.
-    pub async fn into_kdc(self, config: Config, clock: Arc<dyn Clock>) -> Result<Kdc, CellError> {
-        let Self { store, zone, keyring, tokens } = self;
-        let keyring = Arc::new(keyring);
-        let follower = Follower::start(store.clone(), keyring.clone()).await?;
-        Ok(Kdc::new(Parts { config, zone, clock, store, keyring, follower, tokens }))
-    }
-}
-
-/// Why a cell cannot be made or opened.
-#[derive(Debug, thiserror::Error)]
-pub enum CellError {
-    /// There is something in the folder.
-    #[error("{} is not empty; nothing was changed. Choose another folder, or remove it if you mean to lose that cell", folder.display())]
-    Taken {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Something else than a folder is in its place.
-    #[error("{} is there and is not a folder", path.display())]
-    NoFolder {
-        /// The path.
-        path: PathBuf,
-    },
-    /// It is not known whether the database took the zone.
-    #[error(
-        "it is not known whether the database took the zone: see with `keycell check-config`. If it did, the cell in {} \
-         is complete; if not, remove that folder and begin again", folder.display()
-    )]
-    Uncertain {
-        /// The folder, with the only master key there is.
-        folder: PathBuf,
-        /// What the database said.
-        source: StoreError,
-    },
-    /// A file or folder cannot be made.
-    #[error("cannot make {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A KDC would refuse the configuration.
-    #[error("{what}; nothing was made")]
-    Setting {
-        /// Which setting, and what it may be.
-        what: &'static str,
-    },
-    /// The configuration cannot be written as TOML.
-    #[error("the configuration cannot be written")]
-    Config,
-    /// The database lacks something that `init` puts there.
-    #[error(
-        "the database has no {what}; it was not made by `keycell init`, or something was deleted from it"
-    )]
-    Incomplete {
-        /// What is missing.
-        what: &'static str,
-    },
-    /// The configuration.
-    #[error(transparent)]
-    Read(#[from] ConfigError),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The master key, or what it wraps.
-    #[error(transparent)]
-    Keyring(#[from] KeyringError),
-    /// The parties.
-    #[error(transparent)]
-    Follow(#[from] FollowError),
-    /// The certificates.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The token key.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-}
-
 /// What a folder is called in which a cell is being made.
 const BUILDING: &str = ".new-";
 /// What else an unfinished attempt may have put in its place.
-const PARTS: [&str; 3] = ["tls", MASTER_KEY, DATABASE];
+const PARTS: [&str; 4] = ["tls", MASTER_KEY, DATABASE, TOKEN_FILE];
 const MASTER_KEY: &str = "master.key";
 const DATABASE: &str = "keycell.db";
-const TOKEN_KEY: &str = "administrator token key";
+/// The first token is good for a day, in seconds.
+const FIRST_TOKEN: u64 = 86_400;
 const HEADER: &str = "# The configuration of a Keycell KDC. `keycell check-config` checks it; docs/operations.md explains it.\n";

@@ -1,0 +1,110 @@
+//! A cell's folder: making one, and opening the KDC that it describes.
+//!
+//! ```text
+//! keycell/             0700
+//!   keycell.toml       the configuration
+//!   master.key   0600  wraps every secret in the database
+//!   keycell.db   0600  the database, unless it is PostgreSQL
+//!   admin.token  0600  the first administrator's token, for a day
+//!   tls/roots.pem      what hosts trust        tls/roots.key  0600  signs the server's certificates
+//!   tls/server.pem     the server's            tls/server.key 0600
+//! ```
+
+mod begin;
+mod error;
+mod migrate;
+mod new;
+
+use std::sync::Arc;
+
+use keycell_protocol::UnixMillis;
+
+use crate::api::{CreatedToken, NewToken};
+use crate::audit::AuditKey;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Follower;
+use crate::kdc::{Kdc, Parts};
+use crate::keyring::Keyring;
+use crate::oidc::Issuers;
+use crate::store::{self, Act, Store, ZoneRecord};
+use crate::tls;
+use crate::token::TokenKey;
+
+use begin::add_token;
+pub use error::CellError;
+pub use migrate::migrate;
+pub use new::NewCell;
+
+/// The database and the keys of a cell, open.
+pub struct Cell {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The zone.
+    pub zone: ZoneRecord,
+    /// Wraps and unwraps.
+    pub keyring: Keyring,
+    /// The key of administrators' tokens.
+    pub tokens: TokenKey,
+    /// Signs the audit log.
+    pub audit_key: AuditKey,
+}
+
+impl Cell {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    /// [`CellError`]: no database, another master key, a damaged row.
+    pub async fn open(config: &Config) -> Result<Self, CellError> {
+        let master = config.master_key.load()?;
+        let store = store::connect(&config.database).await?;
+        let zone = store.zone().await?;
+        let secret = async |name| store.secret(name).await?.ok_or(CellError::Incomplete { what: name });
+        let keyring = Keyring::open(master, &secret(Keyring::CHECK).await?)?;
+        let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
+        let tokens = TokenKey::new(&tokens, &zone.zone)?;
+        let audit_key = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
+        let audit_key = AuditKey::new(&audit_key, &zone.zone)?;
+        Ok(Self { store, zone, keyring, tokens, audit_key })
+    }
+
+    /// Makes an administrator's token on the cell's own files; a KDC that runs knows it within a second.
+    ///
+    /// # Errors
+    /// [`CellError`].
+    pub async fn create_token(&self, new: &NewToken, now: UnixMillis) -> Result<CreatedToken, CellError> {
+        let mut act = Act::default();
+        let created = add_token(&mut act, &self.keyring, &self.tokens, new, now)?;
+        self.store.commit(&act, &self.audit_key).await?;
+        Ok(created)
+    }
+
+    /// Reads all parties and becomes a KDC.
+    ///
+    /// # Errors
+    /// [`CellError::Follow`] when the parties cannot be read.
+    pub async fn into_kdc(self, config: Config, clock: Arc<dyn Clock>) -> Result<Kdc, CellError> {
+        let Self { store, zone, keyring, tokens: token_key, audit_key } = self;
+        let (keyring, audit_key) = (Arc::new(keyring), Arc::new(audit_key));
+        let follower = Follower::start(store.clone(), keyring.clone(), config.tickets.clone()).await?;
+        let certificate_expires_at = tls::expires_at(&config.tls)?;
+        let issuers = Issuers::new(&config.oidc)?;
+        Ok(Kdc::new(Parts {
+            config,
+            zone,
+            clock,
+            store,
+            keyring,
+            audit_key,
+            follower,
+            token_key,
+            issuers,
+            certificate_expires_at,
+        }))
+    }
+}
+
+/// Beside the configuration: the token that `init` or `keycell token create` made.
+pub(crate) const TOKEN_FILE: &str = "admin.token";
+const TOKEN_KEY: &str = "administrator token key";
+const AUDIT_KEY: &str = "audit key";

@@ -1,0 +1,139 @@
+//! What a KDC does by itself: counting, tidying, and telling the database.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use keycell_protocol::{Generation, Name};
+
+use super::Kdc;
+use crate::administration::Sample;
+use crate::audit::{Action, Actor, Event, JournalError, OnDamage, Outcome};
+use crate::store::{Act, StoreError};
+
+impl Kdc {
+    /// Records that this KDC began or stopped.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record(&self, action: Action) -> Result<(), StoreError> {
+        let event = Event::new(self.now(), Actor::Kdc, action, "")
+            .with("version", env!("CARGO_PKG_VERSION"))
+            .with("listen", self.config.listen.to_string());
+        self.ledger.journal().commit(&Act { writes: Vec::new(), events: vec![event] }).await.map(drop)
+    }
+
+    /// Records the keys that were found not to unwrap.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_damaged(&self) -> Result<(), StoreError> {
+        let event = |(name, generation): (Name, Generation)| {
+            Event::new(self.now(), Actor::Kdc, Action::KeyDamaged, name.as_str())
+                .outcome(Outcome::Failed)
+                .with("generation", generation.0)
+        };
+        let events = self.follower.take_damaged().into_iter().map(event).collect();
+        self.ledger.journal().commit(&Act { writes: Vec::new(), events }).await.map(drop)
+    }
+
+    /// What is done once a minute: the database is told who was seen, and forgets what is over. A step that fails keeps
+    /// no other from being done.
+    ///
+    /// # Errors
+    /// An error that names all that was not done: it is tried the next time.
+    pub async fn keep_house(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let mut failed = HouseError::default();
+        failed.note("recording damaged keys", self.record_damaged().await);
+        failed.note("noting who was seen", self.exchange_seen().await);
+        failed.note("forgetting old answers", self.store.forget_answers(self.now()).await);
+        failed.note("forgetting old tokens", self.tokens.forget().await);
+        failed.note("audit retention", self.retain().await);
+        if failed.steps.is_empty() { Ok(()) } else { Err(failed.into()) }
+    }
+
+    /// Removes records of the audit log that are older than the zone wants. Damage stops it until somebody looks at it:
+    /// then it is tried, and told of, once an hour.
+    async fn retain(&self) -> Result<(), JournalError> {
+        let Some(days) = self.directory.settings().zone.audit_retention_days else { return Ok(()) };
+        let now = self.now();
+        let stopped_at = self.retention_stopped_at.load(Ordering::Relaxed);
+        if (stopped_at..stopped_at.saturating_add(HOUR_MS)).contains(&now.0) {
+            return Ok(());
+        }
+        let before = now.minus(u64::from(days) * DAY_MS);
+        let journal = self.ledger.journal();
+        // A day's worth at a time: each trim leaves a seal and a record of its own.
+        if journal.trimmable(before.minus(DAY_MS)).await?.is_some() {
+            let event = Event::new(now, Actor::Kdc, Action::AuditTrim, "");
+            let trimmed = journal.trim(before, event, OnDamage::Refuse).await;
+            if matches!(trimmed, Err(JournalError::Damaged { .. })) {
+                self.retention_stopped_at.store(now.0, Ordering::Relaxed);
+            }
+            trimmed?;
+        }
+        Ok(())
+    }
+
+    /// Tells the database who was seen here, and hears who was seen elsewhere.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn exchange_seen(&self) -> Result<(), StoreError> {
+        self.follower.exchange_seen(self.now().minus(SEEN_AGAIN_MS)).await
+    }
+
+    /// Forgets what need not be remembered, and measures what is.
+    pub fn tidy(&self) {
+        self.limits.prune();
+        self.nonces.prune(self.clock.now());
+        self.sampler.take(Sample {
+            running_ms: self.running_ms(),
+            issued: self.metrics.tickets.get(),
+            refused: self.metrics.refused(),
+            monitored: self.metrics.monitored.get(),
+        });
+        self.measure();
+    }
+
+    /// Brings the gauges up to date.
+    pub fn measure(&self) {
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metrics.parties.set(count(self.directory.len()));
+        self.metrics.nonces.set(count(self.nonces.len()));
+        self.metrics.limited.set(count(self.limits.len()));
+        self.metrics.staleness.set(self.staleness_ms() as f64 / 1000.0);
+    }
+}
+
+/// What of the housekeeping was not done.
+#[derive(Debug, Default)]
+struct HouseError {
+    /// Each step with its reason.
+    steps: Vec<(&'static str, String)>,
+}
+
+impl HouseError {
+    fn note<T, E: Error>(&mut self, step: &'static str, outcome: Result<T, E>) {
+        if let Err(error) = outcome {
+            self.steps.push((step, crate::http::chain(&error).to_string()));
+        }
+    }
+}
+
+impl fmt::Display for HouseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (step, reason)) in self.steps.iter().enumerate() {
+            let between = if number == 0 { "" } else { "; " };
+            write!(f, "{between}{step}: {reason}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for HouseError {}
+
+const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
+/// Far enough back that what another KDC was late to tell is not missed.
+const SEEN_AGAIN_MS: u64 = 10 * 60_000;

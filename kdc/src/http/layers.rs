@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::extract::{DefaultBodyLimit, FromRequestParts as _, MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
@@ -21,10 +21,12 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
+use super::operator::Operator;
 use super::problem::{Failure, Reported};
 use super::{Peer, routes};
 use crate::kdc::Kdc;
 use crate::metrics::{Answered, Metrics, Route};
+use crate::token::Role;
 
 /// Puts the layers around a router.
 pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc>> {
@@ -157,15 +159,34 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
             .retry_after(limit.retry_after)
             .into_response();
     }
-    if route == "/metrics" {
+    // An import reads its body line by line, however long it is, and bounds itself.
+    if matches!(route, "/metrics" | super::IMPORT) {
         return next.run(request).await;
     }
-    let (head, body) = request.into_parts();
-    let held = match timeout(gate.time, gate.collect(body)).await {
+    let (mut head, mut body) = request.into_parts();
+    let mut most = gate.body_bytes;
+    let fits = body.size_hint().upper().is_some_and(|upper| upper <= most as u64);
+    if route == super::POLICY && head.method == Method::PUT && !fits {
+        // So much is read for an administrator only.
+        let operator = Operator::from_request_parts(&mut head, &gate.kdc).await;
+        if let Err(failure) = operator.and_then(|operator| operator.may(Role::Admin)) {
+            pass_over(body, gate.time).await;
+            return failure.into_response();
+        }
+        most = most.max(POLICY_BYTES);
+    }
+    let held = match timeout(gate.time, gate.collect(&mut body, most)).await {
         Ok(Ok(held)) => held,
-        Ok(Err(failure)) => return failure.into_response(),
+        Ok(Err(failure)) => {
+            pass_over(body, gate.time).await;
+            return failure.into_response();
+        }
         Err(_) => return Failure::new(ProblemType::Timeout).into_response(),
     };
+    // These take as long as the log is long, and have places of their own.
+    if matches!(route, super::VERIFY | super::TRIM) {
+        return next.run(Request::from_parts(head, Body::from(held.body))).await;
+    }
     // Only now: who sends slowly takes no place from anybody.
     let Ok(_place) = gate.places.try_acquire() else {
         return Failure::overloaded().into_response();
@@ -187,11 +208,11 @@ struct Held<'a> {
 }
 
 impl Gate {
-    /// Reads a body, within its own limit and the room there is for all.
-    async fn collect(&self, mut body: Body) -> Result<Held<'_>, Failure> {
+    /// Reads a body of `most` bytes at the most, within the room there is for all.
+    async fn collect(&self, body: &mut Body, most: usize) -> Result<Held<'_>, Failure> {
         // What announces that it is too long need not be waited for.
-        if body.size_hint().lower() > self.body_bytes as u64 {
-            return Err(Failure::new(ProblemType::TooLarge));
+        if body.size_hint().lower() > most as u64 {
+            return Err(too_large(most));
         }
         // Most bodies come in one piece, and stay that.
         let mut first = Bytes::new();
@@ -202,8 +223,8 @@ impl Gate {
                 Failure::new(ProblemType::MalformedRequest).detail("the body did not arrive whole")
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            if first.len().max(whole.len()) + data.len() > self.body_bytes {
-                return Err(Failure::new(ProblemType::TooLarge));
+            if first.len().max(whole.len()) + data.len() > most {
+                return Err(too_large(most));
             }
             let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let more = self.buffers.try_acquire_many(size).map_err(|_| Failure::overloaded())?;
@@ -222,6 +243,24 @@ impl Gate {
         }
         Ok(Held { body: if whole.is_empty() { first } else { whole.freeze() }, _room: room })
     }
+}
+
+fn too_large(most: usize) -> Failure {
+    Failure::new(ProblemType::TooLarge).detail(format!("at most {most} bytes"))
+}
+
+/// Reads on for a while and keeps nothing. Over HTTP/1.1 a client that first writes all of its body would otherwise find the connection
+/// closed, and never see why it was refused.
+pub(super) async fn pass_over(mut body: Body, time: Duration) {
+    let mut left = PASSED_OVER;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(less) = left.checked_sub(length) else { return };
+            left = less;
+        }
+    };
+    let _ = timeout(time, reading).await;
 }
 
 /// Counts a request for as long as it is in work, however it ends.
@@ -248,5 +287,9 @@ fn named(mut response: Response, id: RequestId) -> Response {
     response
 }
 
+/// The most of a whole policy: 10,000 rules with room for what is written to them.
+const POLICY_BYTES: usize = 8 << 20;
+/// The most that is read of a body that is refused.
+const PASSED_OVER: usize = 8 << 20;
 /// The most that is held of all bodies together.
 const BUFFERED_BYTES: usize = 64 << 20;

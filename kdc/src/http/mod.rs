@@ -1,7 +1,9 @@
 //! The HTTPS interface: every path on one screen.
 
 mod admin;
+mod docs;
 mod health;
+mod heavy;
 mod layers;
 mod operator;
 mod problem;
@@ -40,14 +42,42 @@ pub fn routes() -> Vec<Route> {
     vec![
         route(M::POST, TICKETS, tickets::issue),
         route(M::GET, "/v1/zone", zone::show),
+        route(M::GET, "/v1/admin/whoami", admin::tokens::whoami),
+        route(M::GET, "/v1/admin/status", admin::status::show),
         route(M::GET, "/v1/admin/parties", admin::parties::list),
         route(M::POST, "/v1/admin/parties", admin::parties::create),
+        route(M::POST, IMPORT, admin::import::import),
         route(M::GET, "/v1/admin/parties/{name}", admin::parties::show),
         route(M::PATCH, "/v1/admin/parties/{name}", admin::parties::update),
         route(M::DELETE, "/v1/admin/parties/{name}", admin::parties::delete),
+        route(M::GET, "/v1/admin/parties/{name}/keys", admin::parties::keys),
+        route(M::GET, POLICY, admin::policy::show),
+        route(M::PUT, POLICY, admin::policy::replace),
+        route(M::POST, "/v1/admin/policy/test", admin::policy::test),
+        route(M::GET, "/v1/admin/policy/profiles", admin::policy::profiles),
+        route(M::GET, "/v1/admin/policy/rules", admin::policy::list),
+        route(M::POST, "/v1/admin/policy/rules", admin::policy::create),
+        route(M::GET, "/v1/admin/policy/rules/{id}", admin::policy::show_rule),
+        route(M::PATCH, "/v1/admin/policy/rules/{id}", admin::policy::update),
+        route(M::DELETE, "/v1/admin/policy/rules/{id}", admin::policy::delete),
+        route(M::GET, "/v1/admin/tokens", admin::tokens::list),
+        route(M::POST, "/v1/admin/tokens", admin::tokens::create),
+        route(M::GET, "/v1/admin/tokens/{id}", admin::tokens::show),
+        route(M::DELETE, "/v1/admin/tokens/{id}", admin::tokens::revoke),
+        route(M::GET, "/v1/admin/zone", admin::zone::show),
+        route(M::PATCH, "/v1/admin/zone", admin::zone::update),
+        route(M::GET, "/v1/admin/limits", admin::zone::show_limits),
+        route(M::PATCH, "/v1/admin/limits", admin::zone::update_limits),
+        route(M::GET, "/v1/admin/audit", admin::audit::list),
+        route(M::GET, "/v1/admin/audit/export", admin::audit::export),
+        route(M::POST, VERIFY, admin::audit::verify),
+        route(M::GET, "/v1/admin/audit/seal", admin::audit::seal),
+        route(M::POST, TRIM, admin::audit::trim),
         route(M::GET, "/livez", health::live),
         route(M::GET, "/readyz", health::ready),
         route(M::GET, "/metrics", health::metrics),
+        route(M::GET, "/openapi.yaml", docs::file),
+        route(M::GET, "/docs", docs::page),
     ]
 }
 
@@ -73,3 +103,10 @@ where
 
 /// The one path that is hot.
 const TICKETS: &str = "/v1/tickets";
+/// The one whose body is a stream.
+const IMPORT: &str = "/v1/admin/parties/import";
+/// Those that look through the whole audit log, however long that takes.
+const VERIFY: &str = "/v1/admin/audit/verify";
+const TRIM: &str = "/v1/admin/audit/trim";
+/// The one whose body may hold every rule.
+const POLICY: &str = "/v1/admin/policy";

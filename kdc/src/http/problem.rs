@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use keycell_protocol::{Problem, ProblemType, UnixMillis};
 
-use crate::parties::PartyError;
+use crate::administration::AdminError;
 use crate::store::StoreError;
 
 /// A problem on its way out.
@@ -25,6 +25,12 @@ impl Failure {
     /// With what to do about it.
     pub(super) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// With the field, parameter or header that is at fault.
+    pub(super) fn field(mut self, field: impl Into<String>) -> Self {
+        self.0.field = Some(field.into());
         self
     }
 
@@ -50,22 +56,30 @@ impl Failure {
     }
 }
 
-impl From<PartyError> for Failure {
-    fn from(error: PartyError) -> Self {
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        let problem = |kind| Self::new(kind).detail(error.to_string());
         match &error {
-            PartyError::Missing => Self::new(ProblemType::NotFound).detail(error.to_string()),
-            PartyError::Exists => Self::new(ProblemType::AlreadyExists).detail(error.to_string()),
-            PartyError::Busy => Self::new(ProblemType::Conflict).detail(error.to_string()),
-            PartyError::Zone | PartyError::Exhausted => {
-                Self::new(ProblemType::MalformedRequest).detail(error.to_string())
+            AdminError::Missing(_) => problem(ProblemType::NotFound),
+            AdminError::Exists(_) => problem(ProblemType::AlreadyExists),
+            AdminError::Busy | AdminError::Refused(_) => problem(ProblemType::Conflict),
+            AdminError::Invalid { field, text } => {
+                Self::new(ProblemType::MalformedRequest).detail(text.as_str()).field(field.as_str())
             }
-            PartyError::Store(StoreError::Unavailable(_) | StoreError::Full(_)) | PartyError::Follow(_) => {
+            AdminError::Precondition { .. } => problem(ProblemType::PreconditionFailed).field("If-Match"),
+            AdminError::Mismatch => problem(ProblemType::IdempotencyMismatch).field("Idempotency-Key"),
+            AdminError::Forbidden(_) => problem(ProblemType::Forbidden),
+            // The same request is being answered by another place at this moment; its answer will be kept.
+            AdminError::Store(StoreError::AnswerExists) => Self::from(AdminError::Busy),
+            AdminError::Store(StoreError::Unavailable(_) | StoreError::Full(_)) => {
                 tracing::error!(error = %chain(&error), "the database does not answer");
                 Self::new(ProblemType::Unavailable)
                     .detail("the database does not answer; what you asked for may or may not be done")
                     .retry_after(Duration::from_secs(2))
             }
-            PartyError::Store(_) | PartyError::Keyring(_) => Self::internal(&error),
+            AdminError::Store(_) | AdminError::Keyring(_) | AdminError::Token(_) | AdminError::Json(_) => {
+                Self::internal(&error)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /v1/tickets` (docs/protocol.md §7).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -10,10 +11,12 @@ use keycell_protocol::{ProblemType, SignedRequest};
 
 use super::Peer;
 use super::admin::body::require_json;
+use super::heavy::heavily;
 use super::layers::RequestId;
 use super::problem::Failure;
 use crate::issuance::{Denied, Issued, Refusal};
 use crate::kdc::Kdc;
+use crate::limit::TooOften;
 
 pub(super) async fn issue(
     State(kdc): State<Arc<Kdc>>,
@@ -24,18 +27,9 @@ pub(super) async fn issue(
 ) -> Result<Response, Failure> {
     require_json(&headers)?;
     let issued = if body.len() > LONG {
-        // Milliseconds of work: not on a thread that others wait for, and no more at a time than there are cores. The
-        // place is given back by the work itself, also when nobody waits for it any more.
-        let place = kdc.heavy().acquire_owned().await.map_err(|_| Failure::new(ProblemType::Internal))?;
-        let kdc = kdc.clone();
-        tokio::task::spawn_blocking(move || {
-            let _place = place;
-            answer(&kdc, &body, id)
-        })
-        .await
-        .map_err(|_| Failure::new(ProblemType::Internal))?
+        heavily(&kdc, move |kdc| answer(kdc, &body, id, peer)).await?
     } else {
-        answer(&kdc, &body, id)
+        answer(&kdc, &body, id, peer)
     };
     match issued {
         Ok(issued) => Ok(([(header::CONTENT_TYPE, "application/json")], issued.body).into_response()),
@@ -43,7 +37,7 @@ pub(super) async fn issue(
     }
 }
 
-fn answer(kdc: &Kdc, body: &[u8], id: RequestId) -> Result<Issued, Denied> {
+fn answer(kdc: &Kdc, body: &[u8], id: RequestId, peer: SocketAddr) -> Result<Issued, Denied> {
     let signed = SignedRequest::parse(body).map_err(|_| {
         Denied::Refused(Refusal {
             problem: ProblemType::MalformedRequest,
@@ -52,12 +46,15 @@ fn answer(kdc: &Kdc, body: &[u8], id: RequestId) -> Result<Issued, Denied> {
     })?;
     // Only at debug, where a line for each ticket needs the request's name.
     let _span = tracing::debug_span!("request", %id).entered();
-    let issued = kdc.tickets(&signed);
+    let issued = kdc.tickets(&signed, Some(peer.ip()));
     match &issued {
         Ok(issued) => {
             tracing::debug!(%id, party = %signed.key().name, granted = issued.granted, refused = issued.refused.len(), "tickets issued");
         }
         Err(Denied::Refused(refusal)) => {
+            if refusal.problem == ProblemType::Unauthenticated {
+                kdc.recorder().failed(kdc.now(), peer.ip(), Some(signed.key().name.as_str()));
+            }
             tracing::info!(%id, party = %signed.key().name, cause = refusal.cause, "ticket request refused");
         }
         Err(Denied::TooOften(_)) => {
@@ -67,7 +64,7 @@ fn answer(kdc: &Kdc, body: &[u8], id: RequestId) -> Result<Issued, Denied> {
     issued
 }
 
-fn failure(kdc: &Kdc, denied: Denied, peer: std::net::SocketAddr) -> Failure {
+fn failure(kdc: &Kdc, denied: Denied, peer: SocketAddr) -> Failure {
     let failure = Failure::new(denied.problem());
     match denied {
         Denied::TooOften(limit) => {
@@ -87,13 +84,18 @@ fn failure(kdc: &Kdc, denied: Denied, peer: std::net::SocketAddr) -> Failure {
 }
 
 /// The answer to a failure of an address: the failure, or that there are too many.
-pub(super) fn counted(kdc: &Kdc, peer: std::net::SocketAddr, failure: Failure) -> Failure {
+pub(super) fn counted(kdc: &Kdc, peer: SocketAddr, failure: Failure) -> Failure {
     match kdc.failed(peer.ip()) {
         Ok(()) => failure,
-        Err(limit) => Failure::new(ProblemType::RateLimited)
-            .detail("too many failed authentications from this address")
-            .retry_after(limit.retry_after),
+        Err(limit) => failed_too_often(limit),
     }
+}
+
+/// The answer to one failure more than an address may have.
+pub(super) fn failed_too_often(limit: TooOften) -> Failure {
+    Failure::new(ProblemType::RateLimited)
+        .detail("too many failed authentications from this address")
+        .retry_after(limit.retry_after)
 }
 
 /// A body of about 40 destinations.

@@ -21,10 +21,11 @@ pub(super) struct ZoneView {
 
 pub(super) async fn show(State(kdc): State<Arc<Kdc>>) -> Json<ZoneView> {
     let tickets = &kdc.config().tickets;
+    let settings = kdc.directory().settings();
     Json(ZoneView {
         zone: kdc.zone().clone(),
         server_time: kdc.now(),
-        ticket_lifetime_seconds: tickets.lifetime_seconds,
+        ticket_lifetime_seconds: settings.ticket_lifetime_seconds(tickets),
         clock_skew_seconds: tickets.clock_skew_seconds,
         ratchet_period_seconds: kdc.zone_record().ratchet_period,
         max_destinations: keycell_protocol::TicketRequest::MAX_DESTINATIONS,

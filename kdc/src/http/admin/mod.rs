@@ -1,4 +1,11 @@
 //! `/v1/admin/`: what administrators do. One file for each kind of thing.
 
+mod answer;
+pub(super) mod audit;
 pub(super) mod body;
+pub(super) mod import;
 pub(super) mod parties;
+pub(super) mod policy;
+pub(super) mod status;
+pub(super) mod tokens;
+pub(super) mod zone;

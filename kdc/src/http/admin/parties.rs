@@ -7,29 +7,48 @@ use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::{Name, ProblemType};
+use keycell_protocol::{LongTermKey, Name, UnixMillis};
 use serde::Deserialize;
-use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
+use super::answer::{kept, tagged, to_the_end};
 use super::body;
-use crate::api::{CreatedParty, KeyView, NewParty, PartyPage, PartyPatch, PartyView};
+use crate::administration::{Created, Filter, NewEntry};
+use crate::api::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
 use crate::directory::Party;
+use crate::http::heavy::heavily;
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
-use crate::parties::PartyError;
+use crate::policy::Pattern;
+use crate::store::PartyRecord;
 use crate::token::Role;
 
-/// Which page.
+/// Which page of which parties.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PageQuery {
     after: Option<Name>,
     limit: Option<usize>,
+    service: Option<String>,
+    #[serde(rename = "match")]
+    matching: Option<String>,
+    state: Option<PartyState>,
+    seen_since: Option<UnixMillis>,
+    seen_before: Option<UnixMillis>,
+}
+
+impl PageQuery {
+    const fn searches(&self) -> bool {
+        self.service.is_some()
+            || self.matching.is_some()
+            || self.state.is_some()
+            || self.seen_since.is_some()
+            || self.seen_before.is_some()
+    }
 }
 
 pub(in crate::http) async fn list(
@@ -39,13 +58,27 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<PartyPage>, Failure> {
     operator.may(Role::Auditor)?;
     let query = body::query(query)?;
-    let limit = query.limit.unwrap_or(DEFAULT_PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(body::malformed("limit: 1 to 1000"));
-    }
-    let page = kdc.parties().page(query.after.as_ref(), limit);
-    let next = if page.len() == limit { page.last().map(|party| party.name().clone()) } else { None };
-    Ok(Json(PartyPage { parties: page.iter().map(|party| view(party)).collect(), next }))
+    let limit = body::limit(query.limit)?;
+    let searches = query.searches();
+    let pattern = |text: String| {
+        Pattern::in_zone(&text, kdc.zone()).map_err(|error| body::malformed(error.to_string()).field("match"))
+    };
+    let matching = query.matching.map(pattern).transpose()?;
+    let filter = Filter {
+        service: query.service,
+        matching,
+        state: query.state,
+        seen_since: query.seen_since,
+        seen_before: query.seen_before,
+    };
+    let after = query.after;
+    let page = move |kdc: &Kdc| {
+        let page = kdc.parties().page(after.as_ref(), limit, &filter);
+        let next = if page.len() == limit { page.last().map(|party| party.name().clone()) } else { None };
+        PartyPage { parties: page.iter().map(|party| seen(party)).collect(), next }
+    };
+    // Whom few match, all are looked at.
+    Ok(Json(if searches { heavily(&kdc, page).await? } else { page(&kdc) }))
 }
 
 pub(in crate::http) async fn create(
@@ -54,39 +87,50 @@ pub(in crate::http) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    operator.may(Role::Operator)?;
+    let caller = operator.may(Role::Operator)?;
     let new: NewParty = body::json(&headers, &body)?;
-    let secret = new.key.as_ref().map(|key| secret(key)).transpose()?;
-    let chosen = secret.is_some();
-    let created = {
-        let kdc = kdc.clone();
-        to_the_end(async move {
-            let created = kdc.parties().create(&new.name, secret.as_deref()).await?;
-            tracing::info!(administrator = operator.name(), party = %new.name, retried = created.retried, "party created");
-            Ok(created)
-        })
-        .await?
+    let retry = body::retry(&headers, &caller, "POST /v1/admin/parties", &body)?;
+    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
+        return Ok(answer);
+    }
+    let entry = NewEntry {
+        secret: new.key.as_ref().map(|key| secret(key)).transpose()?,
+        name: new.name,
+        note: new.note,
+        log_tickets: new.log_tickets,
     };
-    let status = if created.retried { StatusCode::OK } else { StatusCode::CREATED };
-    let encoded = || Zeroizing::new(URL_SAFE_NO_PAD.encode(created.key.expose_secret()));
-    let view = CreatedParty {
-        party: view(&created.party),
-        generation: created.key.generation(),
-        epoch: created.key.epoch(),
-        ratchet_period: kdc.zone_record().ratchet_period,
-        key: if chosen { None } else { Some(encoded()) },
-        urls: kdc.config().urls.clone(),
-    };
-    Ok((status, Json(view)).into_response())
+    to_the_end(async move {
+        let chosen = entry.secret.is_some();
+        let keep = |created: &Created| {
+            let answer = answer(&kdc, created, chosen);
+            retry.map(|retry| retry.keep(kdc.ledger(), StatusCode::CREATED.as_u16(), &answer)).transpose()
+        };
+        let created = kdc.parties().create(&caller, &entry, keep).await?;
+        tracing::info!(administrator = %caller.actor, party = %entry.name, retried = created.retried, "party created");
+        let status = if created.retried { StatusCode::OK } else { StatusCode::CREATED };
+        Ok(tagged(status, created.record.revision, &answer(&kdc, &created, chosen)))
+    })
+    .await
 }
 
 pub(in crate::http) async fn show(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Json<PartyView>, Failure> {
+) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
-    Ok(Json(view(&*kdc.parties().show(&body::name(name)?)?)))
+    let party = kdc.parties().show(&body::name(name)?)?;
+    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&party)))
+}
+
+pub(in crate::http) async fn keys(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<KeyPage>, Failure> {
+    operator.may(Role::Auditor)?;
+    let party = kdc.parties().show(&body::name(name)?)?;
+    Ok(Json(KeyPage { keys: seen(&party).keys }))
 }
 
 pub(in crate::http) async fn update(
@@ -95,62 +139,79 @@ pub(in crate::http) async fn update(
     name: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<PartyView>, Failure> {
-    operator.may(Role::Operator)?;
+) -> Result<Response, Failure> {
+    let caller = operator.may(Role::Operator)?;
     let name = body::name(name)?;
-    let PartyPatch { enabled } = body::json(&headers, &body)?;
+    let patch: PartyPatch = body::json(&headers, &body)?;
+    let precondition = body::precondition(&headers)?;
     let party = to_the_end(async move {
-        let party = kdc.parties().set_enabled(&name, enabled).await?;
-        tracing::info!(administrator = operator.name(), party = %name, enabled, "party changed");
+        let party = kdc.parties().update(&caller, &name, &patch, &precondition).await?;
+        tracing::info!(administrator = %caller.actor, party = %name, enabled = party.enabled(), "party changed");
         Ok(party)
     })
     .await?;
-    Ok(Json(view(&party)))
+    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&party)))
 }
 
 pub(in crate::http) async fn delete(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
     name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
-    operator.may(Role::Operator)?;
+    let caller = operator.may(Role::Operator)?;
     let name = body::name(name)?;
+    let precondition = body::precondition(&headers)?;
     to_the_end(async move {
-        kdc.parties().delete(&name).await?;
-        tracing::info!(administrator = operator.name(), party = %name, "party deleted");
+        kdc.parties().delete(&caller, &name, &precondition).await?;
+        tracing::info!(administrator = %caller.actor, party = %name, "party deleted");
         Ok(())
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Runs a change to its end, and to its line in the log, also when the client has gone.
-async fn to_the_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, PartyError>> + Send + 'static,
-) -> Result<T, Failure> {
-    let task = tokio::spawn(change.in_current_span());
-    Ok(task.await.map_err(|_| Failure::new(ProblemType::Internal))??)
+/// Reads a key that the administrator chose.
+pub(super) fn secret(text: &str) -> Result<Zeroizing<[u8; LongTermKey::SIZE]>, Failure> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).ok();
+    let secret = bytes.and_then(|bytes| <[u8; LongTermKey::SIZE]>::try_from(bytes.as_slice()).ok());
+    secret
+        .map(Zeroizing::new)
+        .ok_or_else(|| body::malformed("32 bytes in base64url without padding").field("key"))
 }
 
-fn view(party: &Party) -> PartyView {
-    PartyView {
-        name: party.name().clone(),
-        enabled: party.enabled(),
-        revision: party.revision(),
-        created_at: party.created_at(),
-        updated_at: party.updated_at(),
-        keys: party
-            .generations()
-            .map(|(generation, state)| KeyView { generation, state: state.to_string() })
-            .collect(),
+fn answer(kdc: &Kdc, created: &Created, chosen: bool) -> CreatedParty {
+    let encoded = || Zeroizing::new(URL_SAFE_NO_PAD.encode(created.key.expose_secret()));
+    CreatedParty {
+        party: view(&created.record, None),
+        generation: created.key.generation(),
+        epoch: created.key.epoch(),
+        ratchet_period: kdc.zone_record().ratchet_period,
+        key: if chosen { None } else { Some(encoded()) },
+        urls: kdc.config().urls.clone(),
     }
 }
 
-fn secret(text: &str) -> Result<Zeroizing<[u8; 32]>, Failure> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).ok();
-    let secret = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok());
-    secret.map(Zeroizing::new).ok_or_else(|| body::malformed("key: 32 bytes in base64url without padding"))
+fn seen(party: &Party) -> PartyView {
+    view(party.record(), party.seen().at())
 }
 
-const DEFAULT_PAGE: usize = 100;
-const MAX_PAGE: usize = 1000;
+fn view(record: &PartyRecord, last_seen: Option<UnixMillis>) -> PartyView {
+    let key = |key: &crate::store::KeyRecord| KeyView {
+        generation: key.generation,
+        state: key.state.to_string(),
+        epoch: key.epoch,
+        created_at: key.created_at,
+    };
+    PartyView {
+        name: record.name.clone(),
+        enabled: record.enabled,
+        revision: record.revision,
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        last_seen,
+        log_tickets: record.log_tickets,
+        note: record.note.clone(),
+        keys: record.keys.iter().map(key).collect(),
+    }
+}

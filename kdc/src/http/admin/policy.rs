@@ -1,0 +1,242 @@
+//! `/v1/admin/policy`: who may speak to whom.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use keycell_protocol::Name;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{kept, tagged, to_the_end};
+use super::body;
+use crate::api::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
+use crate::directory;
+use crate::http::operator::Operator;
+use crate::http::problem::Failure;
+use crate::kdc::Kdc;
+use crate::policy::{Explanation, Profile, Rule, RuleId};
+use crate::token::Role;
+
+/// Which page of the rules.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct PageQuery {
+    after: Option<RuleId>,
+    limit: Option<usize>,
+}
+
+/// Whether it is only a question.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct ReplaceQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub(in crate::http) struct Profiles {
+    profiles: Vec<ProfileView>,
+}
+
+pub(in crate::http) async fn show(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+) -> Result<Response, Failure> {
+    operator.may(Role::Auditor)?;
+    Ok(whole(&kdc.policies().rules()))
+}
+
+pub(in crate::http) async fn replace(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    query: Result<Query<ReplaceQuery>, QueryRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let caller = operator.may(Role::Admin)?;
+    let ReplaceQuery { dry_run } = body::query(query)?;
+    let Rules { rules } = body::json(&headers, &body)?;
+    let precondition = body::precondition(&headers)?;
+    let rules = to_the_end(async move {
+        let policy = kdc.policies().replace(&caller, &rules, &precondition, dry_run).await?;
+        if !dry_run {
+            tracing::info!(administrator = %caller.actor, rules = policy.policy.rules().len(), "policy replaced");
+        }
+        Ok(policy)
+    })
+    .await?;
+    Ok(whole(&rules))
+}
+
+pub(in crate::http) async fn test(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Explanation>, Failure> {
+    operator.may(Role::Auditor)?;
+    let test: PolicyTest = body::json(&headers, &body)?;
+    let name = |text: &str, field: &str| {
+        Name::in_zone(text, kdc.zone()).map_err(|error| body::malformed(error.to_string()).field(field))
+    };
+    let (source, destination) = (name(&test.source, "source")?, name(&test.destination, "destination")?);
+    let at = test.at.unwrap_or_else(|| kdc.now());
+    Ok(Json(kdc.policies().rules().policy.explain(&source, &destination, at)))
+}
+
+pub(in crate::http) async fn profiles(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+) -> Result<Json<Profiles>, Failure> {
+    operator.may(Role::Auditor)?;
+    let profile = |profile: &Profile| ProfileView {
+        name: profile.to_string(),
+        summary: profile.summary().to_owned(),
+        rules: profile
+            .rules(kdc.zone(), true, kdc.now())
+            .unwrap_or_default()
+            .iter()
+            .map(|rule| new_rule(view(rule)))
+            .collect(),
+    };
+    Ok(Json(Profiles { profiles: Profile::ALL.iter().map(profile).collect() }))
+}
+
+pub(in crate::http) async fn list(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    query: Result<Query<PageQuery>, QueryRejection>,
+) -> Result<Json<RulePage>, Failure> {
+    operator.may(Role::Auditor)?;
+    let query = body::query(query)?;
+    let limit = body::limit(query.limit)?;
+    let rules = kdc.policies().rules();
+    let after = |rule: &&Rule| query.after.as_ref().is_none_or(|after| rule.id > *after);
+    let page: Vec<_> = rules.by_id().into_iter().filter(after).take(limit).map(view).collect();
+    let next = if page.len() == limit { page.last().map(|rule| rule.id.clone()) } else { None };
+    Ok(Json(RulePage { rules: page, next }))
+}
+
+pub(in crate::http) async fn create(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let caller = operator.may(Role::Admin)?;
+    let new: NewRule = body::json(&headers, &body)?;
+    let retry = body::retry(&headers, &caller, "POST /v1/admin/policy/rules", &body)?;
+    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
+        return Ok(answer);
+    }
+    let rule = to_the_end(async move {
+        let keep = |rule: &Rule| {
+            retry
+                .as_ref()
+                .map(|retry| retry.keep(kdc.ledger(), StatusCode::CREATED.as_u16(), &view(rule)))
+                .transpose()
+        };
+        let rule = kdc.policies().create(&caller, &new, keep).await?;
+        tracing::info!(administrator = %caller.actor, rule = %rule.id, "rule created");
+        Ok(rule)
+    })
+    .await?;
+    Ok(one(StatusCode::CREATED, &rule))
+}
+
+pub(in crate::http) async fn show_rule(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Failure> {
+    operator.may(Role::Auditor)?;
+    Ok(one(StatusCode::OK, &kdc.policies().show(&rule_id(id)?)?))
+}
+
+pub(in crate::http) async fn update(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let caller = operator.may(Role::Admin)?;
+    let id = rule_id(id)?;
+    let patch: RulePatch = body::json(&headers, &body)?;
+    let precondition = body::precondition(&headers)?;
+    let rule = to_the_end(async move {
+        let rule = kdc.policies().update(&caller, &id, &patch, &precondition).await?;
+        tracing::info!(administrator = %caller.actor, rule = %rule.id, "rule changed");
+        Ok(rule)
+    })
+    .await?;
+    Ok(one(StatusCode::OK, &rule))
+}
+
+pub(in crate::http) async fn delete(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    id: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Failure> {
+    let caller = operator.may(Role::Admin)?;
+    let id = rule_id(id)?;
+    let precondition = body::precondition(&headers)?;
+    to_the_end(async move {
+        kdc.policies().delete(&caller, &id, &precondition).await?;
+        tracing::info!(administrator = %caller.actor, rule = id, "rule deleted");
+        Ok(())
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn rule_id(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+    let id: RuleId = body::text(id)?
+        .parse()
+        .map_err(|error: crate::policy::RuleIdError| body::malformed(error.to_string()).field("id"))?;
+    Ok(id.as_str().to_owned())
+}
+
+fn one(status: StatusCode, rule: &Rule) -> Response {
+    tagged(status, rule.revision, &view(rule))
+}
+
+fn whole(rules: &directory::Rules) -> Response {
+    let revision = rules.change.0;
+    let view = PolicyView { revision, rules: rules.by_id().into_iter().map(view).collect() };
+    tagged(StatusCode::OK, revision, &view)
+}
+
+fn view(rule: &Rule) -> RuleView {
+    RuleView {
+        id: rule.id.to_string(),
+        revision: rule.revision,
+        effect: rule.grant.effect().to_string(),
+        mode: rule.mode.to_string(),
+        source: rule.source.to_string(),
+        destination: rule.destination.to_string(),
+        max_lifetime_seconds: rule.grant.max_lifetime_seconds(),
+        note: rule.note.to_string(),
+        expires_at: rule.expires_at,
+        created_at: rule.created_at,
+        updated_at: rule.updated_at,
+    }
+}
+
+fn new_rule(rule: RuleView) -> NewRule {
+    NewRule {
+        id: Some(rule.id),
+        effect: rule.effect,
+        mode: Some(rule.mode),
+        source: rule.source,
+        destination: rule.destination,
+        max_lifetime_seconds: rule.max_lifetime_seconds,
+        note: rule.note,
+        expires_at: rule.expires_at,
+    }
+}

@@ -1,0 +1,210 @@
+//! Every kind of answer of every operation that a client can bring about.
+
+use std::collections::BTreeSet;
+
+use keycell_tests::cell::Cell;
+use keycell_tests::http::{Answer, Http};
+use keycell_tests::openapi::Description;
+use keycell_tests::party::Party;
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use serde_json::{Value, json};
+
+use super::{answering, request};
+
+/// Asks for all of them, and returns which answers came: operation and status.
+pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { body_bytes = 8192 }");
+    let kdc = cell.serve();
+    let (admin, auditor) = (cell.admin(&kdc), kdc.http().with_token(&cell.token("auditor")));
+    let mut seen = Seen { http: kdc.http(), admin, all: BTreeSet::new() };
+
+    seen.tickets().await;
+    let token = seen.successes().await;
+    seen.preconditions().await;
+    seen.refused(&auditor, &token).await;
+    seen.deleted(&token).await;
+    for path in ["/openapi.yaml", "/docs"] {
+        let etag = seen.http.get(path).await.header(ETAG.as_str()).to_owned();
+        seen.see(304, seen.http.request(Method::GET, path).header(IF_NONE_MATCH, etag)).await;
+    }
+    seen.all
+}
+
+struct Seen {
+    http: Http,
+    admin: Http,
+    all: BTreeSet<(String, u16)>,
+}
+
+impl Seen {
+    async fn see(&mut self, status: u16, request: reqwest::RequestBuilder) -> Answer {
+        let answer = Answer::of(request).await;
+        assert_eq!(answer.status, status, "{}: {}", answer.operation, answer.text());
+        self.all.insert((answer.operation.clone(), status));
+        answer
+    }
+
+    async fn send(&mut self, status: u16, method: Method, path: &str, body: &Value) -> Answer {
+        self.see(status, json_to(self.admin.request(method, path), body)).await
+    }
+
+    async fn tickets(&mut self) {
+        let (a, off) = (self.admin.add("a@test.internal").await, self.admin.add("off@test.internal").await);
+        self.admin.add("b@test.internal").await;
+        self.admin.set_enabled("off@test.internal", false).await;
+        let post = |body: Vec<u8>| {
+            let request = self.http.request(Method::POST, "/v1/tickets");
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        let ask = |party: &Party| party.sign(&party.request(&["b@test.internal", "nobody@test.internal"]));
+        let mut skewed = a.request(&["b@test.internal"]);
+        skewed.timestamp = skewed.timestamp.shifted(-3_600_000);
+        let once = ask(&a);
+        let requests = [
+            (200, post(once.clone())),
+            (401, post(once)),
+            (401, post(a.sign(&skewed))),
+            (403, post(ask(&off))),
+        ];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+    }
+
+    /// Everything that succeeds; returns the id of a token.
+    async fn successes(&mut self) -> String {
+        let key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
+        let party =
+            json!({ "name": "new@test.internal", "key": key, "note": "Rack 12.", "log_tickets": true });
+        let rule = json!({ "id": "rule", "effect": "allow", "source": "a*", "destination": "{b,c}*@*", "max_lifetime_seconds": 60, "expires_at": 1 });
+        let token = json!({ "subject": "alice", "role": "auditor", "ttl_seconds": 60 });
+        let (parties, rules, tokens) = ("/v1/admin/parties", "/v1/admin/policy/rules", "/v1/admin/tokens");
+        for (path, body, field) in
+            [(parties, &party, "note"), (rules, &rule, "note"), (tokens, &token, "subject")]
+        {
+            let with_key = |body: &Value| {
+                json_to(self.admin.request(Method::POST, path), body).header("idempotency-key", path)
+            };
+            let mut other = body.clone();
+            other[field] = json!("other");
+            let requests = [(201, with_key(body)), (201, with_key(body)), (422, with_key(&other))];
+            for (number, (status, request)) in requests.into_iter().enumerate() {
+                let answer = self.see(status, request).await;
+                assert_eq!(answer.header("idempotency-replayed") == "true", number == 1, "{path}");
+            }
+        }
+        self.send(200, Method::POST, parties, &party).await;
+        self.send(409, Method::POST, parties, &json!({ "name": "new@test.internal" })).await;
+        self.send(409, Method::POST, rules, &rule).await;
+        let made = self.send(201, Method::POST, tokens, &token).await;
+        let id = made.json()["info"]["id"].as_str().unwrap().to_owned();
+
+        let import = "/v1/admin/parties/import";
+        for (media_type, body) in [
+            ("application/x-ndjson", "{\"name\":\"i\"}\n\n{}\n{\"name\":\"i\"}\n"),
+            ("text/csv", "name,note\nj,\"x, y\"\nj\n"),
+            ("text/csv", "host\n"),
+        ] {
+            let request = self.admin.request(Method::POST, import).header(CONTENT_TYPE, media_type);
+            self.see(200, request.body(body)).await;
+        }
+        for (method, path, body) in [
+            (Method::PATCH, "/v1/admin/parties/new%40test.internal", json!({ "enabled": false, "note": "" })),
+            (Method::PATCH, "/v1/admin/policy/rules/rule", json!({ "expires_at": null, "mode": "monitor" })),
+            (
+                Method::PATCH,
+                "/v1/admin/zone",
+                json!({ "ticket_lifetime_seconds": 60, "audit_retention_days": 9 }),
+            ),
+            (Method::PATCH, "/v1/admin/zone", json!({ "ticket_lifetime_seconds": null })),
+            (
+                Method::PATCH,
+                "/v1/admin/limits",
+                json!({ "tickets_per_party": { "per_second": 1, "burst": 1000 } }),
+            ),
+            (Method::PUT, "/v1/admin/policy?dry_run=true", json!({ "rules": [] })),
+            (Method::PUT, "/v1/admin/policy", json!({ "rules": [rule] })),
+            (Method::POST, "/v1/admin/policy/test", json!({ "source": "a", "destination": "b" })),
+            (Method::POST, "/v1/admin/policy/test", json!({ "source": "x", "destination": "y", "at": 5 })),
+            (Method::POST, "/v1/admin/audit/verify", json!(null)),
+            (Method::POST, "/v1/admin/audit/trim", json!({ "before": 5, "dry_run": true })),
+            (Method::POST, "/v1/admin/audit/trim", json!({ "before": 1_766_000_000_000_u64 })),
+        ] {
+            self.send(200, method, path, &body).await;
+        }
+        for (operation, _) in Description::shared().operations() {
+            if let Some(path) = operation.strip_prefix("GET ") {
+                let id = if path.contains("/tokens/") { &id } else { "rule" };
+                self.see(200, request(&self.admin, &operation, "new%40test.internal", id, "")).await;
+            }
+        }
+        for path in [
+            "/v1/admin/parties?limit=1&match=n*&state=disabled&service=new",
+            "/v1/admin/audit?limit=1&order=oldest",
+            "/v1/admin/tokens?limit=1",
+            "/v1/admin/policy/rules?limit=1",
+        ] {
+            assert!(
+                self.see(200, self.admin.request(Method::GET, path)).await.json()["next"] != json!(null),
+                "{path}"
+            );
+        }
+        id
+    }
+
+    async fn preconditions(&mut self) {
+        for operation in answering(412) {
+            let body = if operation.starts_with("PUT") { json!({ "rules": [] }) } else { json!({}) };
+            for tag in ["\"77777\"", "W/\"77777\", \"x\""] {
+                let request = request(&self.admin, &operation, "new%40test.internal", "rule", "");
+                self.see(412, json_to(request, &body).header(IF_MATCH, tag)).await;
+            }
+        }
+    }
+
+    /// What is wrong with a request whatever the operation is.
+    async fn refused(&mut self, auditor: &Http, token: &str) {
+        for operation in answering(401).into_iter().filter(|operation| !operation.ends_with("/v1/tickets")) {
+            self.see(401, request(&self.http, &operation, "a%40test.internal", token, "")).await;
+        }
+        for operation in answering(403).into_iter().filter(|operation| !operation.ends_with("/v1/tickets")) {
+            self.see(403, request(auditor, &operation, "a%40test.internal", token, "")).await;
+        }
+        for operation in answering(404) {
+            if operation != "GET /v1/admin/audit/seal" {
+                let unknown = request(&self.admin, &operation, "nobody%40test.internal", &"0".repeat(24), "");
+                self.see(404, json_to(unknown, &json!({}))).await;
+            }
+        }
+        for operation in answering(400) {
+            let wrong = request(&self.admin, &operation, "no%20name", "%20", "?no_such=1");
+            self.see(400, json_to(wrong, &json!({ "no_such": 1 }))).await;
+        }
+        for operation in answering(413) {
+            let long = request(&self.admin, &operation, "a%40test.internal", "rule", "");
+            // A whole policy has more room.
+            let bytes = if operation == "PUT /v1/admin/policy" { 8 << 20 } else { 9_000 };
+            self.see(413, json_to(long, &json!("x".repeat(bytes)))).await;
+        }
+        for operation in answering(415) {
+            let plain = request(&self.admin, &operation, "a%40test.internal", "rule", "");
+            self.see(415, plain.header(CONTENT_TYPE, "text/plain").body("{}")).await;
+        }
+    }
+
+    async fn deleted(&mut self, token: &str) {
+        for (operation, id) in [
+            ("DELETE /v1/admin/parties/{name}", ""),
+            ("DELETE /v1/admin/policy/rules/{id}", "rule"),
+            ("DELETE /v1/admin/tokens/{id}", token),
+        ] {
+            self.see(204, request(&self.admin, operation, "new%40test.internal", id, "")).await;
+        }
+    }
+}
+
+fn json_to(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
+    request.header(CONTENT_TYPE, "application/json").body(body.to_string())
+}

@@ -2,6 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
+#[path = "commands/administer.rs"]
+mod administer;
+#[path = "commands/import.rs"]
+mod import;
+#[path = "commands/profiles.rs"]
+mod profiles;
+
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -12,6 +19,11 @@ use serde_json::Value;
 #[test]
 fn transcripts() {
     let cases = trycmd::TestCases::new();
+    // The tester may have profiles.
+    let folder = tempfile::tempdir().unwrap();
+    let profiles = folder.path().join("profiles.toml");
+    cases.env("KEYCELL_PROFILES", profiles.to_str().unwrap());
+    cases.insert_var("[PROFILES]", profiles.to_str().unwrap().to_owned()).unwrap();
     cases.register_bin("keycell", binary()).case("cmd/*.md");
     let set = std::env::vars().find(|(name, _)| name.starts_with("KEYCELL_"));
     assert_eq!(set, None, "the transcripts are of a machine where nothing is set");
@@ -42,10 +54,10 @@ fn shells_take_their_completions() {
 #[test]
 fn a_cell_by_hand_in_text_and_in_json() {
     let cell = Cell::sqlite();
-    let _kdc = cell.serve();
     let made = cell.run(&["token", "create", "--subject", "alice"]).succeeded();
     let said = "A token for alice (admin) is in keycell/admin.token, good until 20";
     assert!(made.stdout.starts_with(said), "{}", made.stdout);
+    let _kdc = cell.serve();
     let added = cell.run(&["party", "add", "a"]).succeeded();
     assert!(added.stdout.starts_with("a@test.internal is made; its key is in a.key.\n"), "{}", added.stdout);
     let added = json(&cell, &["party", "add", "b", "--out", "elsewhere.key"]);
@@ -53,12 +65,12 @@ fn a_cell_by_hand_in_text_and_in_json() {
     let exists = cell.run(&["party", "add", "a"]).failed();
     assert!(exists.contains("a.key exists already"), "{exists}");
     let taken = cell.run(&["party", "add", "a", "--out", "other.key"]).failed();
-    assert!(taken.contains("there is a party of that name already"), "{taken}");
+    assert!(taken.contains("there is a party a@test.internal already"), "{taken}");
     assert!(!cell.folder().join("other.key").exists());
 
     let list = cell.run(&["party", "list"]).succeeded().stdout;
     let rows: Vec<Vec<_>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert!(rows[0].starts_with(&["NAME", "STATE", "KEY", "CREATED"]), "{list}");
+    assert!(rows[0].starts_with(&["NAME", "STATE", "KEY", "LAST", "SEEN", "CREATED", "NOTE"]), "{list}");
     assert!(rows[1].starts_with(&["a@test.internal", "enabled", "1", "active"]), "{list}");
     assert_eq!(rows.len(), 3);
     assert_eq!(cell.run(&["party", "disable", "a"]).succeeded().stdout, "a@test.internal is disabled.\n");
@@ -69,7 +81,7 @@ fn a_cell_by_hand_in_text_and_in_json() {
     assert_eq!(json(&cell, &["party", "list", "--after", "a"])["parties"][0]["name"], "b@test.internal");
     assert_eq!(cell.run(&["party", "delete", "b"]).succeeded().stdout, "b@test.internal is deleted.\n");
     let missing = cell.run(&["party", "show", "b"]).failed();
-    assert!(missing.contains("there is no party of that name"), "{missing}");
+    assert!(missing.contains("there is no party b@test.internal"), "{missing}");
 
     // Elsewhere, with nothing of the cell but its roots and a token.
     let mut elsewhere = cell.command();
@@ -110,7 +122,7 @@ fn opened(cell: &Cell, key: &str, lines: &str) -> (bool, String, String) {
 fn a_message_opens_once_unchanged_and_with_its_own_key() {
     let cell = Cell::sqlite();
     let _kdc = cell.serve();
-    cell.run(&["token", "create"]).succeeded();
+    cell.run(&["policy", "install", "open"]).succeeded();
     for name in ["a", "b", "c"] {
         cell.run(&["party", "add", name]).succeeded();
     }

@@ -6,6 +6,7 @@ use super::Outcome;
 use super::output::Output;
 use crate::cell::Cell;
 use crate::config::Config;
+use crate::oidc::Issuers;
 use crate::{telemetry, tls};
 
 #[derive(Debug, Serialize)]
@@ -19,6 +20,7 @@ pub(super) async fn run(config: &Config, output: &Output) -> Outcome {
     telemetry::check(&config.log)?;
     tls::server(&config.tls)?;
     tls::roots(&config.tls)?;
+    Issuers::new(&config.oidc)?;
     let cell = Cell::open(config).await?;
     cell.store.close().await;
     let checked = Checked { zone: cell.zone.zone, listen: config.listen, urls: config.urls.clone() };

@@ -6,8 +6,8 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
-use super::admin::TOKEN_FILE;
 use super::output::Output;
+use crate::cell::TOKEN_FILE;
 use crate::config::{Config, Log};
 use crate::dev::{Dev as Running, DevCell};
 use crate::{process, telemetry};
@@ -39,7 +39,7 @@ impl Dev {
         }
 
         let token = self.folder.join(TOKEN_FILE);
-        running.cell().token(&token)?;
+        running.cell().token(&token).await?;
         let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
         let program = std::env::args().next().unwrap_or_else(|| "keycell".to_owned());
         if !output.json {

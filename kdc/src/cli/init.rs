@@ -12,6 +12,7 @@ use super::{DEFAULT_CONFIG, Global, Outcome};
 use crate::cell::NewCell;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::policy::Profile;
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
@@ -30,6 +31,9 @@ pub(super) struct Init {
     /// The length of a key epoch in seconds
     #[arg(long, default_value = "86400", value_parser = ratchet_period)]
     ratchet_period: RatchetPeriod,
+    /// The rules to begin with: who may speak to whom
+    #[arg(long, value_enum, default_value_t = Profile::Assimilation)]
+    profile: Profile,
     /// Use the PostgreSQL database of KEYCELL_DATABASE instead of a SQLite file
     #[arg(long)]
     postgres: bool,
@@ -46,8 +50,8 @@ impl Init {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
         let folder = match self.folder {
             Some(folder) => folder,
-            None if global.config.file_name().is_some_and(|name| name == Config::FILE) => {
-                global.config.parent().map(PathBuf::from).unwrap_or_default()
+            None if global.config_path().file_name().is_some_and(|name| name == Config::FILE) => {
+                global.config_path().parent().map(PathBuf::from).unwrap_or_default()
             }
             None => {
                 return Err(format!(
@@ -76,6 +80,7 @@ impl Init {
             urls,
             database,
             ratchet_period: self.ratchet_period,
+            profile: self.profile,
         };
         cell.create(&SystemClock).await?;
         let made = Made { zone: cell.zone, config: cell.folder.join(Config::FILE), urls: cell.urls };
@@ -89,7 +94,8 @@ impl Init {
                 Some(DEFAULT_CONFIG) => String::new(),
                 _ => format!(" --config {}", made.config.display()),
             };
-            writeln!(out, "Next: keycell{config} serve, then keycell{config} token create")
+            writeln!(out, "A token for its administrator is beside it, in admin.token, good for a day.")?;
+            writeln!(out, "Next: keycell{config} serve, then keycell{config} status")
         })?)
     }
 }

@@ -12,7 +12,8 @@ use keycell_protocol::{Envelope, MAX_MESSAGE, Mode, Ticket, TicketKind, Under, U
 use serde::Serialize;
 
 use super::Outcome;
-use super::output::{Output, time};
+use super::moment::time;
+use super::output::Output;
 use crate::clock::{Clock as _, SystemClock};
 
 /// Reads one message or ticket from standard input, as base64url or as it travels. Nothing that it prints without a

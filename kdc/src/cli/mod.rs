@@ -1,24 +1,36 @@
 //! The command line: one file for each group of commands.
 
 mod admin;
+mod audit;
 mod bench;
 mod check_config;
 mod completions;
 mod dev;
+mod import;
 mod init;
 mod inspect;
+mod limits;
+mod man;
+mod migrate;
+mod moment;
 mod open;
 mod output;
 mod party;
+mod policy;
+mod profile;
 mod seal;
 mod serve;
+mod status;
+mod table;
 mod text;
 mod token;
+mod whoami;
+mod zone;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::config::Config;
 use output::{Output, print_error};
@@ -51,10 +63,12 @@ const DEFAULT_CONFIG: &str = "keycell/keycell.toml";
 const ENVIRONMENT: &str = "\
 Environment:
   KEYCELL_CONFIG      the configuration of the cell
-  KEYCELL_URL         the KDC to administer [default: the first URL of the configuration]
+  KEYCELL_PROFILES    the file of profiles [default: ~/.config/keycell/profiles.toml]
+  KEYCELL_PROFILE     the profile of the KDC to administer [default: the file's default]
+  KEYCELL_URL         the KDC to administer, before the profile's; several with commas between them
   KEYCELL_ROOTS       the file of root certificates to trust there
   KEYCELL_TOKEN_FILE  the file with the administrator's token [default: admin.token in the cell]
-  KEYCELL_TOKEN       the token itself
+  KEYCELL_TOKEN       the token itself; like its file, only for a KDC and roots that are named, too
   KEYCELL_DATABASE    the URL of the database, before the configuration's
   KEYCELL_LOG         the level of the log, before the configuration's
 
@@ -73,25 +87,64 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct Global {
-    /// The configuration of the cell
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "KEYCELL_CONFIG",
-        default_value = DEFAULT_CONFIG
-    )]
-    config: PathBuf,
+    /// The configuration of the cell [default: keycell/keycell.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "KEYCELL_CONFIG", value_hint = ValueHint::FilePath)]
+    config: Option<PathBuf>,
+    #[arg(skip)]
+    profile: Option<String>,
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
 }
 
+/// A command that is carried out by a KDC.
+#[derive(Debug, Args)]
+struct Remote<C: Args> {
+    /// The profile of the KDC to administer; `keycell profile` keeps them
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    #[command(flatten)]
+    command: C,
+}
+
+/// A group of commands that are carried out by a KDC.
+#[derive(Debug, Args)]
+struct Group<C: Subcommand> {
+    /// The profile of the KDC to administer; `keycell profile` keeps them
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    #[command(subcommand)]
+    command: C,
+}
+
 impl Global {
+    /// With the profile that a command names.
+    fn at(&self, profile: Option<String>) -> Self {
+        Self { profile, ..self.clone() }
+    }
+
+    fn config_path(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG))
+    }
+
+    /// Reads the configuration. One that nobody named counts only in a folder that no other user can put one in: this
+    /// command could have been run anywhere.
     fn config(&self) -> Outcome<Config> {
-        Ok(Config::load(&self.config, std::env::var("KEYCELL_DATABASE").ok())?)
+        let folder =
+            Path::new(DEFAULT_CONFIG).parent().filter(|folder| self.config.is_none() && folder.exists());
+        if let Some(folder) = folder
+            && admin::others_may_change(folder)?
+        {
+            let folder = folder.display();
+            return Err(format!(
+                "the folder {folder} is another user's or others can change it: if it is yours, run: chmod go-w {folder}; if it \
+                 is a cell that you trust, name its configuration with --config or KEYCELL_CONFIG"
+            )
+            .into());
+        }
+        Ok(Config::load(self.config_path(), std::env::var("KEYCELL_DATABASE").ok())?)
     }
 }
 
@@ -105,12 +158,27 @@ enum Command {
     Dev(dev::Dev),
     /// Check a configuration and everything it names, without serving
     CheckConfig,
-    /// Administrators' tokens
-    #[command(subcommand)]
-    Token(token::Token),
+    /// Bring the database to this release's schema; stop every KDC of the zone first
+    Migrate,
+    /// The cell at a glance
+    Status(Remote<status::Status>),
+    /// Say who you are to the KDC, and what you may do
+    Whoami(Remote<whoami::Whoami>),
     /// Parties: who has a key in this zone
+    Party(Group<party::Party>),
+    /// The policy: who may speak to whom
+    Policy(Group<policy::Policy>),
+    /// Administrators' tokens
+    Token(Group<token::Token>),
+    /// Settings that hold for the whole zone
+    Zone(Group<zone::Zone>),
+    /// How often an address or a party may ask
+    Limits(Group<limits::Limits>),
+    /// The audit log
+    Audit(Group<audit::Audit>),
+    /// Profiles: where KDCs are, kept on this machine
     #[command(subcommand)]
-    Party(party::Party),
+    Profile(profile::Profile),
     /// Seal a message with a party's key
     Seal(seal::Seal),
     /// Open messages with a party's key
@@ -121,6 +189,8 @@ enum Command {
     Bench(bench::Bench),
     /// Print the completions of a shell
     Completions(completions::Completions),
+    /// Write the manual, a page for every command
+    Man(man::Man),
 }
 
 async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
@@ -130,13 +200,22 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Serve => serve::run(&global.config()?).await?,
         Command::Dev(dev) => dev.run(output).await?,
         Command::CheckConfig => check_config::run(&global.config()?, output).await?,
-        Command::Token(token) => token.run(global, output).await?,
-        Command::Party(party) => party.run(global, output).await?,
+        Command::Migrate => migrate::run(&global.config()?, output).await?,
+        Command::Status(status) => return status.command.run(&global.at(status.profile), output).await,
+        Command::Whoami(whoami) => whoami.command.run(&global.at(whoami.profile), output).await?,
+        Command::Party(party) => return party.command.run(&global.at(party.profile), output).await,
+        Command::Policy(policy) => policy.command.run(&global.at(policy.profile), output).await?,
+        Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
+        Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,
+        Command::Limits(limits) => limits.command.run(&global.at(limits.profile), output).await?,
+        Command::Audit(audit) => return audit.command.run(&global.at(audit.profile), output).await,
+        Command::Profile(profile) => profile.run(output)?,
         Command::Seal(seal) => seal.run(output).await?,
         Command::Open(open) => return open.run(output),
         Command::Inspect(inspect) => return inspect.run(output),
         Command::Bench(bench) => bench.run(global, output).await?,
         Command::Completions(completions) => completions.run()?,
+        Command::Man(man) => man.run(output)?,
     }
     Ok(ExitCode::SUCCESS)
 }

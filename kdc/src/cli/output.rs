@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use keycell_protocol::UnixMillis;
 use serde::Serialize;
 
 use super::admin::Failed;
+use super::table::printable;
 
 /// How to print.
 #[derive(Debug, Clone, Copy)]
@@ -48,30 +48,25 @@ pub(super) fn print_error(output: &Output, error: &(dyn Error + 'static)) -> Exi
         }
         cause = error.source();
     }
-    let code = error.downcast_ref::<Failed>().and_then(|failed| failed.code);
-    match code {
-        Some(code) if output.json => {
-            eprintln!("{}", serde_json::json!({ "error": text.replace('\n', " "), "type": code }));
+    match error.downcast_ref::<Failed>().filter(|failed| output.json && failed.code.is_some()) {
+        Some(failed) => {
+            let mut told = serde_json::json!({ "error": text.replace('\n', " "), "type": failed.code });
+            if let (Some(field), Some(told)) = (&failed.field, told.as_object_mut()) {
+                told.insert("field".to_owned(), field.as_str().into());
+            }
+            eprintln!("{told}");
         }
-        _ => refused(output, &text),
+        None => refused(output, &text),
     }
     ExitCode::FAILURE
 }
 
 /// Prints on standard error, in one line, what was not done.
 pub(super) fn refused(output: &Output, text: &str) {
-    let text = text.replace('\n', " ");
+    let text = printable(&text.replace('\n', " "));
     if output.json {
         eprintln!("{}", serde_json::json!({ "error": text }));
     } else {
         eprintln!("keycell: {text}");
     }
-}
-
-/// A moment as people and programs read it: RFC 3339, UTC.
-pub(super) fn time(at: UnixMillis) -> String {
-    let seconds = i64::try_from(at.seconds().0).unwrap_or_default();
-    let date =
-        ::time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(::time::OffsetDateTime::UNIX_EPOCH);
-    date.format(&::time::format_description::well_known::Rfc3339).unwrap_or_default()
 }

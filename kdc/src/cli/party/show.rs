@@ -1,0 +1,51 @@
+//! `keycell party show` and `keycell party keys`
+
+use std::io;
+
+use keycell_protocol::Name;
+
+use super::super::Outcome;
+use super::super::admin::Admin;
+use super::super::moment::time;
+use super::super::output::Output;
+use super::super::table::{fields, table};
+use super::list::state;
+use super::path;
+use crate::api::{KeyPage, KeyView, PartyView};
+
+pub(super) async fn party(name: &Name, admin: &Admin, output: &Output) -> Outcome {
+    let view: PartyView = admin.get(path(name)).read().await?;
+    Ok(output.print(&view, |out| write(out, &view))?)
+}
+
+pub(super) async fn keys(name: &Name, admin: &Admin, output: &Output) -> Outcome {
+    let page: KeyPage = admin.get(format!("{}/keys", path(name))).read().await?;
+    Ok(output.print(&page, |out| write_keys(out, &page.keys))?)
+}
+
+/// Everything that is known of a party.
+pub(super) fn write(out: &mut dyn io::Write, view: &PartyView) -> io::Result<()> {
+    let seen = view.last_seen.map_or_else(|| "never".to_owned(), time);
+    fields(
+        out,
+        [
+            ("name", view.name.to_string()),
+            ("state", state(view.enabled).to_owned()),
+            ("last seen", seen),
+            ("created", time(view.created_at)),
+            ("changed", time(view.updated_at)),
+            ("revision", view.revision.to_string()),
+            ("log tickets", if view.log_tickets { "yes" } else { "no" }.to_owned()),
+            ("note", view.note.clone()),
+        ],
+    )?;
+    writeln!(out)?;
+    write_keys(out, &view.keys)
+}
+
+fn write_keys(out: &mut dyn io::Write, keys: &[KeyView]) -> io::Result<()> {
+    let rows = keys.iter().map(|key| {
+        [key.generation.to_string(), key.state.clone(), key.epoch.to_string(), time(key.created_at)]
+    });
+    table(out, ["GENERATION", "STATE", "EPOCH", "CREATED"], rows)
+}

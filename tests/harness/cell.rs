@@ -45,7 +45,7 @@ impl Cell {
         let folder = tempfile::Builder::new().prefix("keycell-cell-").tempdir().expect("a temporary folder");
         let cell = Self { folder, listen: free_address(), cluster };
         let mut init = cell.command();
-        init.args(["init", "--zone", Self::ZONE, "--listen", &cell.listen.to_string()]);
+        init.args(["init", "--zone", Self::ZONE, "--profile", "open", "--listen", &cell.listen.to_string()]);
         if let Some(url) = database {
             init.arg("--postgres").env("KEYCELL_DATABASE", url);
         }
@@ -97,8 +97,10 @@ impl Cell {
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.folder()).stdin(Stdio::null());
+        // The tester may have profiles.
+        command.env("KEYCELL_PROFILES", self.folder().join("profiles.toml"));
         for (name, _) in env::vars_os() {
-            if name.to_string_lossy().starts_with("KEYCELL_") {
+            if name.to_string_lossy().starts_with("KEYCELL_") && name != "KEYCELL_PROFILES" {
                 command.env_remove(name);
             }
         }

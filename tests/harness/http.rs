@@ -1,4 +1,4 @@
-//! A client of a KDC's HTTPS interface that shows everything of an answer.
+//! A client of a KDC's HTTPS interface that shows everything of an answer, and lets pass none that is not as described.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what the harness cannot do fails the test")]
 
@@ -9,6 +9,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Method, RequestBuilder, Version};
 use serde_json::Value;
 
+use crate::openapi::Description;
 use crate::party::Party;
 
 /// A client of one KDC.
@@ -94,6 +95,8 @@ impl Http {
 /// Everything of an answer.
 #[derive(Debug)]
 pub struct Answer {
+    /// The operation that gave it, such as `GET /v1/admin/parties/{name}`.
+    pub operation: String,
     /// The status.
     pub status: u16,
     /// The headers.
@@ -108,7 +111,7 @@ impl Answer {
     /// Sends a request.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// When there is no answer, or it is not as `openapi.yaml` describes it.
     pub async fn of(request: RequestBuilder) -> Self {
         Self::try_of(request).await.unwrap_or_else(|error| panic!("no answer: {error:?}"))
     }
@@ -118,10 +121,15 @@ impl Answer {
     /// # Errors
     /// The connection broke, or there was none.
     pub async fn try_of(request: RequestBuilder) -> reqwest::Result<Self> {
-        let response = request.send().await?;
+        let (client, request) = request.build_split();
+        let request = request?;
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = client.execute(request).await?;
         let (status, version) = (response.status().as_u16(), response.version());
         let headers = response.headers().clone();
-        Ok(Self { status, headers, version, body: response.bytes().await?.to_vec() })
+        let body = response.bytes().await?.to_vec();
+        let operation = Description::shared().check(&method, &path, status, &headers, &body);
+        Ok(Self { operation, status, headers, version, body })
     }
 
     /// The body as text.

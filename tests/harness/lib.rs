@@ -1,9 +1,11 @@
 //! What the end-to-end tests share: real cells, served by the real binary, on real databases.
 
+pub mod admin;
 pub mod cell;
 pub mod http;
 pub mod kdc;
 pub mod markdown;
+pub mod openapi;
 pub mod party;
 pub mod postgres;
 pub mod wait;

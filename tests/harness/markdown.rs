@@ -46,18 +46,36 @@ pub fn run(document: &Path, languages: &[&str], folder: &Path) -> String {
     let path = format!("{}:{}", binaries.display(), std::env::var("PATH").expect("there is a path"));
     // What a command leaves running in the background ends with the shell.
     let script = format!("trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{script}");
-    let output = Command::new("bash")
+    let mut command = Command::new("bash");
+    command
         .args(["-euxo", "pipefail", "-c", &script])
         .current_dir(folder)
         .env("PATH", path)
-        .output()
-        .expect("there is a bash");
+        // Where profiles are kept; the KDC is the one that the document makes.
+        .env("HOME", folder)
+        .env_remove("XDG_CONFIG_HOME");
+    for variable in ENVIRONMENT {
+        command.env_remove(variable);
+    }
+    let output = command.output().expect("there is a bash");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         panic!("{} does not work as it says:\n{err}\n{out}", document.display());
     }
     out.into_owned()
 }
+
+/// What would lead a command elsewhere.
+const ENVIRONMENT: [&str; 8] = [
+    "KEYCELL_CONFIG",
+    "KEYCELL_PROFILES",
+    "KEYCELL_PROFILE",
+    "KEYCELL_URL",
+    "KEYCELL_ROOTS",
+    "KEYCELL_TOKEN_FILE",
+    "KEYCELL_TOKEN",
+    "KEYCELL_DATABASE",
+];
 
 #[cfg(test)]
 mod tests {

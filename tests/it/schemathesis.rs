@@ -1,0 +1,53 @@
+//! schemathesis asks a KDC everything that `openapi.yaml` describes, rightly and wrongly, and looks at each answer. What it
+//! expects, and why, is in tests/schemathesis/schemathesis.toml.
+
+use std::path::Path;
+use std::process::Command;
+
+use keycell_tests::cell::{Cell, binary, ended};
+
+#[tokio::test]
+async fn nothing_that_can_be_asked_breaks_the_kdc() {
+    // target/debug/keycell
+    let target = binary().parent().and_then(Path::parent).unwrap().to_owned();
+    let tool = target.join("schemathesis/bin/schemathesis");
+    assert!(tool.is_file(), "there is no {}: tests/schemathesis/install puts it there", tool.display());
+    let cell = Cell::sqlite();
+    let rate = "{ per_second = 1000000, burst = 1000000 }";
+    cell.configure(&format!("limits = {{ per_address = {rate}, failures_per_address = {rate} }}"));
+    let mut kdc = cell.serve();
+    let token = cell.token("admin");
+
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let report = ended(
+        Command::new(tool)
+            .current_dir(cell.folder())
+            .arg("--config-file")
+            .arg(tests.join("schemathesis/schemathesis.toml"))
+            .arg("run")
+            .arg(tests.join("../openapi.yaml"))
+            .args(["--no-color", "--url", &kdc.url(), "--tls-verify"])
+            .arg(cell.file("tls/roots.pem"))
+            .env("PYTHONPATH", tests.join("schemathesis"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTHONUTF8", "1")
+            .env("KEYCELL_TEST_TOKEN", &token)
+            .env("KEYCELL_TEST_ZONE", Cell::ZONE),
+    );
+    assert_eq!(report.code, Some(0), "{}{}", report.stdout, report.stderr);
+
+    // A run in which everything is refused would pass too: it must have got somewhere.
+    let metrics = kdc.http().get("/metrics").await.text();
+    for route in keycell_kdc::http::routes() {
+        let status = if route.method == "DELETE" { 204 } else { 200 };
+        let counted = format!("keycell_http_requests_total{{route=\"{}\",status=\"{status}\"}} ", route.path);
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&counted)).unwrap_or("0");
+        // No ticket without a signature. What is made is 201.
+        let expected = route.path != "/v1/tickets";
+        assert!(!expected || count != "0", "nothing of {} {} succeeded\n{metrics}", route.method, route.path);
+    }
+    assert_eq!(kdc.terminate(), Some(0));
+    let errors: Vec<_> =
+        kdc.log().lines().filter(|line| line.contains(" ERROR ")).map(str::to_owned).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}

@@ -24,13 +24,54 @@ fn run(document: &str) -> String {
 #[test]
 fn the_readme() {
     let printed = run("README.md");
-    assert!(printed.trim_end().ends_with("\nhello"), "{printed}");
+    assert!(printed.contains("\ndiscover\n"), "{printed}");
+    assert!(printed.contains("nanoprobe.host2@cell1.internal: denied: no rule allows it"), "{printed}");
+    assert!(printed.contains("The log is intact"), "{printed}");
 }
 
 #[test]
 fn operations() {
     let printed = run("docs/operations.md");
     assert!(printed.contains("checked: every check holds"), "{printed}");
-    assert!(printed.contains("web.host1@cell1.internal is disabled."), "{printed}");
-    assert!(printed.trim_end().ends_with("\nhello"), "{printed}");
+    assert!(printed.contains("nothing was changed"), "{printed}");
+    assert!(printed.trim_end().ends_with("\ndiscover"), "{printed}");
+}
+
+#[test]
+fn administration() {
+    let printed = run("docs/administration.md");
+    for what in [
+        "refused, as it should be",
+        "A token for admin (admin) is in rescue.token",
+        "2 rows: 2 made",
+        "web.host1@cell1.internal -> db.main@cell1.internal: allowed by rule web-to-db, with tickets of at most 300 s",
+        "denied: the rules that allowed it have expired",
+        "web.host1@cell1.internal -> cma.main@cell1.internal: denied by rule no-web-to-cma",
+        "Nothing differs",
+        "The log is intact",
+        "The log of zone cell1.internal is intact",
+        "audit log",
+    ] {
+        assert!(printed.contains(what), "{what}\n{printed}");
+    }
+    assert!(!printed.contains("It was held against the key that it names itself"), "{printed}");
+    assert!(!printed.contains("something needs a look"), "{printed}");
+}
+
+#[test]
+fn api() {
+    let printed = run("docs/api.md");
+    for expected in [
+        r#""actor":"administrator:alice","role":"admin""#,
+        r#""next":"web.host1@cell1.internal"#,
+        r#""note":"Rack 12.","#,
+        "}200\n",
+        "}412\n",
+        r#""field":"source""#,
+        r#""outcome":"created""#,
+        r#""summary":{"lines":2,"created":2,"#,
+    ] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+    assert!(!printed.contains("Rack 13."), "{printed}");
 }

@@ -6,6 +6,8 @@
 mod patience;
 #[path = "limits/rates.rs"]
 mod rates;
+#[path = "limits/streams.rs"]
+mod streams;
 
 use keycell_protocol::ProblemType;
 use keycell_tests::cell::Cell;
@@ -103,6 +105,25 @@ async fn a_body_past_the_limit_is_not_waited_for() {
     let mut answer = [0; 12];
     claimed.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn a_whole_policy_has_room_once_the_token_holds() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { body_bytes = 4096 }");
+    let kdc = cell.serve();
+    let put = async |token: &str, bytes: usize| {
+        let http = kdc.http().with_token(token);
+        let put = http.request(Method::PUT, "/v1/admin/policy?dry_run=true");
+        let mut policy = "{\"rules\":[]}".to_owned();
+        policy.push_str(&" ".repeat(bytes - policy.len()));
+        Answer::of(put.header(CONTENT_TYPE, "application/json").body(policy)).await
+    };
+    let (admin, auditor) = (cell.token("admin"), cell.token("auditor"));
+    assert_eq!(put(&admin, 8 << 20).await.status, 200);
+    assert_eq!(put(&admin, (8 << 20) + 1).await.kind(), ProblemType::TooLarge);
+    assert_eq!(put("none", 8 << 20).await.kind(), ProblemType::InvalidToken);
+    assert_eq!(put(&auditor, 8 << 20).await.kind(), ProblemType::Forbidden);
 }
 
 #[tokio::test]

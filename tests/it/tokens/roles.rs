@@ -1,0 +1,146 @@
+//! Which role reaches which operation: all of them.
+
+use keycell_protocol::ProblemType;
+use keycell_tests::admin::{LIMITS, TOKENS, ZONE};
+use keycell_tests::cell::Cell;
+use keycell_tests::http::party_path;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// What an operation needs: a new one is to be put here, or the test fails.
+const NEEDED: &[(&str, &str, &str)] = &[
+    ("POST", "/v1/tickets", ""),
+    ("GET", "/v1/zone", ""),
+    ("GET", "/livez", ""),
+    ("GET", "/readyz", ""),
+    ("GET", "/metrics", ""),
+    ("GET", "/openapi.yaml", ""),
+    ("GET", "/docs", ""),
+    ("GET", "/v1/admin/whoami", "auditor"),
+    ("GET", "/v1/admin/status", "auditor"),
+    ("GET", "/v1/admin/parties", "auditor"),
+    ("POST", "/v1/admin/parties", "operator"),
+    ("POST", "/v1/admin/parties/import", "operator"),
+    ("GET", "/v1/admin/parties/{name}", "auditor"),
+    ("PATCH", "/v1/admin/parties/{name}", "operator"),
+    ("DELETE", "/v1/admin/parties/{name}", "operator"),
+    ("GET", "/v1/admin/parties/{name}/keys", "auditor"),
+    ("GET", "/v1/admin/policy", "auditor"),
+    ("PUT", "/v1/admin/policy", "admin"),
+    ("POST", "/v1/admin/policy/test", "auditor"),
+    ("GET", "/v1/admin/policy/profiles", "auditor"),
+    ("GET", "/v1/admin/policy/rules", "auditor"),
+    ("POST", "/v1/admin/policy/rules", "admin"),
+    ("GET", "/v1/admin/policy/rules/{id}", "auditor"),
+    ("PATCH", "/v1/admin/policy/rules/{id}", "admin"),
+    ("DELETE", "/v1/admin/policy/rules/{id}", "admin"),
+    ("GET", "/v1/admin/tokens", "auditor"),
+    ("POST", "/v1/admin/tokens", "admin"),
+    ("GET", "/v1/admin/tokens/{id}", "auditor"),
+    ("DELETE", "/v1/admin/tokens/{id}", "admin"),
+    ("GET", "/v1/admin/zone", "auditor"),
+    ("PATCH", "/v1/admin/zone", "admin"),
+    ("GET", "/v1/admin/limits", "auditor"),
+    ("PATCH", "/v1/admin/limits", "admin"),
+    ("GET", "/v1/admin/audit", "auditor"),
+    ("GET", "/v1/admin/audit/export", "auditor"),
+    ("POST", "/v1/admin/audit/verify", "auditor"),
+    ("GET", "/v1/admin/audit/seal", "auditor"),
+    ("POST", "/v1/admin/audit/trim", "admin"),
+];
+const ROLES: [&str; 4] = ["", "auditor", "operator", "admin"];
+
+#[tokio::test]
+async fn every_operation_needs_its_role_and_no_more() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { failures_per_address = { per_second = 1000, burst = 1000 } }");
+    let kdc = cell.serve();
+    let clients: Vec<_> = ROLES
+        .iter()
+        .map(|role| if role.is_empty() { kdc.http() } else { kdc.http().with_token(&cell.token(role)) })
+        .collect();
+    let routes = keycell_kdc::http::routes();
+    assert_eq!(routes.len(), NEEDED.len(), "an expectation for each operation");
+    for route in &routes {
+        let (method, path) = (&route.method, route.path);
+        let needed = NEEDED.iter().find(|(m, p, _)| (*m, *p) == (method.as_str(), path));
+        let (.., needed) = needed.unwrap_or_else(|| panic!("who may {method} {path}?"));
+        let reach = |role: &str| ROLES.iter().position(|one| *one == role).unwrap();
+        let target = path.replace("{name}", "nobody").replace("{id}", "nobody");
+        for (role, client) in ROLES.iter().zip(&clients) {
+            // Nothing that could be done: a body that is wrong, a thing that is not there.
+            let body = if method == Method::GET { Value::Null } else { json!({ "nothing": 1 }) };
+            let answer = client.send_with(method.clone(), &target, &[], &body).await;
+            let what = format!("{method} {path} as {role:?}: {} {}", answer.status, answer.text());
+            assert!(answer.status < 500, "{what}");
+            if reach(role) >= reach(needed) {
+                assert!(![401, 403].contains(&answer.status), "{what}");
+            } else if role.is_empty() {
+                assert_eq!(answer.kind(), ProblemType::InvalidToken, "{what}");
+            } else {
+                assert_eq!(answer.kind(), ProblemType::Forbidden, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_changes_nothing() {
+    let cell = Cell::sqlite();
+    let kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    admin.add("a@test.internal").await;
+    let state = async || {
+        let mut state = String::new();
+        for path in [&party_path("a@test.internal"), "/v1/admin/policy", TOKENS, ZONE, LIMITS] {
+            state.push_str(&admin.get(path).await.text());
+        }
+        state
+    };
+    let (auditor, operator) = (cell.token("auditor"), cell.token("operator"));
+    for token in [&auditor, &operator] {
+        // What the console made is known from here on.
+        assert_eq!(kdc.http().with_token(token).get("/v1/admin/whoami").await.status, 200);
+    }
+    let before = state().await;
+    let rule = json!({ "effect": "allow", "source": "a", "destination": "b" });
+    for (role, token) in [("auditor", &auditor), ("operator", &operator)] {
+        let http = kdc.http().with_token(token);
+        let mut acts = vec![
+            (Method::PUT, "/v1/admin/policy".to_owned(), json!({ "rules": [] })),
+            (Method::POST, "/v1/admin/policy/rules".to_owned(), rule.clone()),
+            (Method::PATCH, "/v1/admin/policy/rules/open".to_owned(), json!({ "mode": "monitor" })),
+            (Method::DELETE, "/v1/admin/policy/rules/open".to_owned(), Value::Null),
+            (Method::PATCH, ZONE.to_owned(), json!({ "ticket_lifetime_seconds": 60 })),
+            (Method::PATCH, LIMITS.to_owned(), json!({ "per_address": { "per_second": 1, "burst": 1 } })),
+            (Method::POST, "/v1/admin/audit/trim".to_owned(), json!({ "before": 9_999_999_999_999_u64 })),
+        ];
+        for above in ["auditor", "operator", "admin"] {
+            acts.push((Method::POST, TOKENS.to_owned(), json!({ "subject": "x", "role": above })));
+        }
+        if role == "auditor" {
+            acts.push((Method::PATCH, party_path("a@test.internal"), json!({ "enabled": false })));
+            acts.push((Method::DELETE, party_path("a@test.internal"), Value::Null));
+            acts.push((Method::POST, "/v1/admin/parties".to_owned(), json!({ "name": "b@test.internal" })));
+        }
+        for (method, path, body) in acts {
+            let refused = http.send_with(method.clone(), &path, &[("idempotency-key", "k")], &body).await;
+            assert_eq!(refused.kind(), ProblemType::Forbidden, "{role} {method} {path} {body}");
+        }
+        assert_eq!(state().await, before, "{role}");
+        let actor = "administrator:admin";
+        let needs = format!("role {}", if role == "auditor" { "operator" } else { "admin" });
+        let record = admin
+            .recorded("who may not", |record| {
+                record["action"] == "administrator.deny" && record["target"] == needs.as_str()
+            })
+            .await;
+        assert_eq!((&record["actor"], &record["outcome"]), (&json!(actor), &json!("denied")), "{record}");
+    }
+    let records = admin.records().await;
+    let done = records.iter().filter(|r| r["outcome"] == "done").map(|r| r["action"].as_str().unwrap());
+    let mut done: Vec<_> = done.filter(|action| *action != "token.create").collect();
+    done.sort_unstable();
+    assert_eq!(done, ["kdc.start", "party.create", "rule.create", "zone.create"]);
+    assert_eq!(kdc.http().with_token(&auditor).get("/v1/admin/parties").await.status, 200);
+}

@@ -1,7 +1,7 @@
 //! The Keycell key-distribution service: a library, so that tests run the real thing, and the binary `keycell`.
 //!
 //! A request for tickets goes through [`http`], [`kdc`], [`issuance`] and back; it reads the [`directory`] in memory
-//! and nothing else. An administrator's change goes through [`http`], [`parties`], [`store`] and from there into the
+//! and nothing else. An administrator's change goes through [`http`], [`administration`], [`store`] and from there into the
 //! directory of every KDC of the zone. `docs/architecture.md` has the picture.
 
 pub mod administration;

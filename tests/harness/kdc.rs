@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::http::Http;
-use crate::wait::until_blocking;
+use crate::wait::{until, until_blocking};
 
 /// A KDC process. Dropping it kills it.
 #[derive(Debug)]
@@ -93,6 +93,14 @@ impl Kdc {
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it has written `text`: the log comes through a pipe, and may be behind an answer.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn logs(&self, text: &str) {
+        until(&format!("the log says {text:?}"), async || self.log().contains(text).then_some(())).await;
     }
 
     /// Its process.

@@ -102,6 +102,7 @@ async fn a_policy_is_tightened_through_monitor() {
         (&monitored["actor"], &monitored["target"], &monitored["outcome"], &monitored["detail"]["rule"]),
         (&json!("party:a@test.internal"), &json!("b@test.internal"), &json!("done"), &json!("no-a"))
     );
+    kdc.logs("a monitored rule would deny").await;
     let line = kdc.log();
     let line = line.lines().find(|line| line.contains("a monitored rule would deny")).unwrap();
     assert!(line.contains("a@test.internal") && line.contains("b@test.internal"), "{line}");

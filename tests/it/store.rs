@@ -35,7 +35,7 @@ use documents::{
     a_document_names_the_revision_it_expects, an_answer_is_kept_once, followers_hear_of_documents,
     the_latest_moment_is_noted,
 };
-use keycell_kdc::keyring::{Keyring, MasterKey, Standing};
+use keycell_kdc::keyring::{Keyring, Life, MasterKey, Standing};
 use keycell_kdc::store::{
     Change, ChangeNumber, Damaged, KeyState, Kind, PartyRecord, SecretRecord, Store, StoreError, ZoneRecord,
 };
@@ -365,6 +365,7 @@ fn party(text: &str, generations: &[u32]) -> PartyRecord {
         updated_at: UnixMillis(3),
         log_tickets: false,
         note: String::new(),
+        rotate_after: Some(UnixMillis(6)),
         keys: keys(generations),
     }
 }
@@ -375,6 +376,7 @@ fn keys(generations: &[u32]) -> Vec<keycell_kdc::store::KeyRecord> {
         state: KeyState::Active,
         epoch: Epoch(u32::MAX),
         created_at: UnixMillis(4),
+        ends_at: Some(UnixMillis(5)),
         master_version: 1,
         wrapped: vec![0, 255, 7],
     };

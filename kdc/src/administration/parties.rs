@@ -10,7 +10,7 @@ use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
-use crate::keyring::Standing;
+use crate::keyring::{Life, Standing};
 use crate::policy::Pattern;
 use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
 
@@ -223,7 +223,7 @@ impl Parties {
             None => LongTermKey::generate(generation, epoch, random),
         };
         let keyring = self.ledger.keyring();
-        let sealed = keyring.seal_key(&entry.name, Standing::NEW, &key, now, KeyState::Active, random);
+        let sealed = keyring.seal_key(&entry.name, Standing::NEW, &key, Life::active(now), random);
         let record = PartyRecord {
             name: entry.name.clone(),
             enabled: Standing::NEW.enabled,
@@ -233,6 +233,7 @@ impl Parties {
             updated_at: now,
             log_tickets: entry.log_tickets,
             note: entry.note.clone(),
+            rotate_after: None,
             keys: vec![sealed],
         };
         Ok(Created { record, key, retried: false })

@@ -128,6 +128,26 @@ named! {
         PartyDelete = "party.delete",
         /// Parties were made in bulk: the summary after their own records.
         PartyImport = "party.import",
+        /// A party's key is to be replaced, or was.
+        KeyRotate = "key.rotate",
+        /// A new key of a party was made, and is not used yet.
+        KeyStage = "key.stage",
+        /// A staged key was proved by its party, and is used from now on.
+        KeyActivate = "key.activate",
+        /// A key's time is over: it is erased.
+        KeyErase = "key.erase",
+        /// The zone's keys at rest are turned again after a clock that was not believed.
+        RatchetConfirm = "ratchet.confirm",
+        /// A new version of the master key wraps from now on.
+        MasterKeyRotate = "master_key.rotate",
+        /// Everything is wrapped under the newest version of the master key.
+        MasterKeyRewrapped = "master_key.rewrapped",
+        /// The database was backed up.
+        BackupCreate = "backup.create",
+        /// The database is older than the cell, and was accepted as it is.
+        RestoreAccept = "restore.accept",
+        /// A running KDC took in its configuration anew.
+        ConfigReload = "config.reload",
         /// A party's key does not unwrap.
         KeyDamaged = "key.damaged",
         /// A rule was made.

@@ -199,6 +199,7 @@ pub(crate) mod tests {
             updated_at: UnixMillis(0),
             log_tickets: false,
             note: String::new(),
+            rotate_after: None,
             keys: Vec::new(),
         };
         let key = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]);

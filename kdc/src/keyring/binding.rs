@@ -24,6 +24,8 @@ pub enum RowBinding<'a> {
         epoch: Epoch,
         /// The key's state.
         state: KeyState,
+        /// Until when it is good, for a retiring or a staged one.
+        ends_at: Option<UnixMillis>,
     },
     /// A row of `document`, which is not secret and bound as a whole.
     Document {
@@ -73,16 +75,24 @@ impl<'a> RowBinding<'a> {
     /// The associated data: `header`, then each field after its length. The only place where it is made.
     pub(super) fn associated_data(&self, header: &[u8]) -> Vec<u8> {
         match self {
-            Self::Key { party, standing, generation, epoch, state } => fields(&[
-                header,
-                b"party_key",
-                party.as_str().as_bytes(),
-                &generation.0.to_be_bytes(),
-                state.as_str().as_bytes(),
-                &epoch.0.to_be_bytes(),
-                &[u8::from(standing.enabled)],
-                &standing.revocation_epoch.to_be_bytes(),
-            ]),
+            Self::Key { party, standing, generation, epoch, state, ends_at } => {
+                let ends_at = ends_at.map(|at| at.0.to_be_bytes());
+                let mut data = fields(&[
+                    header,
+                    b"party_key",
+                    party.as_str().as_bytes(),
+                    &generation.0.to_be_bytes(),
+                    state.as_str().as_bytes(),
+                    &epoch.0.to_be_bytes(),
+                    &[u8::from(standing.enabled)],
+                    &standing.revocation_epoch.to_be_bytes(),
+                ]);
+                // A field of its own where there is an end: keys without one are bound as they always were.
+                if let Some(ends_at) = &ends_at {
+                    data.extend(fields(&[ends_at]));
+                }
+                data
+            }
             Self::Document { kind, id, revision, body } => fields(&[
                 header,
                 b"document",

@@ -144,12 +144,18 @@ impl Keyring {
         party: &Name,
         standing: Standing,
         key: &LongTermKey,
-        created_at: UnixMillis,
-        state: KeyState,
+        life: Life,
         rng: &mut impl CryptoRng,
     ) -> KeyRecord {
-        let binding =
-            RowBinding::Key { party, standing, generation: key.generation(), epoch: key.epoch(), state };
+        let Life { state, created_at, ends_at } = life;
+        let binding = RowBinding::Key {
+            party,
+            standing,
+            generation: key.generation(),
+            epoch: key.epoch(),
+            state,
+            ends_at,
+        };
         let wrapped = match state {
             KeyState::Dead => Vec::new(),
             _ => self.master.wrap(&binding, key.expose_secret(), rng),
@@ -159,6 +165,7 @@ impl Keyring {
             state,
             epoch: key.epoch(),
             created_at,
+            ends_at,
             master_version: self.master.version(),
             wrapped,
         }
@@ -176,6 +183,7 @@ impl Keyring {
             generation: key.generation,
             epoch: key.epoch,
             state: key.state,
+            ends_at: key.ends_at,
         };
         let secret = self.master.unwrap(&binding, key.master_version, &key.wrapped)?;
         let secret = Zeroizing::new(
@@ -199,9 +207,9 @@ impl Keyring {
         for record in &party.keys {
             keys.push(match record.state {
                 KeyState::Dead => record.clone(),
-                state => {
+                _ => {
                     let key = self.open_key(party, record)?;
-                    self.seal_key(&party.name, standing, &key, record.created_at, state, rng)
+                    self.seal_key(&party.name, standing, &key, Life::of(record), rng)
                 }
             });
         }
@@ -255,6 +263,31 @@ impl Standing {
     #[must_use]
     pub fn of(party: &PartyRecord) -> Self {
         Self { enabled: party.enabled, revocation_epoch: party.revocation_epoch }
+    }
+}
+
+/// What becomes of a key besides its epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// What it is good for.
+    pub state: KeyState,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// Until when, for a retiring or a staged one.
+    pub ends_at: Option<UnixMillis>,
+}
+
+impl Life {
+    /// That of a key that is used from now on.
+    #[must_use]
+    pub const fn active(now: UnixMillis) -> Self {
+        Self { state: KeyState::Active, created_at: now, ends_at: None }
+    }
+
+    /// That of a key as it is stored.
+    #[must_use]
+    pub const fn of(record: &KeyRecord) -> Self {
+        Self { state: record.state, created_at: record.created_at, ends_at: record.ends_at }
     }
 }
 

@@ -71,13 +71,14 @@ fn a_row_opens_nowhere_else() {
     let (keyring, _) = keyring();
     let party = party(&keyring);
     type Change = fn(&mut PartyRecord);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("party", |p| p.name = "b@z".parse().unwrap()),
         ("enabled", |p| p.enabled = false),
         ("revocation epoch", |p| p.revocation_epoch += 1),
         ("generation", |p| p.keys[0].generation = Generation(4)),
         ("state", |p| p.keys[0].state = KeyState::Retiring),
         ("epoch", |p| p.keys[0].epoch = Epoch(8)),
+        ("end", |p| p.keys[0].ends_at = Some(UnixMillis(1))),
     ];
     for (what, change) in changes {
         let mut changed = party.clone();
@@ -167,7 +168,7 @@ fn a_dead_key_is_gone() {
     let mut party = party(&keyring);
     let key = keyring.open_key(&party, &party.keys[0]).unwrap();
     party.keys[0] =
-        keyring.seal_key(&party.name, Standing::of(&party), &key, UnixMillis(0), KeyState::Dead, &mut rng());
+        keyring.seal_key(&party.name, Standing::of(&party), &key, life(KeyState::Dead), &mut rng());
     assert!(party.keys[0].wrapped.is_empty());
     assert!(keyring.open_key(&party, &party.keys[0]).is_err());
     keyring.set_enabled(&mut party, false, &mut rng()).unwrap();
@@ -292,12 +293,16 @@ fn keyring() -> (Keyring, SecretRecord) {
     Keyring::create(same_key(), &mut rng())
 }
 
+fn life(state: KeyState) -> Life {
+    Life { state, created_at: UnixMillis(0), ends_at: None }
+}
+
 fn party(keyring: &Keyring) -> PartyRecord {
     let name: Name = "a@z".parse().unwrap();
     let key = |generation: u32, state| {
         let secret = [u8::try_from(generation).unwrap(); 32];
         let key = LongTermKey::new(Generation(generation), Epoch(7), secret);
-        keyring.seal_key(&name, Standing::NEW, &key, UnixMillis(0), state, &mut rng())
+        keyring.seal_key(&name, Standing::NEW, &key, life(state), &mut rng())
     };
     PartyRecord {
         enabled: true,
@@ -307,6 +312,7 @@ fn party(keyring: &Keyring) -> PartyRecord {
         updated_at: UnixMillis(1),
         log_tickets: false,
         note: String::new(),
+        rotate_after: None,
         keys: vec![key(3, KeyState::Active), key(4, KeyState::Staged)],
         name: name.clone(),
     }

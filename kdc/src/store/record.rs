@@ -50,6 +50,8 @@ pub struct PartyRecord {
     pub log_tickets: bool,
     /// What an administrator wants to remember of it.
     pub note: String,
+    /// Its key is to be replaced, by itself, if it was made before this moment.
+    pub rotate_after: Option<UnixMillis>,
     /// Its keys, by generation.
     pub keys: Vec<KeyRecord>,
 }
@@ -76,6 +78,8 @@ pub struct KeyRecord {
     pub epoch: Epoch,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// Until when it is good if it is retiring, and waits if it is staged; `None` for a key that lasts.
+    pub ends_at: Option<UnixMillis>,
     /// The version of the master key that wraps it.
     pub master_version: u32,
     /// The wrapped key; empty once it is dead.
@@ -86,7 +90,7 @@ impl KeyRecord {
     /// The same generation, dead: nothing is kept of its key.
     #[must_use]
     pub fn erased(&self) -> Self {
-        Self { state: KeyState::Dead, wrapped: Vec::new(), ..self.clone() }
+        Self { state: KeyState::Dead, ends_at: None, wrapped: Vec::new(), ..self.clone() }
     }
 }
 

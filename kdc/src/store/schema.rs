@@ -12,6 +12,7 @@ pub(super) fn sqlite() -> Migrator {
     migrator(&[
         (1, "parties", include_str!("../../../migrations/sqlite/0001_parties.sql")),
         (2, "administration", include_str!("../../../migrations/sqlite/0002_administration.sql")),
+        (3, "lifecycle", include_str!("../../../migrations/sqlite/0003_lifecycle.sql")),
     ])
 }
 
@@ -19,6 +20,7 @@ pub(super) fn postgres() -> Migrator {
     migrator(&[
         (1, "parties", include_str!("../../../migrations/postgres/0001_parties.sql")),
         (2, "administration", include_str!("../../../migrations/postgres/0002_administration.sql")),
+        (3, "lifecycle", include_str!("../../../migrations/postgres/0003_lifecycle.sql")),
     ])
 }
 

@@ -5,7 +5,7 @@
 macro_rules! parties {
     ($rest:literal) => {
         concat!(
-            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, change FROM party ",
+            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, change FROM party ",
             $rest
         )
     };
@@ -15,7 +15,7 @@ macro_rules! parties {
 macro_rules! keys {
     ($rest:literal) => {
         concat!(
-            "SELECT k.party, k.generation, k.state, k.epoch, k.created_at, k.master_version, k.wrapped FROM party_key k ",
+            "SELECT k.party, k.generation, k.state, k.epoch, k.created_at, k.ends_at, k.master_version, k.wrapped FROM party_key k ",
             $rest
         )
     };

@@ -2,7 +2,7 @@
 
 use keycell_kdc::administration::{Caller, NewEntry, Precondition};
 use keycell_kdc::audit::{Action, Actor, Event};
-use keycell_kdc::keyring::Standing;
+use keycell_kdc::keyring::{Life, Standing};
 use keycell_kdc::store::{Act, KeyState, Write};
 use keycell_protocol::{Generation, LongTermKey, ProblemType};
 
@@ -24,7 +24,8 @@ async fn active_and_retiring_keys_ask_and_only_the_active_one_is_sealed_under() 
     let mut random = keycell_kdc::random::system();
     record.keys = states
         .map(|(n, state)| {
-            cell.keyring.seal_key(&name, Standing::NEW, &key(n, n as u8), zone.now(), state, &mut random)
+            let life = Life { state, created_at: zone.now(), ends_at: None };
+            cell.keyring.seal_key(&name, Standing::NEW, &key(n, n as u8), life, &mut random)
         })
         .to_vec();
     let expected = record.revise(zone.now());

@@ -115,8 +115,7 @@ pub(crate) async fn a_moved_row_does_not_open(database: Database) {
                 &party.name,
                 Standing::NEW,
                 &key,
-                UnixMillis(4),
-                state,
+                Life { state, created_at: UnixMillis(4), ends_at: None },
                 &mut rng,
             ));
         }

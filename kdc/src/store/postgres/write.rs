@@ -46,13 +46,13 @@ impl Writer for PgConnection {
         };
         sqlx::query(
             "INSERT INTO party (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note,
-                 last_generation, change)
+                 rotate_after, last_generation, change)
              SELECT * FROM UNNEST($1::text[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::boolean[], $8::text[], $9::bigint[], $10::bigint[])
+                 $7::boolean[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[])
              ON CONFLICT (name) DO UPDATE SET
                  enabled = excluded.enabled, revision = excluded.revision,
                  revocation_epoch = excluded.revocation_epoch, updated_at = excluded.updated_at,
-                 log_tickets = excluded.log_tickets, note = excluded.note,
+                 log_tickets = excluded.log_tickets, note = excluded.note, rotate_after = excluded.rotate_after,
                  last_generation = excluded.last_generation, change = excluded.change",
         )
         .bind(column(puts, |put| put.party.name.as_str()))
@@ -63,6 +63,7 @@ impl Writer for PgConnection {
         .bind(column(puts, |put| rows::column(put.party.updated_at.0)))
         .bind(column(puts, |put| put.party.log_tickets))
         .bind(column(puts, |put| put.party.note.as_str()))
+        .bind(column(puts, |put| rows::moment_column(put.party.rotate_after)))
         .bind(column(puts, |put| put.planned.last_generation))
         .bind(column(puts, |put| put.change))
         .execute(&mut *self)
@@ -80,15 +81,16 @@ impl Writer for PgConnection {
             .flat_map(|put| put.party.keys.iter().map(|key| (put.party.name.as_str(), key)))
             .collect();
         sqlx::query(
-            "INSERT INTO party_key (party, generation, state, epoch, created_at, master_version, wrapped)
+            "INSERT INTO party_key (party, generation, state, epoch, created_at, ends_at, master_version, wrapped)
              SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::bytea[])",
+                 $7::bigint[], $8::bytea[])",
         )
         .bind(column(&keys, |(party, _)| *party))
         .bind(column(&keys, |(_, key)| i64::from(key.generation.0)))
         .bind(column(&keys, |(_, key)| key.state.as_str()))
         .bind(column(&keys, |(_, key)| i64::from(key.epoch.0)))
         .bind(column(&keys, |(_, key)| rows::column(key.created_at.0)))
+        .bind(column(&keys, |(_, key)| rows::moment_column(key.ends_at)))
         .bind(column(&keys, |(_, key)| i64::from(key.master_version)))
         .bind(column(&keys, |(_, key)| key.wrapped.as_slice()))
         .execute(self)

@@ -13,7 +13,8 @@ use super::{ChangeNumber, Damaged, SecretRecord, StoreError, ZoneRecord};
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    Finding, Planned, Replaces, changes, earlier, expect, latest, parties, plan, plan_over, seen, snapshot,
+    Finding, Planned, Replaces, changes, earlier, expect, latest, moment_column, parties, plan, plan_over,
+    seen, snapshot,
 };
 
 /// name, ratchet_period, created_at

@@ -7,10 +7,10 @@ use keycell_protocol::{Epoch, Generation, Name, UnixMillis};
 use super::{Read, change_number, column, damaged, number};
 use crate::store::{Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError};
 
-/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, change
-pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64);
-/// party, generation, state, epoch, created_at, master_version, wrapped
-pub(in crate::store) type KeyRow = (String, i64, String, i64, i64, i64, Vec<u8>);
+/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, change
+pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64, i64);
+/// party, generation, state, epoch, created_at, ends_at, master_version, wrapped
+pub(in crate::store) type KeyRow = (String, i64, String, i64, i64, i64, i64, Vec<u8>);
 /// name, change
 pub(in crate::store) type TombstoneRow = (String, i64);
 /// revision, last_generation
@@ -267,7 +267,18 @@ fn numbered(parties: Vec<Read<PartyRow>>, keys: Vec<Read<KeyRow>>) -> Numbered {
 }
 
 fn party(
-    (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, change): PartyRow,
+    (
+        name,
+        enabled,
+        revision,
+        revocation_epoch,
+        created_at,
+        updated_at,
+        log_tickets,
+        note,
+        rotate_after,
+        change,
+    ): PartyRow,
 ) -> Result<(u64, PartyRecord), StoreError> {
     let row = || format!("party {name}");
     let record = PartyRecord {
@@ -279,6 +290,7 @@ fn party(
         updated_at: UnixMillis(number(updated_at, row, "updated_at")?),
         log_tickets,
         note,
+        rotate_after: moment(number(rotate_after, row, "rotate_after")?),
         keys: Vec::new(),
     };
     Ok((number(change, row, "change")?, record))
@@ -292,7 +304,7 @@ fn tombstone((name, change): TombstoneRow) -> Read<(u64, Change)> {
 }
 
 fn key(
-    (party, generation, state, epoch, created_at, master_version, wrapped): KeyRow,
+    (party, generation, state, epoch, created_at, ends_at, master_version, wrapped): KeyRow,
 ) -> Result<KeyRecord, StoreError> {
     let row = || format!("party_key {party} {generation}");
     Ok(KeyRecord {
@@ -300,9 +312,19 @@ fn key(
         state: state.parse().map_err(|e| StoreError::damaged(row(), &e))?,
         epoch: Epoch(number(epoch, row, "epoch")?),
         created_at: UnixMillis(number(created_at, row, "created_at")?),
+        ends_at: moment(number(ends_at, row, "ends_at")?),
         master_version: number(master_version, row, "master_version")?,
         wrapped,
     })
+}
+
+/// A moment as a column keeps it: 0 for none.
+pub(in crate::store) fn moment_column(moment: Option<UnixMillis>) -> i64 {
+    moment.map_or(0, |at| column(at.0))
+}
+
+fn moment(at: u64) -> Option<UnixMillis> {
+    (at != 0).then_some(UnixMillis(at))
 }
 
 #[cfg(test)]
@@ -316,6 +338,7 @@ mod tests {
             state: KeyState::Active,
             epoch: Epoch(0),
             created_at: UnixMillis(1),
+            ends_at: None,
             master_version: 1,
             wrapped: vec![],
         };
@@ -328,6 +351,7 @@ mod tests {
             updated_at: UnixMillis(1),
             log_tickets: false,
             note: String::new(),
+            rotate_after: None,
             keys: generations.iter().map(key).collect(),
         }
     }
@@ -366,8 +390,8 @@ mod tests {
 
     #[test]
     fn a_key_without_its_party_is_damage() {
-        let key = ("b@z".to_owned(), 2, "active".to_owned(), 0, 0, 1, vec![]);
-        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 1);
+        let key = ("b@z".to_owned(), 2, "active".to_owned(), 0, 0, 0, 1, vec![]);
+        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, 1);
         let error = parties(vec![party.clone()], vec![key.clone()]).unwrap_err();
         assert!(error.to_string().contains("party_key b@z 2"), "{error}");
         let snapshot = snapshot(1, vec![Ok(party)], vec![Ok(key)]).unwrap();

@@ -24,11 +24,13 @@ async fn a_full_disk_is_an_error_and_passes() {
         updated_at: UnixMillis(1),
         log_tickets: false,
         note: String::new(),
+        rotate_after: None,
         keys: vec![KeyRecord {
             generation: Generation(1),
             state: KeyState::Active,
             epoch: keycell_protocol::Epoch(0),
             created_at: UnixMillis(1),
+            ends_at: None,
             master_version: 1,
             wrapped: vec![7; 1000],
         }],

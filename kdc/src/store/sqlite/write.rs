@@ -47,7 +47,7 @@ impl Writer for SqliteConnection {
         };
         let mut parties = QueryBuilder::<Sqlite>::new(
             "INSERT INTO party (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note,
-                 last_generation, change) ",
+                 rotate_after, last_generation, change) ",
         );
         parties.push_values(puts, |mut row, Put { party, planned, change }| {
             row.push_bind(party.name.as_str())
@@ -58,6 +58,7 @@ impl Writer for SqliteConnection {
                 .push_bind(rows::column(party.updated_at.0))
                 .push_bind(party.log_tickets)
                 .push_bind(party.note.as_str())
+                .push_bind(rows::moment_column(party.rotate_after))
                 .push_bind(planned.last_generation)
                 .push_bind(*change);
         });
@@ -65,7 +66,7 @@ impl Writer for SqliteConnection {
             " ON CONFLICT (name) DO UPDATE SET
                  enabled = excluded.enabled, revision = excluded.revision,
                  revocation_epoch = excluded.revocation_epoch, updated_at = excluded.updated_at,
-                 log_tickets = excluded.log_tickets, note = excluded.note,
+                 log_tickets = excluded.log_tickets, note = excluded.note, rotate_after = excluded.rotate_after,
                  last_generation = excluded.last_generation, change = excluded.change",
         );
         run(self, parties, puts.len()).await?;
@@ -81,7 +82,7 @@ impl Writer for SqliteConnection {
             puts.iter().flat_map(|put| put.party.keys.iter().map(|key| (&put.party.name, key))).collect();
         for keys in keys.chunks(RUN) {
             let mut statement = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO party_key (party, generation, state, epoch, created_at, master_version, wrapped) ",
+                "INSERT INTO party_key (party, generation, state, epoch, created_at, ends_at, master_version, wrapped) ",
             );
             statement.push_values(keys, |mut row, (party, key)| {
                 row.push_bind(party.as_str())
@@ -89,6 +90,7 @@ impl Writer for SqliteConnection {
                     .push_bind(key.state.as_str())
                     .push_bind(i64::from(key.epoch.0))
                     .push_bind(rows::column(key.created_at.0))
+                    .push_bind(rows::moment_column(key.ends_at))
                     .push_bind(i64::from(key.master_version))
                     .push_bind(key.wrapped.as_slice());
             });

@@ -89,7 +89,7 @@ async fn a_database_of_the_release_before_is_migrated() {
         assert!(refused.stderr.contains("keycell migrate"), "{command:?}: {}", refused.stderr);
     }
     let migrated = cell.run(&["migrate"]).succeeded();
-    assert!(migrated.stdout.contains("of schema 1 and is of schema 2"), "{}", migrated.stdout);
+    assert!(migrated.stdout.contains("of schema 1 and is of schema 3"), "{}", migrated.stdout);
     let again = cell.run(&["migrate"]).succeeded();
     assert!(again.stdout.contains("nothing was changed"), "{}", again.stdout);
 

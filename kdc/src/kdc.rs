@@ -11,7 +11,9 @@ use std::time::Instant;
 use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
 use tokio::sync::Semaphore;
 
-use crate::administration::{Access, Ledger, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk};
+use crate::administration::{
+    Access, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk,
+};
 use crate::audit::{AuditKey, Denial, Recorder};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,6 +24,7 @@ use crate::limit::{Limits, TooOften};
 use crate::metrics::Metrics;
 use crate::oidc::Issuers;
 use crate::policy::RuleId;
+use crate::rewrap::Rewrapper;
 use crate::store::{Store, ZoneRecord};
 use crate::ticket_log::{TicketLine, TicketLog};
 use crate::token::TokenKey;
@@ -39,6 +42,8 @@ pub struct Kdc {
     policies: Policies,
     tokens: Tokens,
     settings: ZoneSettingsDesk,
+    master_key: MasterKeyDesk,
+    rewrapper: Arc<Rewrapper>,
     limits: Limits,
     nonces: Nonces,
     access: Access,
@@ -116,11 +121,14 @@ impl Kdc {
         let limits = &config.limits;
         let token_key = Arc::new(token_key);
         let metrics = Metrics::new();
+        let rewrapper = Arc::new(Rewrapper::new(ledger.clone(), metrics.at_rest.clone()));
         Self {
             parties: Parties::new(ledger.clone()),
             policies: Policies::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
             settings: ZoneSettingsDesk::new(ledger.clone()),
+            master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
+            rewrapper,
             limits: Limits::new(
                 rates.per_address,
                 rates.failures_per_address,
@@ -293,6 +301,18 @@ impl Kdc {
     #[must_use]
     pub const fn settings(&self) -> &ZoneSettingsDesk {
         &self.settings
+    }
+
+    /// The master key and the ratchet, for administrators.
+    #[must_use]
+    pub const fn master_key(&self) -> &MasterKeyDesk {
+        &self.master_key
+    }
+
+    /// What keeps keys at rest as they should be.
+    #[must_use]
+    pub const fn rewrapper(&self) -> &Arc<Rewrapper> {
+        &self.rewrapper
     }
 
     /// Through which everything is changed.

@@ -29,6 +29,7 @@ pub mod oidc;
 pub mod policy;
 pub mod process;
 pub mod random;
+pub mod rewrap;
 pub mod serve;
 pub mod settings;
 pub mod store;

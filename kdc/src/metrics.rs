@@ -1,5 +1,7 @@
 //! What is counted, in the Prometheus text format at `/metrics`.
 
+mod at_rest;
+
 use std::sync::atomic::AtomicU64;
 
 use keycell_protocol::ProblemType;
@@ -9,6 +11,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+
+pub use at_rest::AtRestMetrics;
 
 /// The counters of one KDC.
 pub struct Metrics {
@@ -39,6 +43,8 @@ pub struct Metrics {
     pub limited: Gauge,
     /// Seconds since the directory last agreed with the database.
     pub staleness: Gauge<f64, AtomicU64>,
+    /// Of keys at rest.
+    pub at_rest: AtRestMetrics,
 }
 
 /// The label of a refusal.
@@ -83,6 +89,7 @@ impl Metrics {
             nonces: Gauge::default(),
             limited: Gauge::default(),
             staleness: Gauge::default(),
+            at_rest: AtRestMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("tickets_issued", "Tickets given out", metrics.tickets.clone());

@@ -42,6 +42,7 @@ pub async fn serve(
         tokio::spawn(follow(kdc.clone(), background.clone())),
         tokio::spawn(tidy(kdc.clone(), background.clone())),
         tokio::spawn(keep_house(kdc.clone(), background.clone())),
+        tokio::spawn(rewrap(kdc.clone(), background.clone())),
     ];
 
     let limits = &kdc.config().limits;
@@ -226,6 +227,23 @@ async fn keep_house(kdc: Arc<Kdc>, stop: CancellationToken) {
         }
         if let Err(error) = kdc.keep_house().await {
             tracing::warn!(error = http::chain(&*error), "some housekeeping could not be done");
+        }
+    }
+}
+
+async fn rewrap(kdc: Arc<Kdc>, stop: CancellationToken) {
+    let rewrapper = kdc.rewrapper();
+    loop {
+        let work = async {
+            rewrapper.due().await;
+            if let Err(error) = rewrapper.pass().await {
+                let error = http::chain(&error);
+                tracing::warn!(error, "keys at rest are not all turned and wrapped anew: it is tried again");
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = work => {}
         }
     }
 }

@@ -16,6 +16,10 @@ pub struct Settings {
     pub limits: LimitsSetting,
     /// The revision of that.
     pub limits_revision: u64,
+    /// Which version of the master key wraps, once there was more than one.
+    pub master_key: Option<MasterKeySetting>,
+    /// The revision of that.
+    pub master_key_revision: u64,
 }
 
 impl Settings {
@@ -80,4 +84,25 @@ pub struct LimitsSetting {
 impl LimitsSetting {
     /// The document's id.
     pub const ID: &'static str = "limits";
+}
+
+/// The body of the document `master-key`: sealed under the version that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MasterKeySetting {
+    /// The version that wraps.
+    pub active: u32,
+    /// Whether everything there was has been wrapped under it.
+    pub rewrapped: bool,
+}
+
+impl MasterKeySetting {
+    /// The document's id.
+    pub const ID: &'static str = "master-key";
+
+    /// As it is stored.
+    #[must_use]
+    pub fn body(&self) -> String {
+        serde_json::json!({ "active": self.active, "rewrapped": self.rewrapped }).to_string()
+    }
 }

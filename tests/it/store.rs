@@ -4,6 +4,8 @@
 
 #[path = "store/acts.rs"]
 mod acts;
+#[path = "store/at_rest.rs"]
+mod at_rest;
 #[path = "store/audit.rs"]
 mod audit;
 #[path = "store/auditors.rs"]
@@ -24,6 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acts::{Acts, KEY, answer, document, event, put, put_document};
+use at_rest::{
+    many_at_once_wrap_each_row_once, the_epoch_only_goes_ahead, what_changed_meanwhile_is_not_written_over,
+    what_is_left_is_found_page_by_page, wrapping_anew_is_no_change,
+};
 use audit::{
     a_failing_act_leaves_no_record, committers_at_once_keep_the_chain,
     damage_is_neither_hidden_nor_in_the_way, many_records_leave_checkpoints, queries_find_what_they_ask_for,
@@ -90,6 +96,11 @@ on_both! {
     the_latest_moment_is_noted,
     many_parties_are_written_together,
     an_act_may_have_100_000_records,
+    what_is_left_is_found_page_by_page,
+    wrapping_anew_is_no_change,
+    what_changed_meanwhile_is_not_written_over,
+    many_at_once_wrap_each_row_once,
+    the_epoch_only_goes_ahead,
 }
 
 async fn a_zone_is_made_once(database: Database) {

@@ -42,8 +42,12 @@ impl Ledger {
     /// all the same; the log and the readiness of this KDC tell that the directory is behind.
     ///
     /// # Errors
-    /// As [`Store::commit`].
+    /// As [`Store::commit`]; [`KeyringError::Lacking`](crate::keyring::KeyringError::Lacking) while this KDC lacks the
+    /// version of the master key that the zone works with: what it wrapped would be under one that is on its way out.
     pub async fn commit(&self, act: &Act) -> Result<ChangeNumber, AdminError> {
+        if let Some(error) = self.keyring.lacking() {
+            return Err(error.into());
+        }
         let change = self.journal.commit(act).await?;
         self.catch_up().await;
         Ok(change)
@@ -62,7 +66,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`AdminError::Json`].
-    pub(super) fn document(
+    pub(crate) fn document(
         &self,
         kind: Kind,
         id: &str,

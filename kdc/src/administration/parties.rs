@@ -256,8 +256,16 @@ impl Parties {
         let Some(active) = record.keys.iter().find(|key| key.state == KeyState::Active) else {
             return Ok(None);
         };
-        let key = self.ledger.keyring().open_key(record, active)?;
-        Ok(bool::from(key.expose_secret().ct_eq(secret)).then_some(key))
+        let stored = self.ledger.keyring().open_key(record, active)?;
+        // The stored one has turned since: the secret is held against it after as many turns.
+        let period = self.ledger.zone().ratchet_period;
+        let begun = match active.created_at {
+            UnixMillis(0) => stored.epoch(),
+            created_at => period.epoch(created_at.seconds()),
+        };
+        let key = LongTermKey::new(active.generation, begun, *secret);
+        let Ok(turned) = key.clone().advance(stored.epoch()) else { return Ok(None) };
+        Ok(bool::from(turned.expose_secret().ct_eq(stored.expose_secret())).then_some(key))
     }
 
     async fn retried(&self, entry: &NewEntry) -> Result<Created, AdminError> {

@@ -184,6 +184,17 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
             "the database has not answered for a while: changes may not be in force here".to_owned(),
         );
     }
+    if let Some(lacking) = kdc.ledger().keyring().lacking() {
+        warn("master-key", lacking.to_string());
+    }
+    if kdc.rewrapper().refused() {
+        warn(
+            "clock",
+            "the clock is far ahead of what keys were last turned to, so none is turned: put it right, or confirm it with \
+             `keycell ratchet confirm`"
+                .to_owned(),
+        );
+    }
     if view.parties.without_key > 0 {
         let text = format!(
             "{} parties have no key that unwraps: see the log for their names, then give them new ones",

@@ -3,6 +3,7 @@
 
 mod audit;
 mod import;
+mod master_key;
 mod object;
 mod party;
 mod policy;
@@ -12,6 +13,7 @@ mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
 pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
+pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, RatchetView};
 pub(crate) use object::Object;
 pub use party::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
 pub use policy::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keycell_protocol::{Name, UnixMillis, Zone};
+use keycell_protocol::{Epoch, Name, UnixMillis, Zone};
 
 use super::{Action, Actor, AuditKey, Event, Link, Record, Seal, SealKind, Seals};
 use crate::store::{
-    Act, Answer, AuditQuery, CHECKPOINT_EVERY, ChangeNumber, Changes, Document, Documents, Earlier, Kind,
-    PartyRecord, SecretRecord, Snapshot, Store, StoreError, Write, ZoneRecord,
+    Act, Answer, AtRest, AuditQuery, CHECKPOINT_EVERY, ChangeNumber, Changes, Document, Documents, Earlier,
+    KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, Snapshot, StaleKeys, Store, StoreError, Target,
+    Wrapped, Write, ZoneRecord,
 };
 
 /// The zone of the tests.
@@ -81,6 +82,46 @@ pub(super) struct Fake {
 impl Fake {
     pub(super) fn new(log: Log) -> Arc<Self> {
         Arc::new(Self { log: Mutex::new(log), away: AtomicBool::new(false), commits: AtomicUsize::new(0) })
+    }
+}
+
+#[async_trait]
+impl AtRest for Fake {
+    async fn secrets(&self) -> Result<Vec<SecretRecord>, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn stale_keys(&self, _: Target, _: Option<&KeyPlace>, _: u32) -> Result<StaleKeys, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn stale_answers(
+        &self,
+        _: u32,
+        _: Option<(&str, &str)>,
+        _: u32,
+    ) -> Result<Vec<Answer>, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn rewrap(&self, _: &[Rewrap]) -> Result<u64, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn wrapped(&self) -> Result<Vec<Wrapped>, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn stale(&self, _: Target) -> Result<u64, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn ratchet_epoch(&self) -> Result<Epoch, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn note_ratchet_epoch(&self, _: Epoch) -> Result<(), StoreError> {
+        not_of_the_log()
     }
 }
 

@@ -66,6 +66,14 @@ pub enum CellError {
         /// What is missing.
         what: &'static str,
     },
+    /// The row of the zone is not as it was made.
+    #[error(
+        "the database row zone ({zone}) was changed by hand: a zone's name and ratchet period are what its keys are made for, and never change. Put it back as it was, or restore a backup"
+    )]
+    Zone {
+        /// The name that it gives.
+        zone: String,
+    },
     /// The configuration.
     #[error(transparent)]
     Read(#[from] ConfigError),

@@ -1,11 +1,10 @@
 //! Bringing a database to this release's form.
 
 use super::begin::beginning;
-use super::{AUDIT_KEY, CellError};
+use super::{AUDIT_KEY, CellError, ZONE_SEAL, keyring, zone_seal};
 use crate::audit::{Action, AuditKey, SealKind};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::keyring::Keyring;
 use crate::policy::Profile;
 use crate::store::{self, ZoneRecord};
 
@@ -19,8 +18,11 @@ pub async fn migrate(config: &Config, clock: &dyn Clock) -> Result<(i64, i64), C
     let (from, to) = store::migrate(&config.database).await?;
     let store = store::connect(&config.database).await?;
     let zone = store.zone().await?;
-    let check = store.secret(Keyring::CHECK).await?.ok_or(CellError::Incomplete { what: Keyring::CHECK })?;
-    let keyring = Keyring::open(master, &check)?;
+    let keyring = keyring(master, &*store).await?;
+    if store.secret(ZONE_SEAL).await?.is_none() {
+        let sealed = keyring.seal_secret(ZONE_SEAL, 1, &zone_seal(&zone), &mut crate::random::system());
+        store.add_secret(&sealed).await?;
+    }
     // The secret before the records that it signs: whatever comes between, the next attempt goes on from there.
     let sealed = match store.secret(AUDIT_KEY).await? {
         Some(sealed) => sealed,

@@ -24,10 +24,12 @@ use crate::audit::AuditKey;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Follower;
+use crate::fields::fields;
 use crate::kdc::{Kdc, Parts};
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, MasterKeys, is_key_check};
 use crate::oidc::Issuers;
-use crate::store::{self, Act, Store, ZoneRecord};
+use crate::settings::MasterKeySetting;
+use crate::store::{self, Act, Kind, Store, ZoneRecord};
 use crate::tls;
 use crate::token::TokenKey;
 
@@ -60,7 +62,8 @@ impl Cell {
         let store = store::connect(&config.database).await?;
         let zone = store.zone().await?;
         let secret = async |name| store.secret(name).await?.ok_or(CellError::Incomplete { what: name });
-        let keyring = Keyring::open(master, &secret(Keyring::CHECK).await?)?;
+        let keyring = keyring(master, &*store).await?;
+        check_zone(&zone, &keyring.open_secret(&secret(ZONE_SEAL).await?)?)?;
         let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
         let tokens = TokenKey::new(&tokens, &zone.zone)?;
         let audit_key = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
@@ -104,7 +107,39 @@ impl Cell {
     }
 }
 
+/// The keyring of a database, with the master keys that are at hand.
+async fn keyring(keys: MasterKeys, store: &dyn Store) -> Result<Keyring, CellError> {
+    let secrets = store.secrets().await?;
+    if !secrets.iter().any(|secret| is_key_check(&secret.name)) {
+        return Err(CellError::Incomplete { what: Keyring::CHECK });
+    }
+    let document = store.document(Kind::Setting, MasterKeySetting::ID).await?;
+    // Only once it is known under which key it must hold can it be seen whether it does.
+    let announced = document.as_ref().map(|document| document.master_version);
+    let keyring = Keyring::open(keys, &secrets, announced)?;
+    if let Some(document) = &document {
+        keyring.check_document(document)?;
+    }
+    Ok(keyring)
+}
+
+/// What binds the zone's own row to the master key.
+fn zone_seal(zone: &ZoneRecord) -> Vec<u8> {
+    fields(&[
+        b"keycell zone 1",
+        zone.zone.as_str().as_bytes(),
+        &zone.ratchet_period.seconds().to_be_bytes(),
+        &zone.created_at.0.to_be_bytes(),
+    ])
+}
+
+fn check_zone(zone: &ZoneRecord, sealed: &[u8]) -> Result<(), CellError> {
+    if zone_seal(zone) == sealed { Ok(()) } else { Err(CellError::Zone { zone: zone.zone.to_string() }) }
+}
+
 /// Beside the configuration: the token that `init` or `keycell token create` made.
 pub(crate) const TOKEN_FILE: &str = "admin.token";
 const TOKEN_KEY: &str = "administrator token key";
 const AUDIT_KEY: &str = "audit key";
+/// Not secret, but sealed like one: the name and the ratchet period of the zone, as it was made.
+const ZONE_SEAL: &str = "zone";

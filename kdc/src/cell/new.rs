@@ -9,7 +9,7 @@ use keycell_protocol::{RatchetPeriod, Zone};
 use zeroize::Zeroizing;
 
 use super::begin::{add_token, beginning};
-use super::{AUDIT_KEY, CellError, TOKEN_FILE, TOKEN_KEY};
+use super::{AUDIT_KEY, CellError, TOKEN_FILE, TOKEN_KEY, ZONE_SEAL, zone_seal};
 use crate::api::NewToken;
 use crate::audit::{Action, AuditKey};
 use crate::certificates;
@@ -146,17 +146,18 @@ impl NewCell {
         let (keyring, check) = Keyring::create(master, &mut random);
         let tokens = TokenKey::generate()?;
         let audit = AuditKey::generate()?;
-        let secrets = [
-            check,
-            keyring.seal_secret(TOKEN_KEY, 1, &tokens, &mut random),
-            keyring.seal_secret(AUDIT_KEY, 1, &audit, &mut random),
-        ];
-        let token_key = TokenKey::new(&tokens, &self.zone)?;
         let zone = ZoneRecord {
             zone: self.zone.clone(),
             ratchet_period: self.ratchet_period,
             created_at: clock.now(),
         };
+        let secrets = [
+            check,
+            keyring.seal_secret(ZONE_SEAL, 1, &zone_seal(&zone), &mut random),
+            keyring.seal_secret(TOKEN_KEY, 1, &tokens, &mut random),
+            keyring.seal_secret(AUDIT_KEY, 1, &audit, &mut random),
+        ];
+        let token_key = TokenKey::new(&tokens, &self.zone)?;
         let mut act = beginning(&zone, self.profile, Action::ZoneCreate, &keyring)?;
         let new = NewToken { subject: "admin".to_owned(), role: Role::Admin, ttl_seconds: Some(FIRST_TOKEN) };
         let token = add_token(&mut act, &keyring, &token_key, &new, clock.now())?;
@@ -191,7 +192,7 @@ impl NewCell {
 /// All of a new cell that goes into its database.
 struct Built {
     zone: ZoneRecord,
-    secrets: [SecretRecord; 3],
+    secrets: [SecretRecord; 4],
     act: Act,
     audit_key: AuditKey,
 }

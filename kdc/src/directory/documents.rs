@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use keycell_protocol::UnixMillis;
 
 use super::FollowError;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, KeyringError};
 use crate::policy::{MAX_RULES, Policy, Rule};
-use crate::settings::{LimitsSetting, Settings, ZoneSetting};
+use crate::settings::{LimitsSetting, MasterKeySetting, Settings, ZoneSetting};
 use crate::store::{ChangeNumber, Document, Documents, StoreError};
 use crate::token::TokenRecord;
 
@@ -83,6 +83,10 @@ pub(super) fn settings(documents: &Documents, keyring: &Keyring) -> Result<Setti
                 settings.limits = body(document, keyring)?;
                 settings.limits_revision = document.revision;
             }
+            MasterKeySetting::ID => {
+                settings.master_key = Some(body(document, keyring)?);
+                settings.master_key_revision = document.revision;
+            }
             // Of a newer release: it means nothing here.
             _ => {}
         }
@@ -93,10 +97,17 @@ pub(super) fn settings(documents: &Documents, keyring: &Keyring) -> Result<Setti
 /// Tokens by their ids.
 pub type TokenRecords = BTreeMap<String, TokenRecord>;
 
-/// Reads tokens. One that does not hold is no token: nobody gets in by it.
-pub(super) fn tokens(documents: &Documents, keyring: &Keyring) -> TokenRecords {
+/// Reads tokens. One that does not hold is no token: nobody gets in by it. One under a version of the master key that is
+/// not here yet stays as it is `known`; only that it is revoked is believed.
+pub(super) fn tokens(documents: &Documents, keyring: &Keyring, known: &TokenRecords) -> TokenRecords {
     let read = |document: &Document| match body(document, keyring) {
         Ok(record) => Some((document.id.clone(), record)),
+        Err(FollowError::Keyring(KeyringError::NoVersion { .. })) => {
+            let mut token = known.get(&document.id)?.clone();
+            let told: Option<TokenRecord> = serde_json::from_str(&document.body).ok();
+            token.revoked_at = token.revoked_at.or_else(|| told.and_then(|told| told.revoked_at));
+            Some((document.id.clone(), token))
+        }
         Err(error) => {
             tracing::error!(%error, "a token is refused: its row is damaged");
             None

@@ -12,8 +12,10 @@ use super::{Directory, Party, Rules, Seen, TokenRecords, documents};
 use crate::config::Tickets;
 use crate::keyring::{Keyring, KeyringError};
 use crate::policy::PolicyError;
+use crate::settings::MasterKeySetting;
 use crate::store::{
-    Change, ChangeNumber, Damaged, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store, StoreError,
+    Change, ChangeNumber, Damaged, Documents, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store,
+    StoreError,
 };
 
 /// Carries changes from the store into the directory, always in their order.
@@ -44,7 +46,8 @@ impl Follower {
         let settings = documents::settings(&store.documents(Kind::Setting).await?, &keyring)?;
         let lifetime = settings.ticket_lifetime_seconds(&tickets);
         let rules = Rules::read(&store.documents(Kind::Rule).await?, &keyring, lifetime)?;
-        let tokens = documents::tokens(&store.documents(Kind::Token).await?, &keyring);
+        let known = TokenRecords::new();
+        let tokens = documents::tokens(&store.documents(Kind::Token).await?, &keyring, &known);
         let directory = Arc::new(Directory::new(rules, settings, TokenRecords::new()));
         directory.saw(last_seen);
         let follower = Self {
@@ -153,14 +156,24 @@ impl Follower {
         let found = self.store.documents(kind).await?;
         match kind {
             Kind::Token => {
-                let tokens = documents::tokens(&found, &self.keyring);
+                let tokens = documents::tokens(&found, &self.keyring, &self.directory.tokens());
                 self.keep_revoked(place, tokens);
             }
             Kind::Setting => {
+                self.hear_of_master_key(&found).await?;
                 let settings = documents::settings(&found, &self.keyring)?;
                 let before = self.directory.settings();
                 since.check("zone", before.zone_revision, settings.zone_revision)?;
                 since.check("limits", before.limits_revision, settings.limits_revision)?;
+                since.check("master-key", before.master_key_revision, settings.master_key_revision)?;
+                if let Some(master_key) = settings.master_key
+                    && self.keyring.follow(master_key.active)
+                {
+                    tracing::info!(
+                        version = master_key.active,
+                        "this version of the master key wraps from now on"
+                    );
+                }
                 let lifetime = settings.ticket_lifetime_seconds(&self.tickets);
                 let rules = self.directory.rules();
                 if rules.policy.ticket_lifetime_seconds() != lifetime {
@@ -179,6 +192,24 @@ impl Follower {
                     since.check(rule.id.as_str(), known, rule.revision)?;
                 }
                 self.directory.set_rules(rules);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the source of the master key again when the zone has gone over to a version that is not here. Whether it really
+    /// has, only that version can tell: until it is here, what is in memory stays in force.
+    async fn hear_of_master_key(&self, settings: &Documents) -> Result<(), StoreError> {
+        let named = settings.documents.iter().find(|document| document.id == MasterKeySetting::ID);
+        let Some(version) = named.map(|document| document.master_version) else { return Ok(()) };
+        if !self.keyring.versions().contains(&version) {
+            let renewed = self.keyring.renew(&self.store.secrets().await?);
+            if let Err(error) = renewed {
+                tracing::error!(%error, "the master key cannot be read again");
+            }
+            self.keyring.expect(version);
+            if let Some(error) = self.keyring.lacking() {
+                tracing::error!(%error, "this KDC falls behind until it is given this version of the master key");
             }
         }
         Ok(())
@@ -221,8 +252,15 @@ impl Follower {
     }
 
     fn unwrapped(&self, record: &PartyRecord) -> Party {
+        // Not damaged, but not to be read here yet: what it takes away holds all the same.
+        let waits = |key: &KeyRecord| key.state != KeyState::Dead && self.keyring.expects(key.master_version);
+        if record.keys.iter().any(waits)
+            && let Some(known) = self.directory.party(record.name.as_str())
+        {
+            return known.restricted(record);
+        }
         let open = |key: &KeyRecord| -> Option<(KeyState, LongTermKey)> {
-            if key.state == KeyState::Dead {
+            if key.state == KeyState::Dead || waits(key) {
                 return None;
             }
             match self.keyring.open_key(record, key) {

@@ -7,9 +7,10 @@ mod seen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::{Epoch, Name, UnixMillis};
 
 use crate::settings::Settings;
 use crate::token::TokenRecord;
@@ -28,6 +29,8 @@ pub struct Directory {
     rules: RwLock<Arc<Rules>>,
     settings: RwLock<Arc<Settings>>,
     tokens: RwLock<Arc<TokenRecords>>,
+    /// The epoch that keys are turned by: the last that was certain.
+    epoch: AtomicU32,
 }
 
 impl Directory {
@@ -39,7 +42,18 @@ impl Directory {
             rules: RwLock::new(Arc::new(rules)),
             settings: RwLock::new(Arc::new(settings)),
             tokens: RwLock::new(Arc::new(tokens)),
+            epoch: AtomicU32::new(0),
         }
+    }
+
+    /// Notes that `epoch` is certain: whoever is taken in from now on is turned by it. Those that are here are for
+    /// [`Party::turn`]. Nothing is turned back by an earlier one.
+    pub(crate) fn reach(&self, epoch: Epoch) {
+        self.epoch.fetch_max(epoch.0, Ordering::SeqCst);
+    }
+
+    fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::SeqCst))
     }
 
     /// The policy in force.
@@ -160,12 +174,15 @@ impl Directory {
     /// Takes these parties, and no others.
     fn replace(&self, parties: impl Iterator<Item = Party>) {
         let all: HashMap<_, _> = parties.map(|party| (party.name().clone(), Arc::new(party))).collect();
+        // Again: the epoch may have been reached since each was made.
+        all.values().for_each(|party| party.turn(self.epoch()));
         self.seen.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| all.contains_key(name));
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = all.keys().cloned().collect();
         *self.parties.write().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     fn put(&self, party: Party) {
+        party.turn(self.epoch());
         let name = party.name().clone();
         self.names.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         self.parties.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(party));
@@ -186,7 +203,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::policy::{Policy, Profile};
     use crate::store::{ChangeNumber, KeyState, PartyRecord};
-    use keycell_protocol::{Epoch, Generation, LongTermKey, UnixMillis};
+    use keycell_protocol::{Generation, LongTermKey};
 
     /// A party that is enabled and has one active key.
     pub(crate) fn party(name: &str) -> Party {

@@ -21,7 +21,8 @@ pub struct Party {
 struct PartyKey {
     state: KeyState,
     generation: Generation,
-    key: Mutex<RatchetedKey>,
+    /// Shared with what the party was before, where its keys cannot be unwrapped anew.
+    key: Arc<Mutex<RatchetedKey>>,
 }
 
 impl Party {
@@ -34,7 +35,7 @@ impl Party {
         let key = |(state, key): (KeyState, LongTermKey)| PartyKey {
             state,
             generation: key.generation(),
-            key: Mutex::new(RatchetedKey::new(key)),
+            key: Arc::new(Mutex::new(RatchetedKey::new(key))),
         };
         let mut record = record.clone();
         record.keys.iter_mut().for_each(|key| key.wrapped = Vec::new());
@@ -51,6 +52,28 @@ impl Party {
     #[must_use]
     pub const fn enabled(&self) -> bool {
         self.record.enabled
+    }
+
+    /// The same party after a change whose keys cannot be unwrapped here: what the new record takes away is gone, and what it
+    /// gives is not believed, for nothing proves it.
+    pub(crate) fn restricted(&self, record: &PartyRecord) -> Self {
+        let mut merged = record.clone();
+        merged.enabled = record.enabled && self.record.enabled;
+        merged.keys.iter_mut().for_each(|key| key.wrapped = Vec::new());
+        let kept = self.keys.iter().filter_map(|key| {
+            let state = record.keys.iter().find(|found| found.generation == key.generation)?.state;
+            let retires = key.state == KeyState::Active && state == KeyState::Retiring;
+            let kept = || PartyKey { state, generation: key.generation, key: key.key.clone() };
+            (retires || state == key.state).then(kept)
+        });
+        Self { keys: kept.collect(), record: merged, seen: self.seen.clone(), class: ClassSlot::default() }
+    }
+
+    /// Turns its keys: erases what is past the overlap of one epoch before `now`, which must be certain.
+    pub(crate) fn turn(&self, now: Epoch) {
+        for key in &self.keys {
+            key.key.lock().unwrap_or_else(PoisonError::into_inner).confirm(now);
+        }
     }
 
     /// What the database has of it, without the wrapped keys.

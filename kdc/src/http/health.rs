@@ -17,6 +17,9 @@ pub(super) async fn live() -> &'static str {
 
 /// It can answer, and what it answers is not out of date.
 pub(super) async fn ready(State(kdc): State<Arc<Kdc>>) -> Result<&'static str, Failure> {
+    if let Some(lacking) = kdc.ledger().keyring().lacking() {
+        return Err(Failure::new(ProblemType::Unavailable).detail(lacking.to_string()));
+    }
     if kdc.staleness_ms() > STALE_MS {
         return Err(Failure::new(ProblemType::Unavailable)
             .detail("the database has not answered for a while; changes may not be in force here"));

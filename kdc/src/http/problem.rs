@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use keycell_protocol::{Problem, ProblemType, UnixMillis};
 
 use crate::administration::AdminError;
+use crate::keyring::KeyringError;
 use crate::store::StoreError;
 
 /// A problem on its way out.
@@ -76,6 +77,12 @@ impl From<AdminError> for Failure {
                 Self::new(ProblemType::Unavailable)
                     .detail("the database does not answer; what you asked for may or may not be done")
                     .retry_after(Duration::from_secs(2))
+            }
+            AdminError::Keyring(KeyringError::Lacking { .. } | KeyringError::NoVersion { .. }) => {
+                tracing::error!(error = %chain(&error), "this KDC lacks a version of the master key");
+                Self::new(ProblemType::Unavailable)
+                    .detail("this KDC lacks a version of the master key (see its log): ask another one, or give it that version")
+                    .retry_after(Duration::from_secs(10))
             }
             AdminError::Store(_) | AdminError::Keyring(_) | AdminError::Token(_) | AdminError::Json(_) => {
                 Self::internal(&error)

@@ -36,11 +36,21 @@ pub enum KeyringError {
     },
     /// The text is no master key.
     #[error(
-        "{place} holds no master key: it must be one line, keycell-master-key-1:VERSION:KEY, as `keycell init` writes it"
+        "{place} holds no master key: it must be lines like keycell-master-key-1:VERSION:KEY, as `keycell init` and `keycell master-key new` write them, and nothing else"
     )]
     Form {
         /// Where it was read.
         place: String,
+    },
+    /// Two keys claim one version.
+    #[error(
+        "{place} holds version {version} of the master key twice: find out which one the database was made with, and remove the other"
+    )]
+    Twice {
+        /// Where it was read.
+        place: String,
+        /// The version.
+        version: u32,
     },
     /// A master key file would be overwritten.
     #[error("{} exists already; a master key is never overwritten", .path.display())]
@@ -56,23 +66,37 @@ pub enum KeyringError {
         /// Why.
         source: io::Error,
     },
-    /// The master key is not the one this database was made with.
+    /// The master key of a version is not the one that this database knows.
     #[error(
-        "this is not the master key of this database: give it the one that was made with it (check the path, or your backup)"
+        "this is not the master key of this database (version {version}): give it the one that was made with it (check the path, or your backup)"
     )]
-    WrongMasterKey,
+    WrongMasterKey {
+        /// The version that is wrong.
+        version: u32,
+    },
+    /// The version of the master key that the zone works with is not here.
+    #[error(
+        "the zone works with version {version} of its master key, and {place} does not hold it: add its line, keycell-master-key-1:{version}:..., from another KDC of the zone or from your backup"
+    )]
+    Lacking {
+        /// The version.
+        version: u32,
+        /// Where it was looked for.
+        place: String,
+    },
     /// The row needs another version of the master key.
     #[error(
-        "the database row {row} is wrapped under version {needed} of the master key, and version {given} was given"
+        "the database row {row} is wrapped under version {needed} of the master key, which is not here: add its line, keycell-master-key-1:{needed}:..., from another KDC of the zone or from your backup"
     )]
-    MasterKeyVersion {
+    NoVersion {
         /// The row.
         row: String,
         /// The version it needs.
         needed: u32,
-        /// The version there is.
-        given: u32,
     },
+    /// What is to be taken away is still needed, or what is needed is not there.
+    #[error("{0}")]
+    Refused(String),
     /// The master key is right, and the row does not open.
     #[error(
         "the database row {row} does not open: it was damaged, or changed or moved by hand. Restore it from a backup; a party can be given a new key instead"

@@ -47,6 +47,36 @@ pub(super) fn read(path: &Path, guard: Guard) -> Result<Zeroizing<String>, Keyri
     }
 }
 
+/// Gives a master key file another text: whoever reads it sees the old or the new one, whole, and a crash leaves one of
+/// them. Two that do it at once follow each other: none overwrites a key that the other has just put there.
+pub(super) fn edit(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<Option<Zeroizing<String>>, KeyringError>,
+) -> Result<(), KeyringError> {
+    let failed = |source| KeyringError::File { path: path.to_owned(), source };
+    // A link stays one, and what it leads to is changed.
+    let path = &path.canonicalize().map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let lock = File::open(folder).map_err(failed)?;
+    lock.lock().map_err(failed)?;
+    let text = read(path, Guard::Owner)?;
+    let Some(text) = change(&text)? else { return Ok(()) };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = folder.join(name);
+    // What an attempt that was killed has left: nobody else is here.
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    write_new(&new, text.as_bytes())?;
+    let done = std::fs::rename(&new, path).and_then(|()| lock.sync_all());
+    done.map_err(|error| {
+        let _ = std::fs::remove_file(&new);
+        failed(error)
+    })
+}
+
 pub(super) fn write_new(path: &Path, text: &[u8]) -> Result<(), KeyringError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyringError::Exists { path: path.to_owned() },
@@ -64,4 +94,5 @@ pub(super) fn write_new(path: &Path, text: &[u8]) -> Result<(), KeyringError> {
     })
 }
 
-const LONGEST: usize = 256;
+/// Of a file: room for far more versions than anybody keeps.
+const LONGEST: usize = 16 * 1024;

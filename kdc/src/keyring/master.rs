@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{KeyringError, RowBinding, file};
+use crate::store::{Document, Kind};
 
 /// 32 secret bytes and their version. Erased when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -58,6 +59,20 @@ impl MasterKey {
         }
     }
 
+    /// Seals a document under this key, whichever is active.
+    pub(super) fn seal_document(
+        &self,
+        kind: Kind,
+        id: String,
+        revision: u64,
+        body: String,
+        rng: &mut impl CryptoRng,
+    ) -> Document {
+        let binding = RowBinding::Document { kind: kind.as_str(), id: &id, revision, body: &body };
+        let sealed = self.wrap(&binding, b"", rng);
+        Document { kind, id, revision, body, master_version: self.version, sealed }
+    }
+
     /// Wraps `secret` for the row `binding`.
     pub(super) fn wrap(&self, binding: &RowBinding<'_>, secret: &[u8], rng: &mut impl CryptoRng) -> Vec<u8> {
         let mut nonce = [0; NONCE];
@@ -81,12 +96,9 @@ impl MasterKey {
         let damaged = || KeyringError::Damaged { row: binding.to_string() };
         let (found, rest) = wrapped.split_first_chunk::<HEADER>().ok_or_else(damaged)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(damaged)?;
-        if *found != header(version) {
+        // Which key a row is under is said twice, in its column and in its bytes: both must say this one.
+        if *found != header(version) || version != self.version {
             return Err(damaged());
-        }
-        if version != self.version {
-            let row = binding.to_string();
-            return Err(KeyringError::MasterKeyVersion { row, needed: version, given: self.version });
         }
         let aad = binding.associated_data(found);
         XChaCha20Poly1305::new((&self.secret).into())
@@ -111,7 +123,9 @@ impl MasterKey {
             .expect("short enough")
     }
 
-    fn text(&self) -> Zeroizing<String> {
+    /// The text form: one line.
+    #[must_use]
+    pub fn text(&self) -> Zeroizing<String> {
         let mut encoded = Zeroizing::new([0; 43]);
         let _ = URL_SAFE_NO_PAD.encode_slice(self.secret, encoded.as_mut_slice());
         let encoded = core::str::from_utf8(encoded.as_slice()).unwrap_or_default();

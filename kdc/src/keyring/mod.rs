@@ -14,63 +14,42 @@ mod binding;
 mod error;
 mod file;
 mod master;
+mod masters;
 mod source;
+mod versions;
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use keycell_protocol::{LongTermKey, Name, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::store::{Answer, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord};
+use crate::store::{Answer, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord};
+use versions::Held;
 
 pub use binding::RowBinding;
 pub use error::KeyringError;
 pub use master::MasterKey;
+pub use masters::MasterKeys;
 pub use source::MasterKeySource;
+pub use versions::{check_name, is_key_check};
 
-/// A master key that has been proved to be this database's.
-#[derive(Debug)]
+/// The versions of the master key that have been proved to be this database's. Rows are unwrapped with the version that
+/// they name, and wrapped with the active one.
 pub struct Keyring {
-    master: MasterKey,
+    held: RwLock<Arc<Held>>,
 }
 
 impl Keyring {
-    /// The name of the secret that holds the key check.
+    /// The name of the secret that holds the key check of a zone's first master key.
     pub const CHECK: &'static str = "key check";
 
     /// The keyring of a new database, and the key check to store in it.
     pub fn create(master: MasterKey, rng: &mut impl CryptoRng) -> (Self, SecretRecord) {
-        let keyring = Self { master };
+        let active = Arc::new(master);
+        let keyring = Self::of(Held { keys: active.clone().into(), active, lacking: None });
         let check = keyring.seal_secret(Self::CHECK, 1, CHECKED, rng);
         (keyring, check)
-    }
-
-    /// The keyring of a database, given the key check stored in it.
-    ///
-    /// # Errors
-    /// [`KeyringError::MasterKeyVersion`] and [`KeyringError::WrongMasterKey`] for another master key than the one the
-    /// database was made with; [`KeyringError::Damaged`] for a record that is no key check.
-    pub fn open(master: MasterKey, check: &SecretRecord) -> Result<Self, KeyringError> {
-        let keyring = Self { master };
-        // A record of the right form that does not open: a wrong key is by far the likelier cause.
-        let opened = keyring.open_secret(check).map_err(|error| match error {
-            KeyringError::Damaged { .. }
-                if MasterKey::has_form(&check.wrapped, check.master_version, CHECKED.len()) =>
-            {
-                KeyringError::WrongMasterKey
-            }
-            error => error,
-        })?;
-        if check.name == Self::CHECK && *opened == CHECKED {
-            Ok(keyring)
-        } else {
-            Err(KeyringError::Damaged { row: format!("secret {}", check.name) })
-        }
-    }
-
-    /// The version of the master key that wraps new rows.
-    #[must_use]
-    pub fn master_version(&self) -> u32 {
-        self.master.version()
     }
 
     /// Wraps a secret of the KDC itself.
@@ -81,21 +60,22 @@ impl Keyring {
         secret: &[u8],
         rng: &mut impl CryptoRng,
     ) -> SecretRecord {
+        let master = self.active();
         SecretRecord {
             name: name.to_owned(),
             version,
-            master_version: self.master.version(),
-            wrapped: self.master.wrap(&RowBinding::Secret { name, version }, secret, rng),
+            master_version: master.version(),
+            wrapped: master.wrap(&RowBinding::Secret { name, version }, secret, rng),
         }
     }
 
     /// Unwraps a secret of the KDC itself.
     ///
     /// # Errors
-    /// [`KeyringError::Damaged`] and [`KeyringError::MasterKeyVersion`].
+    /// [`KeyringError::Damaged`] and [`KeyringError::NoVersion`].
     pub fn open_secret(&self, record: &SecretRecord) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let binding = RowBinding::Secret { name: &record.name, version: record.version };
-        self.master.unwrap(&binding, record.master_version, &record.wrapped)
+        self.unwrap(&binding, record.master_version, &record.wrapped)
     }
 
     /// Seals a document: not to hide it, but so that only what Keycell wrote counts.
@@ -107,34 +87,33 @@ impl Keyring {
         body: String,
         rng: &mut impl CryptoRng,
     ) -> Document {
-        let binding = RowBinding::Document { kind: kind.as_str(), id: &id, revision, body: &body };
-        let sealed = self.master.wrap(&binding, b"", rng);
-        Document { kind, id, revision, body, master_version: self.master.version(), sealed }
+        self.active().seal_document(kind, id, revision, body, rng)
     }
 
     /// Checks that Keycell wrote this document, as it stands.
     ///
     /// # Errors
-    /// [`KeyringError::Damaged`] and [`KeyringError::MasterKeyVersion`].
+    /// [`KeyringError::Damaged`] and [`KeyringError::NoVersion`].
     pub fn check_document(&self, document: &Document) -> Result<(), KeyringError> {
         let Document { kind, id, revision, body, master_version, sealed } = document;
         let binding = RowBinding::Document { kind: kind.as_str(), id, revision: *revision, body };
-        self.master.unwrap(&binding, *master_version, sealed).map(drop)
+        self.unwrap(&binding, *master_version, sealed).map(drop)
     }
 
     /// Wraps the body of an answer; `answer` is complete but for it.
     pub fn seal_answer(&self, mut answer: Answer, body: &[u8], rng: &mut impl CryptoRng) -> Answer {
-        answer.master_version = self.master.version();
-        answer.wrapped = self.master.wrap(&RowBinding::of(&answer), body, rng);
+        let master = self.active();
+        answer.master_version = master.version();
+        answer.wrapped = master.wrap(&RowBinding::of(&answer), body, rng);
         answer
     }
 
     /// Unwraps the body of an answer.
     ///
     /// # Errors
-    /// [`KeyringError::Damaged`] and [`KeyringError::MasterKeyVersion`].
+    /// [`KeyringError::Damaged`] and [`KeyringError::NoVersion`].
     pub fn open_answer(&self, answer: &Answer) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-        self.master.unwrap(&RowBinding::of(answer), answer.master_version, &answer.wrapped)
+        self.unwrap(&RowBinding::of(answer), answer.master_version, &answer.wrapped)
     }
 
     /// Wraps a key of a party, bound to the party's name, standing and the key's own state. For [`KeyState::Dead`]
@@ -156,9 +135,10 @@ impl Keyring {
             state,
             ends_at,
         };
+        let master = self.active();
         let wrapped = match state {
             KeyState::Dead => Vec::new(),
-            _ => self.master.wrap(&binding, key.expose_secret(), rng),
+            _ => master.wrap(&binding, key.expose_secret(), rng),
         };
         KeyRecord {
             generation: key.generation(),
@@ -166,7 +146,7 @@ impl Keyring {
             epoch: key.epoch(),
             created_at,
             ends_at,
-            master_version: self.master.version(),
+            master_version: master.version(),
             wrapped,
         }
     }
@@ -175,17 +155,34 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyringError::Damaged`] for a row that was changed or moved, or holds a dead key;
-    /// [`KeyringError::MasterKeyVersion`].
+    /// [`KeyringError::NoVersion`].
     pub fn open_key(&self, party: &PartyRecord, key: &KeyRecord) -> Result<LongTermKey, KeyringError> {
+        self.open_key_of(&party.name, Standing::of(party), key)
+    }
+
+    /// Unwraps a key as it was found with what it is bound to.
+    ///
+    /// # Errors
+    /// As [`open_key`](Self::open_key).
+    pub fn open_bound(&self, found: &BoundKey) -> Result<LongTermKey, KeyringError> {
+        self.open_key_of(&found.party, found.standing, &found.key)
+    }
+
+    fn open_key_of(
+        &self,
+        party: &Name,
+        standing: Standing,
+        key: &KeyRecord,
+    ) -> Result<LongTermKey, KeyringError> {
         let binding = RowBinding::Key {
-            party: &party.name,
-            standing: Standing::of(party),
+            party,
+            standing,
             generation: key.generation,
             epoch: key.epoch,
             state: key.state,
             ends_at: key.ends_at,
         };
-        let secret = self.master.unwrap(&binding, key.master_version, &key.wrapped)?;
+        let secret = self.unwrap(&binding, key.master_version, &key.wrapped)?;
         let secret = Zeroizing::new(
             <[u8; LongTermKey::SIZE]>::try_from(secret.as_slice())
                 .map_err(|_| KeyringError::Damaged { row: binding.to_string() })?,
@@ -220,10 +217,11 @@ impl Keyring {
     }
 
     /// Enables or disables `party` and binds its keys anew; each disabling counts its revocation epoch up. A party that
-    /// is so already is left alone. A key that does not open keeps nobody from disabling: it is dead from then on.
+    /// is so already is left alone. A key that is damaged keeps nobody from disabling: it is dead from then on.
     ///
     /// # Errors
-    /// As [`open_key`](Self::open_key), to enable; [`KeyringError::TooManyRevocations`], to disable.
+    /// As [`open_key`](Self::open_key), to enable; [`KeyringError::TooManyRevocations`] and [`KeyringError::NoVersion`],
+    /// to disable: a KDC that has the key can.
     pub fn set_enabled(
         &self,
         party: &mut PartyRecord,
@@ -238,11 +236,36 @@ impl Keyring {
             revocation_epoch = revocation_epoch
                 .checked_add(1)
                 .ok_or_else(|| KeyringError::TooManyRevocations { party: party.name.clone() })?;
-            let lost = |key: &KeyRecord| key.state != KeyState::Dead && self.open_key(party, key).is_err();
+            let lost = |key: &KeyRecord| {
+                key.state != KeyState::Dead
+                    && matches!(self.open_key(party, key), Err(KeyringError::Damaged { .. }))
+            };
             let keys = party.keys.iter().map(|key| if lost(key) { key.erased() } else { key.clone() });
             party.keys = keys.collect();
         }
         self.rewrap(party, Standing { enabled, revocation_epoch }, rng)
+    }
+
+    fn of(held: Held) -> Self {
+        Self { held: RwLock::new(Arc::new(held)) }
+    }
+
+    fn held(&self) -> Arc<Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn unwrap(
+        &self,
+        binding: &RowBinding<'_>,
+        version: u32,
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let held = self.held();
+        let master = held
+            .keys
+            .version(version)
+            .ok_or_else(|| KeyringError::NoVersion { row: binding.to_string(), needed: version })?;
+        master.unwrap(binding, version, wrapped)
     }
 }
 

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::file::{self, Guard};
-use super::{KeyringError, MasterKey};
+use super::{KeyringError, MasterKey, MasterKeys};
 
 /// A place that holds a master key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,20 +23,84 @@ pub enum MasterKeySource {
 }
 
 impl MasterKeySource {
-    /// Reads the master key.
+    /// Reads every version of the master key that is there.
     ///
     /// # Errors
-    /// [`KeyringError::Missing`], [`KeyringError::Loose`], [`KeyringError::Owner`], [`KeyringError::Form`] and
-    /// [`KeyringError::File`].
-    pub fn load(&self) -> Result<MasterKey, KeyringError> {
+    /// [`KeyringError::Missing`], [`KeyringError::Loose`], [`KeyringError::Owner`], [`KeyringError::Form`],
+    /// [`KeyringError::Twice`] and [`KeyringError::File`].
+    pub fn load(&self) -> Result<MasterKeys, KeyringError> {
         self.load_with(|name| std::env::var_os(name))
+    }
+
+    /// How errors and reports name it.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Credential(name) => format!("the systemd credential {name}"),
+            Self::Environment(name) => format!("the environment variable {name}"),
+        }
+    }
+
+    /// Adds a fresh version to a file, the next above all that are there, and returns it. Where `above` is given and the
+    /// file has a version above it already, that is the one: an earlier attempt was cut off.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`KeyringError::Refused`] for a source that is no file.
+    pub fn append(&self, above: Option<u32>, rng: &mut impl CryptoRng) -> Result<u32, KeyringError> {
+        let path = self.file()?;
+        let mut version = 0;
+        file::edit(path, |text| {
+            let keys = MasterKeys::parse(text, &self.place())?;
+            version = keys.highest();
+            if above.is_some_and(|above| version > above) {
+                return Ok(None);
+            }
+            version = version
+                .checked_add(1)
+                .ok_or_else(|| KeyringError::Refused("there is no version above 4294967295".to_owned()))?;
+            Ok(Some(keys.with(MasterKey::generate(version, rng))?.text()))
+        })?;
+        Ok(version)
+    }
+
+    /// Takes a version out of a file.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`KeyringError::Refused`] for a source that is no file, and for a version that is not there
+    /// or is the only one.
+    pub fn remove(&self, version: u32) -> Result<(), KeyringError> {
+        let place = self.place();
+        file::edit(self.file()?, |text| {
+            let keys = MasterKeys::parse(text, &place)?;
+            if keys.version(version).is_none() {
+                return Err(KeyringError::Refused(format!(
+                    "{place} holds no version {version} of the master key"
+                )));
+            }
+            let rest = keys.without(version);
+            if rest.versions().is_empty() {
+                return Err(KeyringError::Refused(format!("version {version} is the only one in {place}")));
+            }
+            Ok(Some(rest.text()))
+        })
+    }
+
+    fn file(&self) -> Result<&Path, KeyringError> {
+        match self {
+            Self::File(path) => Ok(path),
+            _ => Err(KeyringError::Refused(format!(
+                "{} is not a file that can be changed here: `keycell master-key new` makes the line to put there",
+                self.place()
+            ))),
+        }
     }
 
     pub(super) fn load_with(
         &self,
         environment: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<MasterKey, KeyringError> {
-        match self {
+    ) -> Result<MasterKeys, KeyringError> {
+        let keys = match self {
             Self::File(path) => read(path, Guard::Owner),
             Self::Credential(name) => {
                 let folder = environment("CREDENTIALS_DIRECTORY").ok_or_else(|| KeyringError::Missing {
@@ -46,15 +111,16 @@ impl MasterKeySource {
                 read(&Path::new(&folder).join(name), Guard::Systemd)
             }
             Self::Environment(name) => {
-                let place = format!("the environment variable {name}");
+                let place = self.place();
                 let Some(text) = environment(name) else { return Err(KeyringError::Missing { place }) };
                 let text = text.into_string().map_err(|_| KeyringError::Form { place: place.clone() })?;
-                MasterKey::parse(&Zeroizing::new(text), &place)
+                MasterKeys::parse(&Zeroizing::new(text), &place)
             }
-        }
+        };
+        Ok(keys?.from(self))
     }
 }
 
-fn read(path: &Path, guard: Guard) -> Result<MasterKey, KeyringError> {
-    MasterKey::parse(&file::read(path, guard)?, &path.display().to_string())
+fn read(path: &Path, guard: Guard) -> Result<MasterKeys, KeyringError> {
+    MasterKeys::parse(&file::read(path, guard)?, &path.display().to_string())
 }

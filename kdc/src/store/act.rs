@@ -1,8 +1,8 @@
 //! What is written in one transaction: changes, and the events that tell of them.
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::{Epoch, Name, UnixMillis};
 
-use super::{ChangeNumber, Damaged, PartyRecord};
+use super::{ChangeNumber, Damaged, PartyRecord, SecretRecord};
 use crate::audit::{Event, Seal};
 
 /// Changes that are made together or not at all, and the records of them.
@@ -77,6 +77,10 @@ pub enum Write {
     },
     /// Keeps an answer for a retry.
     KeepAnswer(Answer),
+    /// Adds one of the KDC's own secrets; it must not be there.
+    AddSecret(SecretRecord),
+    /// Accepts an epoch that keys at rest may be turned to; a lower one than is there is passed over.
+    AcceptEpoch(Epoch),
     /// Removes the records of the audit log up to the one that the seal names, and keeps the seal.
     TrimAudit(Seal),
 }
@@ -91,7 +95,11 @@ impl Write {
             | Self::PutDocument { .. }
             | Self::ForceDocument(_)
             | Self::DeleteDocument { .. } => true,
-            Self::Expect { .. } | Self::KeepAnswer(_) | Self::TrimAudit(_) => false,
+            Self::Expect { .. }
+            | Self::KeepAnswer(_)
+            | Self::AddSecret(_)
+            | Self::AcceptEpoch(_)
+            | Self::TrimAudit(_) => false,
         }
     }
 }
@@ -111,6 +119,11 @@ impl Kind {
     /// All of them with their names: the one table behind [`as_str`](Self::as_str) and [`parse`](Self::parse).
     const NAMES: [(Self, &'static str); 3] =
         [(Self::Rule, "rule"), (Self::Setting, "setting"), (Self::Token, "token")];
+
+    /// Every kind there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::NAMES.into_iter().map(|(kind, _)| kind)
+    }
 
     /// Its name in the database.
     #[must_use]

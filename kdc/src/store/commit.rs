@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use keycell_protocol::Epoch;
+
 use super::rows;
 use super::writer::Value::{Bytes, Number, Text};
 use super::writer::{Put, RUN, Writer};
 use super::{
-    Act, Answer, CHECKPOINT_EVERY, Document, Kind, PartyRecord, SecretRecord, StoreError, Write, ZoneRecord,
-    sql,
+    Act, Answer, CHECKPOINT_EVERY, Document, Kind, PartyRecord, Rewrap, SecretRecord, StoreError, Write,
+    ZoneRecord, sql,
 };
 use crate::audit::{AuditKey, Event, Link, Seal, SealKind};
 
@@ -47,6 +49,63 @@ pub(super) async fn add_secret(writer: &mut dyn Writer, secret: &SecretRecord) -
         0 => Err(StoreError::Exists { what: format!("the secret {}", secret.name) }),
         _ => Ok(()),
     }
+}
+
+/// Notes the highest epoch that keys at rest are turned to.
+pub(super) async fn note_ratchet_epoch(writer: &mut dyn Writer, epoch: Epoch) -> Result<(), StoreError> {
+    writer.execute(sql::NOTE_RATCHET_EPOCH, &[Number(epoch.0.into())]).await.map(drop)
+}
+
+/// Writes rows in their new wrapping. Says how many were still as they were found.
+pub(super) async fn rewrap(writer: &mut dyn Writer, rows: &[Rewrap]) -> Result<u64, StoreError> {
+    // The lock that all writers take first: two that write the same rows in another order would wait for each other.
+    take_changes(writer, 0).await?;
+    let keys: Vec<_> = rows
+        .iter()
+        .filter_map(|row| match row {
+            Rewrap::Key(found, key) => Some((found, key)),
+            _ => None,
+        })
+        .collect();
+    let mut written = if keys.is_empty() { 0 } else { writer.rewrap_keys(&keys).await? };
+    for row in rows {
+        written += match row {
+            Rewrap::Key(..) => 0,
+            Rewrap::Document(found, new) => {
+                let values = [
+                    Number(new.master_version.into()),
+                    Bytes(&new.sealed),
+                    Text(found.kind.as_str()),
+                    Text(&found.id),
+                    Number(rows::column(found.revision)),
+                    Number(found.master_version.into()),
+                ];
+                writer.execute(sql::REWRAP_DOCUMENT, &values).await?
+            }
+            Rewrap::Secret(found, new) => {
+                let values = [
+                    Number(new.master_version.into()),
+                    Bytes(&new.wrapped),
+                    Text(&found.name),
+                    Number(found.version.into()),
+                    Number(found.master_version.into()),
+                ];
+                writer.execute(sql::REWRAP_SECRET, &values).await?
+            }
+            Rewrap::Answer(found, new) => {
+                let values = [
+                    Number(new.master_version.into()),
+                    Bytes(&new.wrapped),
+                    Text(&found.actor),
+                    Text(&found.idempotency),
+                    Number(rows::column(found.expires_at.0)),
+                    Number(found.master_version.into()),
+                ];
+                writer.execute(sql::REWRAP_ANSWER, &values).await?
+            }
+        };
+    }
+    Ok(written)
 }
 
 /// Does what an act says. Returns the number of the last change, its own or an earlier one.
@@ -144,6 +203,8 @@ impl Work<'_> {
                 Err(StoreError::DocumentChanged { kind: *kind, id: "*".to_owned() })
             }
             Write::KeepAnswer(answer) => self.keep_answer(answer).await,
+            Write::AddSecret(secret) => add_secret(self.writer, secret).await,
+            Write::AcceptEpoch(epoch) => note_ratchet_epoch(self.writer, *epoch).await,
             Write::TrimAudit(seal) => self.trim_audit(seal).await,
         }
     }

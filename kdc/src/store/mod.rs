@@ -4,6 +4,7 @@
 //! of a ticket never comes here: it reads the directory in memory, which follows [`Store::changes_since`].
 
 mod act;
+mod at_rest;
 mod commit;
 mod error;
 mod look;
@@ -26,6 +27,7 @@ use keycell_protocol::{Name, UnixMillis};
 use crate::audit::{AuditKey, Record, Seal, SealKind};
 
 pub use act::{Act, Answer, Document, Documents, Kind, Write};
+pub use at_rest::{AtRest, BoundKey, KeyPlace, Rewrap, StaleKeys, Target, Wrapped};
 pub use error::{SchemaError, StoreError};
 pub use look::AuditQuery;
 pub use record::{
@@ -38,7 +40,7 @@ pub use record::{
 /// Every write is one transaction and returns only when it is durable; an error means that nothing was changed,
 /// unless the connection broke at the very commit ([`StoreError::Unavailable`]), which only a new look can tell.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: AtRest + Send + Sync + 'static {
     /// Writes the zone, the KDC's own secrets and what a zone begins with into a database that has none.
     ///
     /// # Errors

@@ -102,3 +102,40 @@ pub(super) const ADD_SEAL: &str = "INSERT INTO audit_seal (kind, seq, hash, at, 
 
 pub(super) const MIGRATIONS: &str =
     "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+
+pub(super) const SECRETS: &str = "SELECT name, version, master_version, wrapped FROM secret ORDER BY name";
+/// As `BoundKeyRow` has them: `$1` master version, `$2` epoch, `$3` and `$4` where to go on, `$5` how many.
+pub(super) const STALE_KEYS: &str =
+    "SELECT k.party, k.generation, k.state, k.epoch, k.created_at, k.ends_at, k.master_version, k.wrapped,
+         p.enabled, p.revocation_epoch, p.revision
+     FROM party_key k JOIN party p ON p.name = k.party
+     WHERE k.state <> 'dead' AND (k.master_version <> $1 OR k.epoch < $2) AND (k.party, k.generation) > ($3, $4)
+     ORDER BY k.party, k.generation LIMIT $5";
+pub(super) const STALE_ANSWERS: &str =
+    "SELECT actor, idempotency, fingerprint, status, master_version, wrapped, expires_at FROM answer
+     WHERE master_version <> $1 AND (actor, idempotency) > ($2, $3) ORDER BY actor, idempotency LIMIT $4";
+pub(super) const REWRAP_KEY: &str = "UPDATE party_key SET epoch = $1, master_version = $2, wrapped = $3
+     WHERE party = $4 AND generation = $5 AND state = $6 AND epoch = $7 AND master_version = $8
+       AND EXISTS (SELECT 1 FROM party WHERE name = $4 AND revision = $9)";
+pub(super) const REWRAP_DOCUMENT: &str = "UPDATE document SET master_version = $1, sealed = $2
+     WHERE kind = $3 AND id = $4 AND revision = $5 AND master_version = $6";
+pub(super) const REWRAP_SECRET: &str = "UPDATE secret SET master_version = $1, wrapped = $2
+     WHERE name = $3 AND version = $4 AND master_version = $5";
+pub(super) const REWRAP_ANSWER: &str = "UPDATE answer SET master_version = $1, wrapped = $2
+     WHERE actor = $3 AND idempotency = $4 AND expires_at = $5 AND master_version = $6";
+/// The sum of `bigint` is no `bigint` in PostgreSQL.
+pub(super) const WRAPPED: &str = "SELECT master_version, CAST(sum(n) AS BIGINT) FROM (
+         SELECT master_version, count(*) AS n FROM party_key WHERE state <> 'dead' GROUP BY master_version
+         UNION ALL SELECT master_version, count(*) FROM document GROUP BY master_version
+         UNION ALL SELECT master_version, count(*) FROM answer GROUP BY master_version
+         UNION ALL SELECT master_version, count(*) FROM secret
+             WHERE name <> 'key check' AND name NOT LIKE 'key check %' GROUP BY master_version
+     ) AS rows_of GROUP BY master_version ORDER BY master_version";
+pub(super) const STALE: &str = "SELECT
+         (SELECT count(*) FROM party_key WHERE state <> 'dead' AND (master_version <> $1 OR epoch < $2))
+       + (SELECT count(*) FROM document WHERE master_version <> $1)
+       + (SELECT count(*) FROM answer WHERE master_version <> $1)
+       + (SELECT count(*) FROM secret
+             WHERE master_version <> $1 AND name <> 'key check' AND name NOT LIKE 'key check %')";
+pub(super) const RATCHET_EPOCH: &str = "SELECT ratchet_epoch FROM zone";
+pub(super) const NOTE_RATCHET_EPOCH: &str = "UPDATE zone SET ratchet_epoch = $1 WHERE ratchet_epoch < $1";

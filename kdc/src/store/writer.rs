@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::rows::{Finding, Planned};
-use super::{PartyRecord, StoreError};
+use super::{BoundKey, KeyRecord, PartyRecord, StoreError};
 use crate::audit::{Record, Seal, SealKind};
 
 /// One open transaction of either database.
@@ -29,6 +29,9 @@ pub(super) trait Writer: Send {
 
     /// Writes parties, at most [`RUN`] and no name twice, and replaces their keys.
     async fn put_parties(&mut self, puts: &[Put<'_>]) -> Result<(), StoreError>;
+
+    /// Writes keys in their new wrapping, at most [`RUN`], each where it is still as it was found. Says how many were.
+    async fn rewrap_keys(&mut self, keys: &[(&BoundKey, &KeyRecord)]) -> Result<u64, StoreError>;
 
     /// Writes records of the audit log, at most [`RUN`].
     async fn append(&mut self, records: &[Record]) -> Result<(), StoreError>;

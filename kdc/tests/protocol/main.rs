@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
+mod at_rest;
 mod clocks;
 mod damage;
 mod keys;

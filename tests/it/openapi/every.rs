@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use keycell_kdc::keyring::MasterKeySource;
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http};
 use keycell_tests::openapi::Description;
@@ -17,6 +18,8 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
     let cell = Cell::sqlite();
     cell.configure("limits = { body_bytes = 8192 }");
     let kdc = cell.serve();
+    let master = MasterKeySource::File(cell.file("master.key"));
+    master.append(None, &mut keycell_kdc::random::system()).unwrap();
     let (admin, auditor) = (cell.admin(&kdc), kdc.http().with_token(&cell.token("auditor")));
     let mut seen = Seen { http: kdc.http(), admin, all: BTreeSet::new() };
 
@@ -129,6 +132,7 @@ impl Seen {
             (Method::POST, "/v1/admin/policy/test", json!({ "source": "a", "destination": "b" })),
             (Method::POST, "/v1/admin/policy/test", json!({ "source": "x", "destination": "y", "at": 5 })),
             (Method::POST, "/v1/admin/audit/verify", json!(null)),
+            (Method::POST, "/v1/admin/master-key/rotate", json!(null)),
             (Method::POST, "/v1/admin/audit/trim", json!({ "before": 5, "dry_run": true })),
             (Method::POST, "/v1/admin/audit/trim", json!({ "before": 1_766_000_000_000_u64 })),
         ] {
@@ -140,6 +144,11 @@ impl Seen {
                 self.see(200, request(&self.admin, &operation, "new%40test.internal", id, "")).await;
             }
         }
+        let ratchet = self.admin.get("/v1/admin/ratchet").await.json();
+        let confirm = "/v1/admin/ratchet/confirm";
+        self.send(200, Method::POST, confirm, &json!({ "epoch": ratchet["epoch"] })).await;
+        self.send(409, Method::POST, confirm, &json!({ "epoch": 1 })).await;
+        self.send(409, Method::POST, "/v1/admin/master-key/rotate", &json!(null)).await;
         for path in [
             "/v1/admin/parties?limit=1&match=n*&state=disabled&service=new",
             "/v1/admin/audit?limit=1&order=oldest",

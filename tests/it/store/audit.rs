@@ -6,7 +6,7 @@ use keycell_kdc::store::{AuditQuery, CHECKPOINT_EVERY, Write};
 use super::*;
 
 /// All records, after a look that each follows the one before and that the head seal names the last.
-async fn chain(store: &dyn Store) -> Vec<Record> {
+pub(crate) async fn chain(store: &dyn Store) -> Vec<Record> {
     let records = store.audit(&AuditQuery { limit: u32::MAX, ..AuditQuery::default() }).await.unwrap();
     let trims = store.audit_seals(SealKind::Trim).await.unwrap();
     let mut link = trims.last().map_or(Link::origin(KEY.zone()), |seal| seal.link);

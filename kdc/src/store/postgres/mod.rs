@@ -1,5 +1,6 @@
 //! The store in a PostgreSQL database, which several KDCs may share.
 
+mod at_rest;
 mod open;
 mod read;
 mod write;

@@ -9,7 +9,7 @@ use super::read;
 use crate::audit::{Record, Seal, SealKind};
 use crate::store::rows::{self, Finding, Replaces};
 use crate::store::writer::{Put, Value, Writer};
-use crate::store::{StoreError, sql};
+use crate::store::{BoundKey, KeyRecord, StoreError, sql};
 
 #[async_trait]
 impl Writer for PgConnection {
@@ -96,6 +96,31 @@ impl Writer for PgConnection {
         .execute(self)
         .await?;
         Ok(())
+    }
+
+    async fn rewrap_keys(&mut self, keys: &[(&BoundKey, &KeyRecord)]) -> Result<u64, StoreError> {
+        // In one statement: each of its own would keep other writers waiting for a journey there and back.
+        let done = sqlx::query(
+            "UPDATE party_key k SET epoch = n.epoch, master_version = n.master_version, wrapped = n.wrapped
+             FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+                 $7::bigint[], $8::bigint[], $9::bytea[])
+                 AS n (party, generation, state, was_epoch, was_version, revision, epoch, master_version, wrapped)
+             JOIN party p ON p.name = n.party AND p.revision = n.revision
+             WHERE k.party = n.party AND k.generation = n.generation AND k.state = n.state
+               AND k.epoch = n.was_epoch AND k.master_version = n.was_version",
+        )
+        .bind(column(keys, |(found, _)| found.party.as_str()))
+        .bind(column(keys, |(found, _)| i64::from(found.key.generation.0)))
+        .bind(column(keys, |(found, _)| found.key.state.as_str()))
+        .bind(column(keys, |(found, _)| i64::from(found.key.epoch.0)))
+        .bind(column(keys, |(found, _)| i64::from(found.key.master_version)))
+        .bind(column(keys, |(found, _)| rows::column(found.revision)))
+        .bind(column(keys, |(_, key)| i64::from(key.epoch.0)))
+        .bind(column(keys, |(_, key)| i64::from(key.master_version)))
+        .bind(column(keys, |(_, key)| key.wrapped.as_slice()))
+        .execute(self)
+        .await?;
+        Ok(done.rows_affected())
     }
 
     async fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {

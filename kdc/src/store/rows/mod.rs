@@ -1,6 +1,7 @@
 //! From rows to records and back, for both databases alike: the columns come as tuples in the order of `PartyRow` and its
 //! like, and what a write may do is decided here, not in SQL.
 
+mod at_rest;
 mod audit;
 mod document;
 mod party;
@@ -10,6 +11,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row};
 
 use super::{ChangeNumber, Damaged, SecretRecord, StoreError, ZoneRecord};
 
+pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, wrapped};
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{

@@ -303,7 +303,7 @@ fn tombstone((name, change): TombstoneRow) -> Read<(u64, Change)> {
     read.map_err(|error| (name, damaged(error)))
 }
 
-fn key(
+pub(super) fn key(
     (party, generation, state, epoch, created_at, ends_at, master_version, wrapped): KeyRow,
 ) -> Result<KeyRecord, StoreError> {
     let row = || format!("party_key {party} {generation}");

@@ -1,5 +1,6 @@
 //! The store in one SQLite file, for a single KDC.
 
+mod at_rest;
 mod open;
 mod read;
 mod write;

@@ -30,6 +30,9 @@ pub(super) async fn open(path: &Path, connections: u32) -> Result<SqlitePool, St
         // What was acknowledged survives a power cut; WAL with NORMAL would not promise that.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What a row held is overwritten when it is gone, not only forgotten: keys that have turned are not to be found
+        // in the file (docs/master-key.md says what stays elsewhere).
+        .pragma("secure_delete", "ON")
         .busy_timeout(BUSY);
     let pool = SqlitePoolOptions::new()
         .max_connections(connections)

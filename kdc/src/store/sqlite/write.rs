@@ -9,7 +9,7 @@ use super::read;
 use crate::audit::{Record, Seal, SealKind};
 use crate::store::rows::{self, Finding, Replaces};
 use crate::store::writer::{Put, RUN, Value, Writer};
-use crate::store::{StoreError, sql};
+use crate::store::{BoundKey, KeyRecord, StoreError, sql};
 
 #[async_trait]
 impl Writer for SqliteConnection {
@@ -97,6 +97,25 @@ impl Writer for SqliteConnection {
             run(self, statement, keys.len()).await?;
         }
         Ok(())
+    }
+
+    async fn rewrap_keys(&mut self, keys: &[(&BoundKey, &KeyRecord)]) -> Result<u64, StoreError> {
+        let mut written = 0;
+        for (found, key) in keys {
+            let values = [
+                Value::Number(key.epoch.0.into()),
+                Value::Number(key.master_version.into()),
+                Value::Bytes(&key.wrapped),
+                Value::Text(found.party.as_str()),
+                Value::Number(found.key.generation.0.into()),
+                Value::Text(found.key.state.as_str()),
+                Value::Number(found.key.epoch.0.into()),
+                Value::Number(found.key.master_version.into()),
+                Value::Number(rows::column(found.revision)),
+            ];
+            written += self.execute(sql::REWRAP_KEY, &values).await?;
+        }
+        Ok(written)
     }
 
     async fn append(&mut self, records: &[Record]) -> Result<(), StoreError> {

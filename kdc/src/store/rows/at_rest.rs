@@ -1,0 +1,78 @@
+//! Rows that are to be wrapped anew.
+
+use keycell_protocol::Epoch;
+
+use super::document::{AnswerRow, answer};
+use super::party::key;
+use super::{Read, damaged, number};
+use crate::keyring::Standing;
+use crate::store::{Answer, BoundKey, KeyPlace, StaleKeys, StoreError, Wrapped};
+
+/// party, generation, state, epoch, created_at, ends_at, master_version, wrapped; enabled, revocation_epoch, revision
+pub(in crate::store) type BoundKeyRow = (String, i64, String, i64, i64, i64, i64, Vec<u8>, bool, i64, i64);
+/// actor, idempotency; the rest as [`AnswerRow`]
+type WholeAnswerRow = (String, String, Vec<u8>, i64, i64, Vec<u8>, i64);
+
+/// Puts keys together, without what is damaged.
+pub(in crate::store) fn stale_keys(rows: Vec<Read<BoundKeyRow>>, limit: u32) -> StaleKeys {
+    let full = rows.len() >= limit as usize;
+    let mut found = StaleKeys { keys: Vec::with_capacity(rows.len()), damaged: Vec::new(), next: None };
+    for row in rows {
+        let read = row.map_err(|(_, damaged)| damaged).and_then(|row| {
+            found.next = full.then(|| KeyPlace { party: row.0.clone(), generation: row.1 });
+            bound_key(row).map_err(damaged)
+        });
+        match read {
+            Ok(key) => found.keys.push(key),
+            Err(damaged) => found.damaged.push(damaged),
+        }
+    }
+    found
+}
+
+fn bound_key(row: BoundKeyRow) -> Result<BoundKey, StoreError> {
+    let (
+        party,
+        generation,
+        state,
+        epoch,
+        created_at,
+        ends_at,
+        version,
+        wrapped,
+        enabled,
+        revocations,
+        revision,
+    ) = row;
+    let named = || format!("party {party}");
+    let revocation_epoch = number(revocations, named, "revocation_epoch")?;
+    Ok(BoundKey {
+        standing: Standing { enabled, revocation_epoch },
+        revision: number(revision, named, "revision")?,
+        party: party.parse().map_err(|error| StoreError::damaged(named(), &error))?,
+        key: key((party.clone(), generation, state, epoch, created_at, ends_at, version, wrapped))?,
+    })
+}
+
+pub(in crate::store) fn stale_answers(rows: Vec<WholeAnswerRow>) -> Result<Vec<Answer>, StoreError> {
+    let whole = |(actor, idempotency, fingerprint, status, version, wrapped, expires_at): WholeAnswerRow| {
+        let row: AnswerRow = (fingerprint, status, version, wrapped, expires_at);
+        answer(&actor, &idempotency, row)
+    };
+    rows.into_iter().map(whole).collect()
+}
+
+pub(in crate::store) fn wrapped(rows: Vec<(i64, i64)>) -> Result<Vec<Wrapped>, StoreError> {
+    let row = || "rows by master_version".to_owned();
+    let read = |(version, rows): (i64, i64)| {
+        Ok(Wrapped {
+            master_version: number(version, row, "master_version")?,
+            rows: number(rows, row, "count")?,
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+pub(in crate::store) fn ratchet_epoch(epoch: i64) -> Result<Epoch, StoreError> {
+    Ok(Epoch(number(epoch, || "zone".to_owned(), "ratchet_epoch")?))
+}

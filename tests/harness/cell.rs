@@ -119,6 +119,14 @@ impl Cell {
         Kdc::start(self.command().arg("serve"), self.listen, &self.roots())
     }
 
+    /// The same with these variables in its environment.
+    #[must_use]
+    pub fn serve_with(&self, environment: &[(&str, &str)]) -> Kdc {
+        let mut command = self.command();
+        command.arg("serve").envs(environment.iter().copied());
+        Kdc::start(&command, self.listen, &self.roots())
+    }
+
     /// The same with everything in its log.
     #[must_use]
     pub fn serve_tracing(&self) -> Kdc {
@@ -128,10 +136,17 @@ impl Cell {
     /// Starts another KDC on the same database, at another port.
     #[must_use]
     pub fn replica(&self) -> Kdc {
+        self.replica_with("")
+    }
+
+    /// The same with `settings` (TOML) over what the configuration says.
+    #[must_use]
+    pub fn replica_with(&self, settings: &str) -> Kdc {
         let listen = free_address();
         let text = fs::read_to_string(self.file("keycell.toml")).expect("the cell has a configuration");
         let mut config: toml::Table = text.parse().expect("it is TOML");
         config.insert("listen".to_owned(), listen.to_string().into());
+        merge(&mut config, settings.parse().expect("it is TOML"));
         let path = self.file("replica.toml");
         fs::write(&path, toml::to_string(&config).expect("it is TOML")).expect("the folder is ours");
         Kdc::start(self.command().arg("--config").arg(path).arg("serve"), listen, &self.roots())

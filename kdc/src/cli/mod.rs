@@ -11,6 +11,7 @@ mod init;
 mod inspect;
 mod limits;
 mod man;
+mod master_key;
 mod migrate;
 mod moment;
 mod open;
@@ -18,6 +19,7 @@ mod output;
 mod party;
 mod policy;
 mod profile;
+mod ratchet;
 mod seal;
 mod serve;
 mod status;
@@ -174,6 +176,10 @@ enum Command {
     Zone(Group<zone::Zone>),
     /// How often an address or a party may ask
     Limits(Group<limits::Limits>),
+    /// The master key, which wraps every key in the database
+    MasterKey(Group<master_key::MasterKey>),
+    /// How keys at rest turn with the time
+    Ratchet(Group<ratchet::Ratchet>),
     /// The audit log
     Audit(Group<audit::Audit>),
     /// Profiles: where KDCs are, kept on this machine
@@ -208,6 +214,10 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,
         Command::Limits(limits) => limits.command.run(&global.at(limits.profile), output).await?,
+        Command::MasterKey(master_key) => {
+            master_key.command.run(&global.at(master_key.profile), output).await?;
+        }
+        Command::Ratchet(ratchet) => ratchet.command.run(&global.at(ratchet.profile), output).await?,
         Command::Audit(audit) => return audit.command.run(&global.at(audit.profile), output).await,
         Command::Profile(profile) => profile.run(output)?,
         Command::Seal(seal) => seal.run(output).await?,

@@ -91,7 +91,7 @@ impl Follower {
                 place.pending.entry(*kind).or_insert(Since::Then);
             }
         }
-        let snapshot = if went_back { Some(self.store.parties().await) } else { None };
+        let mut snapshot = if went_back { Some(self.store.parties().await) } else { None };
         // What stops somebody before what lets somebody in. A kind that does not hold must not keep a revocation from
         // taking effect: the rest is taken in, and this kind again at the next look.
         let mut outcome = Ok(());
@@ -101,10 +101,20 @@ impl Follower {
                 Err(error) => outcome = Err(error),
             }
         }
+        if self.keyring.lacking().is_some() {
+            place.waits = true;
+        } else if place.waits {
+            // What could not be read without it is read now, whenever it was changed.
+            if let Err(error) = self.read(Kind::Token, Since::Then, place).await {
+                outcome = Err(error);
+            }
+            snapshot = Some(self.store.parties().await);
+        }
         place.seen = match snapshot {
             Some(snapshot) => {
                 let snapshot = snapshot?;
                 self.replace(&snapshot);
+                place.waits = false;
                 snapshot.change
             }
             None => {
@@ -286,6 +296,8 @@ struct Place {
     seen: ChangeNumber,
     /// The kinds of documents that are still to be read.
     pending: BTreeMap<Kind, Since>,
+    /// Whether something may be left out for want of a version of the master key.
+    waits: bool,
     /// Tokens that are known to be revoked, also those whose rows are gone.
     revoked: TokenRecords,
 }

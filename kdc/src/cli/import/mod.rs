@@ -7,7 +7,7 @@ mod answer;
 mod archive;
 mod input;
 mod keys;
-mod progress;
+pub(in crate::cli) mod progress;
 mod recipients;
 mod report;
 mod send;

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::super::output::Output;
 
 /// Counts and shows.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     what: &'static str,
     done: u64,
     total: Option<u64>,
@@ -22,7 +22,7 @@ enum Shown {
 }
 
 impl Progress {
-    pub(super) fn new(output: &Output, what: &'static str, total: Option<u64>) -> Self {
+    pub(in crate::cli) fn new(output: &Output, what: &'static str, total: Option<u64>) -> Self {
         let shown = if output.json {
             Shown::Not
         } else if io::stderr().is_terminal() {
@@ -57,8 +57,22 @@ impl Progress {
         }
     }
 
+    /// So many are done.
+    pub(in crate::cli) fn at(&mut self, done: u64) {
+        self.done = done;
+        match &mut self.shown {
+            Shown::Bar(bar) => bar.set_position(done),
+            Shown::Lines(last) if last.elapsed() >= PAUSE => {
+                *last = Instant::now();
+                let total = self.total.map(|total| format!(" of {total}")).unwrap_or_default();
+                eprintln!("{done}{total} {}", self.what);
+            }
+            _ => {}
+        }
+    }
+
     /// All is done.
-    pub(super) fn finish(self) {
+    pub(in crate::cli) fn finish(self) {
         if let Shown::Bar(bar) = self.shown {
             bar.finish_and_clear();
         }

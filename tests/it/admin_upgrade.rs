@@ -57,7 +57,7 @@ async fn set_back(cell: &Cell) {
     run(
         &mut database,
         "UPDATE main.change_counter SET last = (SELECT last FROM newer.change_counter);
-         DELETE FROM main.secret WHERE name = 'audit key'; DETACH newer; PRAGMA journal_mode = WAL",
+         DELETE FROM main.secret WHERE name IN ('audit key', 'zone'); DETACH newer; PRAGMA journal_mode = WAL",
     )
     .await;
     database.close().await.unwrap();

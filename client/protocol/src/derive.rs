@@ -17,11 +17,14 @@ pub(crate) enum Label {
     Reply,
     Ticket,
     Ratchet,
+    RotateRequest,
+    RotateReply,
 }
 
 impl Label {
     #[cfg(test)]
-    const ALL: [Self; 4] = [Self::Request, Self::Reply, Self::Ticket, Self::Ratchet];
+    const ALL: [Self; 6] =
+        [Self::Request, Self::Reply, Self::Ticket, Self::Ratchet, Self::RotateRequest, Self::RotateReply];
 
     const fn text(self) -> &'static [u8] {
         match self {
@@ -29,6 +32,8 @@ impl Label {
             Self::Reply => b"keycell/1 reply",
             Self::Ticket => b"keycell/1 ticket",
             Self::Ratchet => b"keycell/1 ratchet",
+            Self::RotateRequest => b"keycell/1 rotate request",
+            Self::RotateReply => b"keycell/1 rotate reply",
         }
     }
 }

@@ -174,6 +174,10 @@ pub struct Subkeys {
 pub struct RequestKey([u8; 32]);
 
 impl RequestKey {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 32] {
         mac(&self.0, &[message]).finalize().into_bytes().into()
     }
@@ -189,6 +193,10 @@ impl RequestKey {
 pub struct ReplyKey([u8; 32]);
 
 impl ReplyKey {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -29,6 +29,7 @@
 //! | [`ratchet`](RatchetedKey) | a key at hand: the epochs around now |
 //! | [`derive`](Sek) | HKDF: subkeys, SEKs |
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
+//! | [`rotation`](SignedRotation) | asking the KDC for a new key, and its answer |
 //! | [`ticket`](Ticket) | `Eb(SEK)` |
 //! | [`envelope`](Envelope) | messages |
 //! | [`replay`](ReplayWindow) | which messages were seen |
@@ -51,6 +52,7 @@ mod ratchet;
 mod replay;
 mod reply;
 mod request;
+mod rotation;
 mod ticket;
 mod time;
 
@@ -64,6 +66,9 @@ pub use ratchet::RatchetedKey;
 pub use replay::{ReplayError, ReplayWindow};
 pub use reply::{Grant, Outcome, ReplyError, ReplyWriter, SealedReply, TicketReply};
 pub use request::{Instance, KeyReference, Nonce, RequestError, SignedRequest, TicketRequest};
+pub use rotation::{
+    Rotated, RotationKeys, RotationReply, RotationRequest, SealedRotation, SignedRotation, Step,
+};
 pub use ticket::{Ticket, TicketError, TicketId, TicketKind};
 pub use time::{RatchetPeriod, UnixMillis, UnixSeconds};
 

@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::key::{Epoch, Generation, LongTermKey, RatchetError, Subkeys};
+use crate::rotation::RotationKeys;
 
 /// One generation of a key as its holder or its KDC uses it.
 ///
@@ -49,14 +50,7 @@ impl RatchetedKey {
     /// # Errors
     /// [`RatchetError::Backwards`] for an epoch that is over, [`RatchetError::TooFar`] for one that is not near.
     pub fn at(&mut self, epoch: Epoch, now: Epoch) -> Result<Arc<Subkeys>, RatchetError> {
-        let near = now.max(self.key.epoch()).neighbours();
-        let [before, _, after] = near;
-        if epoch < before {
-            return Err(RatchetError::Backwards);
-        }
-        if epoch > after {
-            return Err(RatchetError::TooFar);
-        }
+        let near = self.near(epoch, now)?;
         if let Some(ready) = self.ready.iter().find(|subkeys| subkeys.epoch == epoch) {
             return Ok(ready.clone());
         }
@@ -64,6 +58,27 @@ impl RatchetedKey {
         self.ready.retain(|ready| near.contains(&ready.epoch));
         self.ready.push(subkeys.clone());
         Ok(subkeys)
+    }
+
+    /// The keys that rotate this one, of `epoch`, at epoch `now`; see [`at`](Self::at). They are needed a few times a
+    /// year, so they are not kept.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn rotation_keys(&self, epoch: Epoch, now: Epoch) -> Result<RotationKeys, RatchetError> {
+        self.near(epoch, now)?;
+        Ok(self.key.clone().advance(epoch)?.rotation_keys())
+    }
+
+    /// The epochs that are at hand at epoch `now`, if `epoch` is one of them.
+    fn near(&self, epoch: Epoch, now: Epoch) -> Result<[Epoch; 3], RatchetError> {
+        let near = now.max(self.key.epoch()).neighbours();
+        let [before, _, after] = near;
+        match epoch {
+            _ if epoch < before => Err(RatchetError::Backwards),
+            _ if epoch > after => Err(RatchetError::TooFar),
+            _ => Ok(near),
+        }
     }
 
     /// `epoch` is certain: a holder saw something authentic of it, or the KDC's own clock says so. Erases what is past
@@ -105,6 +120,18 @@ mod tests {
         assert_eq!(key.at(Epoch(101), Epoch(103)).unwrap_err(), RatchetError::Backwards);
         assert_eq!(key.at(Epoch(105), Epoch(103)).unwrap_err(), RatchetError::TooFar);
         assert_eq!(key.at(Epoch(u32::MAX), Epoch(103)).unwrap_err(), RatchetError::TooFar);
+    }
+
+    #[test]
+    fn rotation_keys_follow_the_same_window() {
+        let mut key = key(100);
+        for now in 98..106 {
+            for epoch in 95..110 {
+                let (at, rotation) =
+                    (key.at(Epoch(epoch), Epoch(now)), key.rotation_keys(Epoch(epoch), Epoch(now)));
+                assert_eq!(at.map(|keys| keys.epoch), rotation.map(|keys| keys.epoch()));
+            }
+        }
     }
 
     #[test]

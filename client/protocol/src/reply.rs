@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 
 use rand_core::CryptoRng;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -42,10 +43,16 @@ impl<'a> ReplyWriter<'a> {
                 source: Cow::Borrowed(&request.source),
                 nonce: request.nonce,
                 server_time,
+                rotate: false,
                 tickets: Vec::with_capacity(expected),
             },
             records,
         }
+    }
+
+    /// Asks the source to rotate its key as soon as it can (docs/protocol.md §4.4).
+    pub const fn ask_to_rotate(&mut self) {
+        self.metadata.rotate = true;
     }
 
     /// Gives the source a ticket for `destination`, a party that holds `keys`: a fresh Rkey, its two SEKs, and the
@@ -84,29 +91,38 @@ impl<'a> ReplyWriter<'a> {
 
     /// Seals the reply for the source and returns the JSON to send.
     pub fn seal(self, key: &ReplyKey, rng: &mut impl CryptoRng) -> Vec<u8> {
-        let Self { metadata, mut records } = self;
-        // Strings and numbers only: there is nothing that JSON could not say.
-        let metadata = serde_json::to_vec(&metadata).unwrap_or_default();
-        let nonce = XNonce::generate(rng);
-        if let Some((room, _)) = records.split_first_chunk_mut() {
-            *room = *nonce.as_bytes();
-        }
-
-        // Written as it travels, in one buffer: base64url needs no escaping in JSON.
-        let size = METADATA.len() + base64url_len(metadata.len());
-        let mut out =
-            String::with_capacity(size + SEALED.len() + base64url_len(records.len() + TAG) + END.len());
-        out.push_str(METADATA);
-        push_base64url(&mut out, &metadata);
-        let aad = out.as_bytes().get(METADATA.len()..).unwrap_or_default();
-        let (_, body) = records.split_at_mut(XNonce::SIZE);
-        let tag = xseal(key.as_bytes(), nonce, aad, body);
-        records.extend_from_slice(&tag);
-        out.push_str(SEALED);
-        push_base64url(&mut out, &records);
-        out.push_str(END);
-        out.into_bytes()
+        let Self { metadata, records } = self;
+        write(&metadata, records, key, rng)
     }
+}
+
+/// The JSON of a reply. `records` begin with room for the nonce, and end with room for the tag.
+pub(crate) fn write(
+    metadata: &impl Serialize,
+    mut records: Zeroizing<Vec<u8>>,
+    key: &ReplyKey,
+    rng: &mut impl CryptoRng,
+) -> Vec<u8> {
+    // Strings and numbers only: there is nothing that JSON could not say.
+    let metadata = serde_json::to_vec(metadata).unwrap_or_default();
+    let nonce = XNonce::generate(rng);
+    if let Some((room, _)) = records.split_first_chunk_mut() {
+        *room = *nonce.as_bytes();
+    }
+
+    // Written as it travels, in one buffer: base64url needs no escaping in JSON.
+    let size = METADATA.len() + base64url_len(metadata.len());
+    let mut out = String::with_capacity(size + SEALED.len() + base64url_len(records.len() + TAG) + END.len());
+    out.push_str(METADATA);
+    push_base64url(&mut out, &metadata);
+    let aad = out.as_bytes().get(METADATA.len()..).unwrap_or_default();
+    let (_, body) = records.split_at_mut(XNonce::SIZE);
+    let tag = xseal(key.as_bytes(), nonce, aad, body);
+    records.extend_from_slice(&tag);
+    out.push_str(SEALED);
+    push_base64url(&mut out, &records);
+    out.push_str(END);
+    out.into_bytes()
 }
 
 /// A reply as it travels.
@@ -132,14 +148,7 @@ impl<'a> SealedReply<'a> {
     /// # Errors
     /// [`ReplyError`]; then nothing of the reply may be used.
     pub fn open(&self, key: &ReplyKey, request: &TicketRequest) -> Result<TicketReply, ReplyError> {
-        let mut sealed = Zeroizing::new(from_base64url(&self.sealed).ok_or(ReplyError::Malformed)?);
-        let (nonce, sealed) =
-            sealed.split_first_chunk_mut::<{ XNonce::SIZE }>().ok_or(ReplyError::Malformed)?;
-        let records = xopen(key.as_bytes(), XNonce::from_bytes(*nonce), self.metadata.as_bytes(), sealed)
-            .map_err(|_| ReplyError::Forged)?;
-
-        let json = from_base64url(&self.metadata).ok_or(ReplyError::Malformed)?;
-        let metadata: Metadata<'_> = serde_json::from_slice(&json).map_err(|_| ReplyError::Malformed)?;
+        let (metadata, records) = self.read::<Metadata<'_>>(key)?;
         if *metadata.source != request.source || metadata.nonce != request.nonce {
             return Err(ReplyError::AnotherRequest);
         }
@@ -147,13 +156,34 @@ impl<'a> SealedReply<'a> {
         if !metadata.tickets.iter().map(|entry| entry.destination.as_ref()).eq(asked) {
             return Err(ReplyError::Destinations);
         }
-        let mut records = Reader::new(records);
+        let mut records = Reader::new(records.bytes());
         let outcomes =
             metadata.tickets.into_iter().map(|entry| entry.read(&mut records)).collect::<Result<_, _>>()?;
         if !records.is_empty() {
             return Err(ReplyError::Malformed);
         }
-        Ok(TicketReply { server_time: metadata.server_time, outcomes })
+        Ok(TicketReply { server_time: metadata.server_time, rotate: metadata.rotate, outcomes })
+    }
+
+    /// Metadata and records, if the holder of `key` sealed them.
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &ReplyKey) -> Result<(T, Records), ReplyError> {
+        let mut buffer = Zeroizing::new(from_base64url(&self.sealed).ok_or(ReplyError::Malformed)?);
+        let (nonce, sealed) =
+            buffer.split_first_chunk_mut::<{ XNonce::SIZE }>().ok_or(ReplyError::Malformed)?;
+        xopen(key.as_bytes(), XNonce::from_bytes(*nonce), self.metadata.as_bytes(), sealed)
+            .map_err(|_| ReplyError::Forged)?;
+        let json = from_base64url(&self.metadata).ok_or(ReplyError::Malformed)?;
+        let metadata = serde_json::from_slice(&json).map_err(|_| ReplyError::Malformed)?;
+        Ok((metadata, Records(buffer)))
+    }
+}
+
+/// What a reply keeps secret: opened where it lay, between its nonce and its tag.
+pub(crate) struct Records(Zeroizing<Vec<u8>>);
+
+impl Records {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.get(XNonce::SIZE..self.0.len().saturating_sub(TAG)).unwrap_or_default()
     }
 }
 
@@ -162,6 +192,8 @@ impl<'a> SealedReply<'a> {
 pub struct TicketReply {
     /// The KDC's clock when it answered.
     pub server_time: UnixMillis,
+    /// Whether the KDC asks for a new key: the party is to rotate when it can.
+    pub rotate: bool,
     /// One for each destination, in the order asked.
     pub outcomes: Vec<Outcome>,
 }
@@ -201,7 +233,7 @@ pub struct Grant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
     /// Not the JSON of a reply, or its records do not add up.
-    #[error("the KDC's reply does not have the form of a ticket reply")]
+    #[error("the KDC's reply does not have the form of one")]
     Malformed,
     /// Not sealed with this party's key.
     #[error("the reply was not sealed by a KDC that knows this party's key")]
@@ -231,6 +263,8 @@ struct Metadata<'a> {
     source: Cow<'a, Name>,
     nonce: Nonce,
     server_time: UnixMillis,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    rotate: bool,
     tickets: Vec<Entry<'a>>,
 }
 
@@ -336,6 +370,23 @@ mod tests {
         assert_eq!(rkey.sek(a, b, first.expiration).bytes(), first.sek.bytes());
         assert_eq!(rkey.sek(b, a, first.expiration).bytes(), first.reply_sek.as_ref().unwrap().bytes());
         assert!(!format!("{opened:?}").contains(&format!("{:?}", first.sek.bytes())));
+    }
+
+    #[test]
+    fn a_party_is_asked_to_rotate_in_what_is_sealed_for_it() {
+        let request = request(1);
+        let open = |ask: bool| {
+            let mut writer = ReplyWriter::new(&request, UnixMillis(7));
+            for destination in &request.destinations {
+                writer.refuse(destination, ProblemType::NotAllowed);
+            }
+            if ask {
+                writer.ask_to_rotate();
+            }
+            let json = writer.seal(&keys(1).reply, &mut test_rng());
+            SealedReply::parse(&json).unwrap().open(&keys(1).reply, &request).unwrap().rotate
+        };
+        assert_eq!([open(false), open(true)], [false, true]);
     }
 
     #[test]

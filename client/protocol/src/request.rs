@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rand_core::CryptoRng;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, base64url, from_base64url};
@@ -65,11 +66,7 @@ impl<'a> SignedRequest<'a> {
     /// [`RequestError::Forged`] when `key` did not sign it, [`RequestError::Source`] when it asks in another's name,
     /// [`RequestError::Malformed`] and [`RequestError::Destinations`] when the holder of the key wrote nonsense.
     pub fn verify(&self, key: &RequestKey) -> Result<TicketRequest, RequestError> {
-        if !key.verify(self.metadata.as_bytes(), &self.signature) {
-            return Err(RequestError::Forged);
-        }
-        let json = from_base64url(&self.metadata).ok_or(RequestError::Malformed)?;
-        let request: TicketRequest = serde_json::from_slice(&json).map_err(|_| RequestError::Malformed)?;
+        let request: TicketRequest = self.read(key)?;
         if request.source != self.key.name {
             return Err(RequestError::Source);
         }
@@ -77,6 +74,15 @@ impl<'a> SignedRequest<'a> {
             return Err(RequestError::Destinations);
         }
         Ok(request)
+    }
+
+    /// The metadata, if `key` signed it.
+    pub(crate) fn read<T: DeserializeOwned>(&self, key: &RequestKey) -> Result<T, RequestError> {
+        if !key.verify(self.metadata.as_bytes(), &self.signature) {
+            return Err(RequestError::Forged);
+        }
+        let json = from_base64url(&self.metadata).ok_or(RequestError::Malformed)?;
+        serde_json::from_slice(&json).map_err(|_| RequestError::Malformed)
     }
 }
 
@@ -89,12 +95,18 @@ impl SignedRequest<'static> {
         if request.destinations.is_empty() || request.destinations.len() > TicketRequest::MAX_DESTINATIONS {
             return Err(RequestError::Destinations);
         }
-        let json = serde_json::to_vec(request).map_err(|_| RequestError::Malformed)?;
-        let metadata = base64url(&json);
-        let signature = keys.request.sign(metadata.as_bytes());
         let key =
             KeyReference { name: request.source.clone(), generation: keys.generation, epoch: keys.epoch };
-        Ok(Self { key, metadata: metadata.into(), signature })
+        Ok(Self::write(key, request, &keys.request))
+    }
+
+    /// Any metadata, signed with the key that `reference` names.
+    pub(crate) fn write(reference: KeyReference, metadata: &impl Serialize, key: &RequestKey) -> Self {
+        // Strings and numbers only: there is nothing that JSON could not say.
+        let json = serde_json::to_vec(metadata).unwrap_or_default();
+        let metadata = base64url(&json);
+        let signature = key.sign(metadata.as_bytes());
+        Self { key: reference, metadata: metadata.into(), signature }
     }
 
     /// The JSON to send.
@@ -149,7 +161,7 @@ impl Instance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// Not the JSON of a request.
-    #[error("the request does not have the form of a ticket request")]
+    #[error("the request does not have the form of one")]
     Malformed,
     /// The signature does not belong to this key and metadata.
     #[error("the request's signature does not hold")]

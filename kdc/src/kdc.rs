@@ -1,6 +1,7 @@
 //! One running KDC: what all requests share.
 
 mod house;
+mod rotate;
 
 use std::net::IpAddr;
 use std::num::NonZero;
@@ -12,7 +13,7 @@ use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
 use tokio::sync::Semaphore;
 
 use crate::administration::{
-    Access, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk,
+    Access, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Denial, Recorder};
 use crate::clock::Clock;
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::directory::{Directory, Follower, Party};
 use crate::issuance::{self, Denied, Freshness, Issued, LetThrough, Moment, Nonces};
 use crate::keyring::Keyring;
+use crate::lifetimes::Lifetimes;
 use crate::limit::{Limits, TooOften};
 use crate::metrics::Metrics;
 use crate::oidc::Issuers;
@@ -39,6 +41,7 @@ pub struct Kdc {
     follower: Arc<Follower>,
     directory: Arc<Directory>,
     parties: Parties,
+    keys: Keys,
     policies: Policies,
     tokens: Tokens,
     settings: ZoneSettingsDesk,
@@ -51,6 +54,7 @@ pub struct Kdc {
     ticket_log: TicketLog,
     metrics: Metrics,
     sampler: Sampler,
+    lifetimes: Lifetimes,
     /// One for each core: long work takes one.
     heavy: Arc<Semaphore>,
     /// For the one import that may run.
@@ -122,8 +126,10 @@ impl Kdc {
         let token_key = Arc::new(token_key);
         let metrics = Metrics::new();
         let rewrapper = Arc::new(Rewrapper::new(ledger.clone(), metrics.at_rest.clone()));
-        Self {
+        let kdc = Self {
             parties: Parties::new(ledger.clone()),
+            keys: Keys::new(ledger.clone(), u64::from(config.tickets.clock_skew_seconds) * 1000),
+            lifetimes: Lifetimes::default(),
             policies: Policies::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
             settings: ZoneSettingsDesk::new(ledger.clone()),
@@ -156,7 +162,9 @@ impl Kdc {
             follower,
             directory,
             certificate_expires_at,
-        }
+        };
+        kdc.settled();
+        kdc
     }
 
     /// Answers a request for tickets: the whole path from its bytes to the sealed reply.
@@ -164,19 +172,28 @@ impl Kdc {
     /// # Errors
     /// [`Denied`] for the whole request; a destination that is refused is part of the reply.
     pub fn tickets(&self, signed: &SignedRequest<'_>, address: Option<IpAddr>) -> Result<Issued, Denied> {
-        let moment = Moment { now: self.clock.now(), ratchet_period: self.zone.ratchet_period };
-        let freshness = Freshness {
-            skew_ms: u64::from(self.config.tickets.clock_skew_seconds) * 1000,
-            since: self.started_at,
-        };
+        let moment = self.moment();
+        let freshness = self.freshness();
         let request =
             issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)?;
         request.party().seen().mark(moment.now);
         let rules = self.directory.rules();
         let authorized = issuance::authorize(request, &self.directory, &rules.policy, moment.now);
-        let issued = issuance::issue(&authorized, moment);
+        let rotate = self.is_to_rotate(authorized.request(), moment.now);
+        let issued = issuance::issue(&authorized, moment, rotate);
         self.note(&issued, authorized.request().party(), address, moment.now);
         Ok(issued)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.clock.now(), ratchet_period: self.zone.ratchet_period }
+    }
+
+    fn freshness(&self) -> Freshness {
+        Freshness {
+            skew_ms: u64::from(self.config.tickets.clock_skew_seconds) * 1000,
+            since: self.started_at,
+        }
     }
 
     /// Counts, logs and records what a request got. None of it waits for anything.
@@ -277,6 +294,12 @@ impl Kdc {
     #[must_use]
     pub const fn parties(&self) -> &Parties {
         &self.parties
+    }
+
+    /// The parties' keys.
+    #[must_use]
+    pub const fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// The policy, for administrators.
@@ -385,6 +408,13 @@ impl Kdc {
     pub fn settled(&self) {
         let rates = self.directory.settings().rates(&self.config);
         self.limits.set(rates.per_address, rates.failures_per_address, rates.tickets_per_party);
+        self.lifetimes.note(self.now(), self.directory.rules().policy.ticket_lifetime_seconds());
+    }
+
+    /// Until when a ticket may be out that was given at or before `moment`: the longest lifetime that is, or was, in force.
+    #[must_use]
+    pub fn tickets_end(&self, moment: UnixMillis) -> UnixMillis {
+        self.lifetimes.end(moment)
     }
 
     /// For how long the directory may have missed changes, in milliseconds.

@@ -22,6 +22,7 @@ pub mod http;
 pub mod issuance;
 pub mod kdc;
 pub mod keyring;
+pub mod lifetimes;
 pub mod limit;
 pub mod metrics;
 mod named;

@@ -1,6 +1,7 @@
 //! What is counted, in the Prometheus text format at `/metrics`.
 
 mod at_rest;
+mod keys;
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use at_rest::AtRestMetrics;
+pub use keys::{InState, KeyMetrics};
 
 /// The counters of one KDC.
 pub struct Metrics {
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub staleness: Gauge<f64, AtomicU64>,
     /// Of keys at rest.
     pub at_rest: AtRestMetrics,
+    /// Keys and their rotation.
+    pub keys: KeyMetrics,
 }
 
 /// The label of a refusal.
@@ -90,6 +94,7 @@ impl Metrics {
             limited: Gauge::default(),
             staleness: Gauge::default(),
             at_rest: AtRestMetrics::register(&mut registry),
+            keys: KeyMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("tickets_issued", "Tickets given out", metrics.tickets.clone());

@@ -221,12 +221,13 @@ async fn tidy(kdc: Arc<Kdc>, stop: CancellationToken) {
 
 async fn keep_house(kdc: Arc<Kdc>, stop: CancellationToken) {
     loop {
+        // At once, too: keys may have ended while no KDC ran.
+        if let Err(error) = kdc.keep_house().await {
+            tracing::warn!(error = http::chain(&*error), "some housekeeping could not be done");
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(KEEP_HOUSE_EVERY) => {}
-        }
-        if let Err(error) = kdc.keep_house().await {
-            tracing::warn!(error = http::chain(&*error), "some housekeeping could not be done");
         }
     }
 }

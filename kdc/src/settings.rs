@@ -62,6 +62,10 @@ pub struct ZoneSetting {
     pub ticket_lifetime_seconds: Option<u32>,
     /// For how many days the audit log is kept: 1 to 36,500; for ever without it.
     pub audit_retention_days: Option<u32>,
+    /// After how many days a party is told to rotate its key: 1 to 3,650; never without it. Not written unless set, so
+    /// that the release before, which does not know it, can read the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotate_keys_after_days: Option<u32>,
 }
 
 impl ZoneSetting {

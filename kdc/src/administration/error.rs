@@ -1,5 +1,7 @@
 //! Why something was not done.
 
+use std::time::Duration;
+
 use crate::keyring::KeyringError;
 use crate::store::StoreError;
 use crate::token::TokenError;
@@ -36,6 +38,14 @@ pub enum AdminError {
     /// It cannot be done as things are.
     #[error("{0}")]
     Refused(String),
+    /// It cannot be done yet.
+    #[error("{text}")]
+    NotYet {
+        /// Why.
+        text: String,
+        /// When it can.
+        retry_after: Duration,
+    },
     /// The caller asked for more than its own role reaches.
     #[error("{0}")]
     Forbidden(String),

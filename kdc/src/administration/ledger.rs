@@ -55,7 +55,7 @@ impl Ledger {
 
     /// Takes in what the zone's other KDCs changed, as far as it holds: what is to be changed next begins from there, not
     /// from a second ago.
-    pub(super) async fn catch_up(&self) {
+    pub(crate) async fn catch_up(&self) {
         if let Err(error) = self.follower.catch_up().await {
             let error = crate::http::chain(&error);
             tracing::error!(error, "not all of the database can be taken in");

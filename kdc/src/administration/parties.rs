@@ -130,6 +130,11 @@ impl Parties {
         if let Some(note) = &patch.note {
             check_note(note)?;
         }
+        if patch.erase_keys == Some(true) && patch.enabled != Some(false) {
+            let text =
+                "only together with \"enabled\": false; give a key with `keycell key rotate --key-file`";
+            return Err(AdminError::invalid("erase_keys", text));
+        }
         // Somebody else may change the party in between; then look again.
         for _ in 0..ATTEMPTS {
             let Found { mut record, whole } = self.found(name, patch.enabled == Some(false)).await?;
@@ -320,6 +325,12 @@ impl Parties {
             self.ledger.keyring().set_enabled(record, enabled, &mut crate::random::system())?;
             let action = if enabled { Action::PartyEnable } else { Action::PartyDisable };
             events.push(caller.event(now, action, record.name.as_str()));
+        }
+        if patch.erase_keys == Some(true) {
+            for key in record.keys.extract_if(.., |key| key.state != KeyState::Dead) {
+                let event = caller.event(now, Action::KeyErase, record.name.as_str());
+                events.push(event.with("generation", key.generation.0));
+            }
         }
         let mut update = caller.event(now, Action::PartyUpdate, record.name.as_str());
         let before = update.clone();

@@ -33,6 +33,8 @@ impl ZoneSettingsDesk {
         in_range(lifetime, 10..=86_400, "ticket_lifetime_seconds", "10 to 86400")?;
         let retention = patch.audit_retention_days.flatten();
         in_range(retention, 1..=36_500, "audit_retention_days", "1 to 36500")?;
+        let rotation = patch.rotate_keys_after_days.flatten();
+        in_range(rotation, 1..=3650, "rotate_keys_after_days", "1 to 3650")?;
 
         self.ledger.catch_up().await;
         let settings = self.ledger.directory().settings();
@@ -46,6 +48,10 @@ impl ZoneSettingsDesk {
         if let Some(value) = patch.audit_retention_days {
             event = noted(event, "audit_retention_days", zone.audit_retention_days, value);
             zone.audit_retention_days = value;
+        }
+        if let Some(value) = patch.rotate_keys_after_days {
+            event = noted(event, "rotate_keys_after_days", zone.rotate_keys_after_days, value);
+            zone.rotate_keys_after_days = value;
         }
         if zone == settings.zone {
             return Ok(settings);

@@ -12,7 +12,6 @@ use crate::api::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 use crate::directory;
 use crate::kdc::Kdc;
 use crate::policy::Mode;
-use crate::store::KeyState;
 
 /// The cell as `kdc` sees it, with what [`walk`] found.
 ///
@@ -139,8 +138,7 @@ fn parties(kdc: &Kdc, now: UnixMillis) -> (PartyCounts, Option<OldestKey>) {
         }
         counts.seen_last_day += u64::from(party.seen().at().is_some_and(|at| at >= yesterday));
         counts.without_key += u64::from(!party.has_key());
-        let active = party.record().keys.iter().find(|key| key.state == KeyState::Active);
-        if let Some(key) = active
+        if let Some(key) = party.active()
             && oldest.as_ref().is_none_or(|oldest| key.created_at < oldest.created_at)
         {
             oldest = Some(OldestKey { name: party.name().clone(), created_at: key.created_at });

@@ -3,6 +3,7 @@
 
 mod audit;
 mod import;
+mod key;
 mod master_key;
 mod object;
 mod party;
@@ -13,6 +14,7 @@ mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
 pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
+pub use key::{NewPartyKey, RotateKeys, RotationAsked};
 pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, RatchetView};
 pub(crate) use object::Object;
 pub use party::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};

@@ -26,6 +26,12 @@ pub struct PartyView {
     pub log_tickets: bool,
     /// What an administrator wants to remember of it.
     pub note: String,
+    /// Whether it is told to rotate its key when it next asks for tickets.
+    #[serde(default)]
+    pub rotation_due: bool,
+    /// When the last ticket ends that was given from it or to it before it was disabled; absent while it is enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_until: Option<UnixMillis>,
     /// Its keys, without the keys.
     pub keys: Vec<KeyView>,
 }
@@ -41,6 +47,9 @@ pub struct KeyView {
     pub epoch: Epoch,
     /// When it was made.
     pub created_at: UnixMillis,
+    /// Until when a retiring key is accepted, and a staged one waits for its party.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<UnixMillis>,
 }
 
 /// The keys of a party.
@@ -112,6 +121,9 @@ pub struct PartyPatch {
     /// Whether it may speak.
     #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Whether all its keys are erased; only together with `"enabled": false`.
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
+    pub erase_keys: Option<bool>,
     /// What to remember of it.
     #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -19,6 +19,9 @@ pub struct ZoneSettings {
     /// For how many days the audit log is kept; absent for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<u32>,
+    /// After how many days a party is told to rotate its key; absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_keys_after_days: Option<u32>,
     /// The length of a key epoch; fixed when the zone was made.
     pub ratchet_period_seconds: u32,
 }
@@ -33,6 +36,9 @@ pub struct ZonePatch {
     /// 1 to 36,500.
     #[serde(default, with = "given", skip_serializing_if = "Option::is_none")]
     pub audit_retention_days: Option<Option<u32>>,
+    /// 1 to 3,650.
+    #[serde(default, with = "given", skip_serializing_if = "Option::is_none")]
+    pub rotate_keys_after_days: Option<Option<u32>>,
 }
 
 /// A rate, and where it comes from.

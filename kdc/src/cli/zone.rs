@@ -28,6 +28,9 @@ pub(super) struct Set {
     /// For how long the audit log is kept: 1d to 36500d, or `forever`
     #[arg(long, group = "setting", value_name = "DAYS", value_parser = retention)]
     audit_retention: Option<Setting>,
+    /// How old a key may be before its party is told to rotate it: 1d to 3650d, or `never`
+    #[arg(long, group = "setting", value_name = "DAYS", value_parser = rotation)]
+    rotate_keys_after: Option<Setting>,
     #[command(flatten)]
     expected: super::party::Expected,
 }
@@ -45,6 +48,7 @@ impl Zone {
                 let patch = ZonePatch {
                     ticket_lifetime_seconds: set.ticket_lifetime.map(|setting| setting.0),
                     audit_retention_days: set.audit_retention.map(|setting| setting.0),
+                    rotate_keys_after_days: set.rotate_keys_after.map(|setting| setting.0),
                 };
                 admin.patch(ZONE).if_revision(set.expected.if_revision).json(&patch)?.read().await?
             }
@@ -56,12 +60,14 @@ impl Zone {
 fn show(out: &mut dyn Write, view: &ZoneSettings) -> io::Result<()> {
     let origin = if view.ticket_lifetime_is_set { "set for the zone" } else { "by the configuration" };
     let retention = view.audit_retention_days.map_or_else(|| "forever".to_owned(), |days| format!("{days}d"));
+    let rotation = view.rotate_keys_after_days.map_or_else(|| "never".to_owned(), |days| format!("{days}d"));
     fields(
         out,
         [
             ("zone", view.zone.clone()),
             ("ticket lifetime", format!("{}, {origin}", exact(view.ticket_lifetime_seconds.into()))),
             ("audit retention", retention),
+            ("keys rotate after", rotation),
             ("key epoch", length(view.ratchet_period_seconds.into())),
             ("revision", view.revision.to_string()),
         ],
@@ -84,14 +90,19 @@ pub(super) fn ticket_lifetime(text: &str) -> Result<u32, &'static str> {
 }
 
 fn retention(text: &str) -> Result<Setting, &'static str> {
-    if text == "forever" {
-        return Ok(Setting(None));
+    days(text, "forever").ok_or("write whole days, such as 400d, or forever")
+}
+
+fn rotation(text: &str) -> Result<Setting, &'static str> {
+    days(text, "never").ok_or("write whole days, such as 90d, or never")
+}
+
+fn days(text: &str, none: &str) -> Option<Setting> {
+    if text == none {
+        return Some(Setting(None));
     }
-    span(text)
-        .filter(|seconds| seconds.is_multiple_of(DAY))
-        .and_then(|seconds| u32::try_from(seconds / DAY).ok())
-        .map(|days| Setting(Some(days)))
-        .ok_or("write whole days, such as 400d, or forever")
+    let seconds = span(text).filter(|seconds| seconds.is_multiple_of(DAY))?;
+    u32::try_from(seconds / DAY).ok().map(|days| Setting(Some(days)))
 }
 
 const ZONE: &str = "/v1/admin/zone";

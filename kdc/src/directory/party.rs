@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keycell_protocol::{Epoch, Generation, LongTermKey, Name, RatchetedKey, Subkeys};
+use keycell_protocol::{
+    Epoch, Generation, LongTermKey, Name, RatchetedKey, RotationKeys, Subkeys, UnixMillis,
+};
 
 use super::Seen;
 use crate::policy::ClassSlot;
-use crate::store::{KeyState, PartyRecord};
+use crate::store::{KeyRecord, KeyState, PartyRecord};
 
 /// A party with its keys unwrapped.
 #[derive(Debug)]
@@ -23,6 +25,14 @@ struct PartyKey {
     generation: Generation,
     /// Shared with what the party was before, where its keys cannot be unwrapped anew.
     key: Arc<Mutex<RatchetedKey>>,
+    ends_at: Option<UnixMillis>,
+}
+
+impl PartyKey {
+    /// Whether it is still good for what its state says: by the clock, whether or not it was erased already.
+    fn lasts(&self, at: UnixMillis) -> bool {
+        self.ends_at.is_none_or(|end| at < end)
+    }
 }
 
 impl Party {
@@ -35,6 +45,11 @@ impl Party {
         let key = |(state, key): (KeyState, LongTermKey)| PartyKey {
             state,
             generation: key.generation(),
+            ends_at: record
+                .keys
+                .iter()
+                .find(|row| row.generation == key.generation())
+                .and_then(|row| row.ends_at),
             key: Arc::new(Mutex::new(RatchetedKey::new(key))),
         };
         let mut record = record.clone();
@@ -61,9 +76,11 @@ impl Party {
         merged.enabled = record.enabled && self.record.enabled;
         merged.keys.iter_mut().for_each(|key| key.wrapped = Vec::new());
         let kept = self.keys.iter().filter_map(|key| {
-            let state = record.keys.iter().find(|found| found.generation == key.generation)?.state;
+            let found = record.keys.iter().find(|found| found.generation == key.generation)?;
+            let state = found.state;
             let retires = key.state == KeyState::Active && state == KeyState::Retiring;
-            let kept = || PartyKey { state, generation: key.generation, key: key.key.clone() };
+            let ends_at = [key.ends_at, found.ends_at].into_iter().flatten().min();
+            let kept = || PartyKey { state, generation: key.generation, ends_at, key: key.key.clone() };
             (retires || state == key.state).then(kept)
         });
         Self { keys: kept.collect(), record: merged, seen: self.seen.clone(), class: ClassSlot::default() }
@@ -99,17 +116,44 @@ impl Party {
         &self.class
     }
 
-    /// The subkeys that check a request of that generation and epoch, at epoch `now`: of an active or retiring key
-    /// only (docs/protocol.md §4.1).
+    /// Its active key as the database has it, without the wrapped key.
     #[must_use]
-    pub fn request_keys(&self, generation: Generation, epoch: Epoch, now: Epoch) -> Option<Arc<Subkeys>> {
+    pub fn active(&self) -> Option<&KeyRecord> {
+        self.record.keys.iter().find(|key| key.state == KeyState::Active)
+    }
+
+    /// The subkeys that check a request of that generation and epoch, at `at` in epoch `now`: of an active key, or of a
+    /// retiring one before its end (docs/protocol.md §4.1).
+    #[must_use]
+    pub fn request_keys(
+        &self,
+        generation: Generation,
+        epoch: Epoch,
+        now: Epoch,
+        at: UnixMillis,
+    ) -> Option<Arc<Subkeys>> {
         let key = self.keys.iter().find(|key| key.generation == generation)?;
         match key.state {
-            KeyState::Active | KeyState::Retiring => {
+            KeyState::Active | KeyState::Retiring if key.lasts(at) => {
                 key.key.lock().unwrap_or_else(PoisonError::into_inner).at(epoch, now).ok()
             }
-            KeyState::Staged | KeyState::Dead => None,
+            _ => None,
         }
+    }
+
+    /// The keys that check a request to rotate, and what state the generation is in: active, retiring or staged, before
+    /// its end (docs/protocol.md §4.4).
+    #[must_use]
+    pub fn rotation_keys(
+        &self,
+        generation: Generation,
+        epoch: Epoch,
+        now: Epoch,
+        at: UnixMillis,
+    ) -> Option<(KeyState, RotationKeys)> {
+        let key = self.keys.iter().find(|key| key.generation == generation && key.lasts(at))?;
+        let keys = key.key.lock().unwrap_or_else(PoisonError::into_inner).rotation_keys(epoch, now).ok()?;
+        Some((key.state, keys))
     }
 
     /// The subkeys that seal new tickets for it: of its active key, whatever a request says.

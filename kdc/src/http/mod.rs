@@ -7,6 +7,7 @@ mod heavy;
 mod layers;
 mod operator;
 mod problem;
+mod rotation;
 mod tickets;
 mod zone;
 
@@ -41,6 +42,7 @@ pub fn routes() -> Vec<Route> {
     use Method as M;
     vec![
         route(M::POST, TICKETS, tickets::issue),
+        route(M::POST, "/v1/keys/rotate", rotation::rotate),
         route(M::GET, "/v1/zone", zone::show),
         route(M::GET, "/v1/admin/whoami", admin::tokens::whoami),
         route(M::GET, "/v1/admin/status", admin::status::show),
@@ -51,6 +53,8 @@ pub fn routes() -> Vec<Route> {
         route(M::PATCH, "/v1/admin/parties/{name}", admin::parties::update),
         route(M::DELETE, "/v1/admin/parties/{name}", admin::parties::delete),
         route(M::GET, "/v1/admin/parties/{name}/keys", admin::parties::keys),
+        route(M::POST, "/v1/admin/parties/{name}/keys", admin::keys::replace),
+        route(M::POST, "/v1/admin/keys/rotate", admin::keys::rotate),
         route(M::GET, POLICY, admin::policy::show),
         route(M::PUT, POLICY, admin::policy::replace),
         route(M::POST, "/v1/admin/policy/test", admin::policy::test),

@@ -64,6 +64,9 @@ impl From<AdminError> for Failure {
             AdminError::Missing(_) => problem(ProblemType::NotFound),
             AdminError::Exists(_) => problem(ProblemType::AlreadyExists),
             AdminError::Busy | AdminError::Refused(_) => problem(ProblemType::Conflict),
+            AdminError::NotYet { retry_after, .. } => {
+                problem(ProblemType::Conflict).retry_after(*retry_after)
+            }
             AdminError::Invalid { field, text } => {
                 Self::new(ProblemType::MalformedRequest).detail(text.as_str()).field(field.as_str())
             }

@@ -64,7 +64,8 @@ fn answer(kdc: &Kdc, body: &[u8], id: RequestId, peer: SocketAddr) -> Result<Iss
     issued
 }
 
-fn failure(kdc: &Kdc, denied: Denied, peer: SocketAddr) -> Failure {
+/// What is told to whom a request was denied.
+pub(super) fn failure(kdc: &Kdc, denied: Denied, peer: SocketAddr) -> Failure {
     let failure = Failure::new(denied.problem());
     match denied {
         Denied::TooOften(limit) => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use keycell_protocol::{
-    Epoch, Generation, LongTermKey, ProblemType, RequestError, SignedRequest, Subkeys, TicketRequest,
+    Epoch, Generation, LongTermKey, Nonce, ProblemType, RequestError, SignedRequest, Subkeys, TicketRequest,
     UnixMillis,
 };
 
@@ -30,6 +30,12 @@ impl Authenticated {
     #[must_use]
     pub const fn request(&self) -> &TicketRequest {
         &self.request
+    }
+
+    /// The generation of the key that signed the request.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.keys.generation
     }
 
     /// The subkeys that signed the request, and that seal the reply.
@@ -66,7 +72,7 @@ pub fn authenticate(
 ) -> Result<Authenticated, Denied> {
     let reference = signed.key();
     let known = directory.party(reference.name.as_str()).and_then(|party| {
-        let keys = party.request_keys(reference.generation, reference.epoch, moment.epoch())?;
+        let keys = party.request_keys(reference.generation, reference.epoch, moment.epoch(), moment.now)?;
         Some((party, keys))
     });
     let Some((party, keys)) = known else {
@@ -80,31 +86,56 @@ pub fn authenticate(
         RequestError::Destinations => malformed("no destination, or more than 1,000"),
     })?;
 
-    if request.timestamp.distance(moment.now) > freshness.skew_ms {
+    let stamp =
+        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: request.destinations.len() };
+    accept(&party, stamp, nonces, limits, moment, freshness)?;
+    Ok(Authenticated { party, keys, request })
+}
+
+/// What tells one request from another, and what it costs its party.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) timestamp: UnixMillis,
+    pub(super) nonce: Nonce,
+    /// In tickets.
+    pub(super) cost: usize,
+}
+
+/// What is checked of every request whose signature holds.
+pub(super) fn accept(
+    party: &Party,
+    stamp: Stamp,
+    nonces: &Nonces,
+    limits: &Limits,
+    moment: Moment,
+    freshness: Freshness,
+) -> Result<(), Denied> {
+    let Stamp { timestamp, nonce, cost } = stamp;
+    if timestamp.distance(moment.now) > freshness.skew_ms {
         return Err(skew("the timestamp is too far from this clock").into());
     }
     // Not while this clock is behind its own start: it was set back, and nobody could come up to it.
-    if request.timestamp < freshness.since && moment.now >= freshness.since {
+    if timestamp < freshness.since && moment.now >= freshness.since {
         return Err(skew("the timestamp is from before this process started").into());
     }
     if !party.enabled() {
         return Err(Refusal { problem: ProblemType::PartyDisabled, cause: "the party is disabled" }.into());
     }
-    nonces.check(&party, request.nonce)?;
-    limits.tickets(party.name(), request.destinations.len())?;
-    nonces.accept(&party, request.nonce, moment.now)?;
-    Ok(Authenticated { party, keys, request })
+    nonces.check(party, nonce)?;
+    limits.tickets(party.name(), cost)?;
+    nonces.accept(party, nonce, moment.now)?;
+    Ok(())
 }
 
 /// Keys that nobody holds: an unknown name takes the time that a known one would.
 static DECOY: LazyLock<Subkeys> =
     LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()).subkeys());
 
-const fn unauthenticated(cause: &'static str) -> Refusal {
+pub(super) const fn unauthenticated(cause: &'static str) -> Refusal {
     Refusal { problem: ProblemType::Unauthenticated, cause }
 }
 
-const fn malformed(cause: &'static str) -> Refusal {
+pub(super) const fn malformed(cause: &'static str) -> Refusal {
     Refusal { problem: ProblemType::MalformedRequest, cause }
 }
 

@@ -31,12 +31,16 @@ pub struct LetThrough {
     pub would_deny: WouldDeny,
 }
 
-/// Makes a ticket for every destination that is allowed and seals the reply. Leaves no trace but its result.
+/// Makes a ticket for every destination that is allowed and seals the reply, which asks the party to rotate its key if
+/// `rotate` says so. Leaves no trace but its result.
 #[must_use]
-pub fn issue(authorized: &Authorized, moment: Moment) -> Issued {
+pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
     let request = authorized.request().request();
     let mut random = Pool::new(request.destinations.len() * RANDOM_PER_TICKET + RANDOM_PER_REPLY);
     let mut reply = ReplyWriter::new(request, moment.now);
+    if rotate {
+        reply.ask_to_rotate();
+    }
     let mut granted = 0;
     let mut refused = Vec::new();
     let mut let_through = Vec::new();
@@ -140,7 +144,7 @@ mod tests {
         );
         let policy = Policy::compile(serde_json::from_str(policy).unwrap(), 900).unwrap();
         let authorized = authorize(authenticated.unwrap(), &directory, &policy, moment.now);
-        issue(&authorized, moment)
+        issue(&authorized, moment, false)
     }
 
     fn rule(id: &str, effect: &str, mode: &str, destination: &str) -> String {

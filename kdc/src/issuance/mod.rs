@@ -5,17 +5,19 @@
 //! ```
 //!
 //! The proofs have private fields and one constructor each, in a file of their own: issuing without policy, or
-//! policy without authentication, does not compile.
+//! policy without authentication, does not compile. A request to rotate a key has a proof of its own.
 
 mod authenticate;
 mod authorize;
 mod issue;
 mod nonces;
+mod rotation;
 
 pub use authenticate::{Authenticated, Freshness, authenticate};
 pub use authorize::{Authorized, Refused, authorize};
 pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
+pub use rotation::{AuthenticatedRotation, authenticate_rotation};
 
 use keycell_protocol::{ProblemType, RatchetPeriod, UnixMillis};
 

@@ -9,7 +9,8 @@ use keycell_protocol::{Generation, Name};
 use super::Kdc;
 use crate::administration::Sample;
 use crate::audit::{Action, Actor, Event, JournalError, OnDamage, Outcome};
-use crate::store::{Act, StoreError};
+use crate::metrics::InState;
+use crate::store::{Act, KeyState, StoreError};
 
 impl Kdc {
     /// Records that this KDC began or stopped.
@@ -46,9 +47,11 @@ impl Kdc {
         let mut failed = HouseError::default();
         failed.note("recording damaged keys", self.record_damaged().await);
         failed.note("noting who was seen", self.exchange_seen().await);
+        failed.note("erasing keys that have ended", self.keys.erase_ended().await);
         failed.note("forgetting old answers", self.store.forget_answers(self.now()).await);
         failed.note("forgetting old tokens", self.tokens.forget().await);
         failed.note("audit retention", self.retain().await);
+        self.measure_keys();
         if failed.steps.is_empty() { Ok(()) } else { Err(failed.into()) }
     }
 
@@ -94,6 +97,25 @@ impl Kdc {
             monitored: self.metrics.monitored.get(),
         });
         self.measure();
+    }
+
+    /// Counts keys; as often as the house is kept, for every party is looked at.
+    pub fn measure_keys(&self) {
+        let metrics = &self.metrics.keys;
+        let mut states = [KeyState::Staged, KeyState::Active, KeyState::Retiring].map(|state| (state, 0));
+        let mut to_rotate = 0;
+        for party in self.directory.all() {
+            for key in &party.record().keys {
+                states.iter_mut().filter(|(state, _)| *state == key.state).for_each(|(_, count)| *count += 1);
+            }
+            to_rotate += i64::from(party.enabled() && self.rotation_due(&party));
+        }
+        for (state, count) in states {
+            metrics.keys.get_or_create(&InState { state: state.as_str() }).set(count);
+        }
+        metrics.to_rotate.set(to_rotate);
+        let now = self.now();
+        metrics.revocation_bound.set(self.tickets_end(now).0.saturating_sub(now.0) as f64 / 1000.0);
     }
 
     /// Brings the gauges up to date.

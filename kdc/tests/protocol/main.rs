@@ -1,13 +1,14 @@
 //! The whole protocol between a real KDC on a real SQLite database and real agents, on one clock that stands still
 //! until it is told otherwise. No socket is opened and nothing sleeps.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 mod at_rest;
 mod clocks;
 mod damage;
 mod keys;
 mod requests;
+mod rotation;
 mod zone;
 
 use zone::Zone;

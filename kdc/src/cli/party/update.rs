@@ -33,7 +33,7 @@ pub(in crate::cli) struct Switch {
 
 impl Update {
     pub(super) async fn run(self, admin: &Admin, output: &Output) -> Outcome {
-        let patch = PartyPatch { enabled: None, note: self.note, log_tickets: self.log_tickets };
+        let patch = PartyPatch { note: self.note, log_tickets: self.log_tickets, ..PartyPatch::default() };
         let view = change(&self.which, &self.expected, &patch, admin).await?;
         Ok(output.print(&view, |out| show::write(out, &view))?)
     }

@@ -4,6 +4,7 @@ mod answer;
 pub(super) mod audit;
 pub(super) mod body;
 pub(super) mod import;
+pub(super) mod keys;
 pub(super) mod master_key;
 pub(super) mod parties;
 pub(super) mod policy;

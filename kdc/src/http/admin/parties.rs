@@ -39,6 +39,7 @@ pub(in crate::http) struct PageQuery {
     state: Option<PartyState>,
     seen_since: Option<UnixMillis>,
     seen_before: Option<UnixMillis>,
+    rotation_due: Option<bool>,
 }
 
 impl PageQuery {
@@ -48,6 +49,7 @@ impl PageQuery {
             || self.state.is_some()
             || self.seen_since.is_some()
             || self.seen_before.is_some()
+            || self.rotation_due.is_some()
     }
 }
 
@@ -71,11 +73,13 @@ pub(in crate::http) async fn list(
         seen_since: query.seen_since,
         seen_before: query.seen_before,
     };
-    let after = query.after;
+    let (after, due) = (query.after, query.rotation_due);
     let page = move |kdc: &Kdc| {
-        let page = kdc.parties().page(after.as_ref(), limit, &filter);
+        let wanted =
+            |party: &Party| due.is_none_or(|due| due == kdc.rotation_due(party)) && filter.wants(party);
+        let page = kdc.directory().page(after.as_ref(), limit, wanted);
         let next = if page.len() == limit { page.last().map(|party| party.name().clone()) } else { None };
-        PartyPage { parties: page.iter().map(|party| seen(party)).collect(), next }
+        PartyPage { parties: page.iter().map(|party| seen(kdc, party)).collect(), next }
     };
     // Whom few match, all are looked at.
     Ok(Json(if searches { heavily(&kdc, page).await? } else { page(&kdc) }))
@@ -120,7 +124,7 @@ pub(in crate::http) async fn show(
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
     let party = kdc.parties().show(&body::name(name)?)?;
-    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&party)))
+    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&kdc, &party)))
 }
 
 pub(in crate::http) async fn keys(
@@ -130,7 +134,7 @@ pub(in crate::http) async fn keys(
 ) -> Result<Json<KeyPage>, Failure> {
     operator.may(Role::Auditor)?;
     let party = kdc.parties().show(&body::name(name)?)?;
-    Ok(Json(KeyPage { keys: seen(&party).keys }))
+    Ok(Json(KeyPage { keys: seen(&kdc, &party).keys }))
 }
 
 pub(in crate::http) async fn update(
@@ -144,13 +148,14 @@ pub(in crate::http) async fn update(
     let name = body::name(name)?;
     let patch: PartyPatch = body::json(&headers, &body)?;
     let precondition = body::precondition(&headers)?;
+    let here = kdc.clone();
     let party = to_the_end(async move {
-        let party = kdc.parties().update(&caller, &name, &patch, &precondition).await?;
+        let party = here.parties().update(&caller, &name, &patch, &precondition).await?;
         tracing::info!(administrator = %caller.actor, party = %name, enabled = party.enabled(), "party changed");
         Ok(party)
     })
     .await?;
-    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&party)))
+    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&kdc, &party)))
 }
 
 pub(in crate::http) async fn delete(
@@ -181,27 +186,37 @@ pub(super) fn secret(text: &str) -> Result<Zeroizing<[u8; LongTermKey::SIZE]>, F
 }
 
 fn answer(kdc: &Kdc, created: &Created, chosen: bool) -> CreatedParty {
-    let encoded = || Zeroizing::new(URL_SAFE_NO_PAD.encode(created.key.expose_secret()));
+    handed_out(kdc, &created.record, &created.key, chosen)
+}
+
+/// A party with a key that is to be brought to it.
+pub(super) fn handed_out(kdc: &Kdc, record: &PartyRecord, key: &LongTermKey, chosen: bool) -> CreatedParty {
+    let encoded = || Zeroizing::new(URL_SAFE_NO_PAD.encode(key.expose_secret()));
     CreatedParty {
-        party: view(&created.record, None),
-        generation: created.key.generation(),
-        epoch: created.key.epoch(),
+        party: view(kdc, record),
+        generation: key.generation(),
+        epoch: key.epoch(),
         ratchet_period: kdc.zone_record().ratchet_period,
         key: if chosen { None } else { Some(encoded()) },
         urls: kdc.config().urls.clone(),
     }
 }
 
-fn seen(party: &Party) -> PartyView {
-    view(party.record(), party.seen().at())
+fn seen(kdc: &Kdc, party: &Party) -> PartyView {
+    PartyView {
+        last_seen: party.seen().at(),
+        rotation_due: kdc.rotation_due(party),
+        ..view(kdc, party.record())
+    }
 }
 
-fn view(record: &PartyRecord, last_seen: Option<UnixMillis>) -> PartyView {
+fn view(kdc: &Kdc, record: &PartyRecord) -> PartyView {
     let key = |key: &crate::store::KeyRecord| KeyView {
         generation: key.generation,
         state: key.state.to_string(),
         epoch: key.epoch,
         created_at: key.created_at,
+        ends_at: key.ends_at,
     };
     PartyView {
         name: record.name.clone(),
@@ -209,9 +224,12 @@ fn view(record: &PartyRecord, last_seen: Option<UnixMillis>) -> PartyView {
         revision: record.revision,
         created_at: record.created_at,
         updated_at: record.updated_at,
-        last_seen,
+        last_seen: None,
         log_tickets: record.log_tickets,
         note: record.note.clone(),
+        rotation_due: false,
+        // Nothing of a disabled party is later than its last change.
+        usable_until: (!record.enabled).then(|| kdc.tickets_end(record.updated_at)),
         keys: record.keys.iter().map(key).collect(),
     }
 }

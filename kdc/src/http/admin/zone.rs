@@ -78,6 +78,7 @@ fn zone(kdc: &Kdc, settings: &Settings) -> Response {
         ticket_lifetime_seconds: settings.ticket_lifetime_seconds(&kdc.config().tickets),
         ticket_lifetime_is_set: settings.zone.ticket_lifetime_seconds.is_some(),
         audit_retention_days: settings.zone.audit_retention_days,
+        rotate_keys_after_days: settings.zone.rotate_keys_after_days,
         ratchet_period_seconds: kdc.zone_record().ratchet_period.seconds(),
     };
     tagged(StatusCode::OK, view.revision, &view)

@@ -1,0 +1,271 @@
+//! How parties get new keys: by themselves, or by an administrator.
+
+mod administer;
+mod due;
+mod states;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use keycell_protocol::{Generation, LongTermKey, Name, ProblemType, Step};
+
+use self::states::{Activated, Next, Refused, States};
+use super::{AdminError, Ledger};
+use crate::audit::{Action, Actor, Event};
+use crate::issuance::{AuthenticatedRotation, Denied, Refusal};
+use crate::store::{Act, PartyRecord, StoreError, Write};
+
+pub use administer::{Asked, NewKey, Replacement, Selection};
+pub use due::due;
+
+/// The keys of the zone's parties. Everything here is durable, recorded, and in force on this KDC, when it returns.
+pub struct Keys {
+    ledger: Arc<Ledger>,
+    skew_ms: u64,
+}
+
+/// What a step of a rotation came to.
+#[derive(Debug)]
+pub struct Turned {
+    /// The party's next key, where it asked for it.
+    pub staged: Option<LongTermKey>,
+    /// Whether anything was changed; else it was done before.
+    pub changed: bool,
+}
+
+/// Why a step of a rotation was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// The request is refused.
+    #[error("{}", .0.problem().urn())]
+    Denied(Denied),
+    /// It cannot be done now.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+impl From<Denied> for RotationError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<StoreError> for RotationError {
+    fn from(error: StoreError) -> Self {
+        Self::Admin(error.into())
+    }
+}
+
+impl From<Refused> for RotationError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown => {
+                Self::denied(ProblemType::Unauthenticated, "the party has no such key any more")
+            }
+            refused => Self::Admin(refused.into()),
+        }
+    }
+}
+
+impl From<Refused> for AdminError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Unknown => Self::Busy,
+            Refused::Superseded => Self::Refused("a newer key is active already: use that one".to_owned()),
+            Refused::TooSoon(retry_after) => Self::NotYet {
+                text: "the key before is still accepted, and two at a time are enough".to_owned(),
+                retry_after,
+            },
+            Refused::Exhausted => {
+                Self::Refused("its key generations are used up: make a party of another name".to_owned())
+            }
+            Refused::Keyring(error) => error.into(),
+        }
+    }
+}
+
+impl RotationError {
+    const fn denied(problem: ProblemType, cause: &'static str) -> Self {
+        Self::Denied(Denied::Refused(Refusal { problem, cause }))
+    }
+}
+
+impl Keys {
+    pub(crate) const fn new(ledger: Arc<Ledger>, skew_ms: u64) -> Self {
+        Self { ledger, skew_ms }
+    }
+
+    /// Takes the step that a party asks for. The database says what its keys are, not the directory, which may be a
+    /// moment behind another KDC.
+    ///
+    /// # Errors
+    /// [`RotationError::Denied`] for a party or key that is gone or disabled by now; [`AdminError::Refused`] and
+    /// [`AdminError::NotYet`] when it is not the turn of this key.
+    pub async fn turn(
+        &self,
+        rotation: &AuthenticatedRotation,
+        request: Option<String>,
+        address: Option<IpAddr>,
+    ) -> Result<Turned, RotationError> {
+        let name = rotation.party().name();
+        let event = |action: Action| {
+            let mut event = Event::new(self.ledger.now(), Actor::Party(name.clone()), action, name.as_str());
+            event.request.clone_from(&request);
+            event.address = address;
+            event
+        };
+        // Somebody else may change the party in between; then look again.
+        for _ in 0..ATTEMPTS {
+            let Some(mut record) = self.ledger.store().party(name).await? else {
+                return Err(Refused::Unknown.into());
+            };
+            if !record.enabled {
+                return Err(RotationError::denied(ProblemType::PartyDisabled, "the party is disabled"));
+            }
+            let states = self.states();
+            let mut events: Vec<_> = states
+                .expire(&mut record)
+                .into_iter()
+                .map(|generation| event(Action::KeyErase).with("generation", generation.0))
+                .collect();
+            let (turned, told) = match rotation.request().step {
+                Step::Stage => {
+                    let Some(last) = self.last(name).await? else { return Err(Refused::Unknown.into()) };
+                    let random = &mut crate::random::system();
+                    let Next { key, fresh } =
+                        states.stage(&mut record, rotation.generation(), last, random)?;
+                    let told = event(Action::KeyStage).with("generation", key.generation().0);
+                    (Turned { staged: Some(key), changed: fresh }, told)
+                }
+                Step::Commit => {
+                    let random = &mut crate::random::system();
+                    let activated = states.activate(&mut record, rotation.generation(), random)?;
+                    let told = event(Action::KeyActivate).with("generation", rotation.generation().0);
+                    match activated {
+                        Activated::Already => (Turned { staged: None, changed: false }, told),
+                        Activated::Now { before } => {
+                            let told = told.with("before", before.map(|before| before.0));
+                            (Turned { staged: None, changed: true }, told)
+                        }
+                    }
+                }
+            };
+            if turned.changed {
+                events.push(told);
+            }
+            if events.is_empty() {
+                // Another KDC may have done it: what is answered here holds here.
+                self.ledger.catch_up().await;
+                return Ok(turned);
+            }
+            match self.put(record, events).await {
+                Ok(()) => return Ok(turned),
+                Err(AdminError::Store(StoreError::Changed { .. } | StoreError::GenerationUsed { .. })) => {}
+                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(Refused::Unknown.into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(AdminError::Busy.into())
+    }
+
+    /// Erases the keys whose time is over, of all parties. Returns how many.
+    ///
+    /// # Errors
+    /// The database's; what was not done is done the next time.
+    pub async fn erase_ended(&self) -> Result<usize, AdminError> {
+        let now = self.ledger.now();
+        let ended = |party: &&Arc<crate::directory::Party>| {
+            party.record().keys.iter().any(|key| key.ends_at.is_some_and(|end| end <= now))
+        };
+        let names: Vec<Name> =
+            self.ledger.directory().all().iter().filter(ended).map(|party| party.name().clone()).collect();
+        let mut erased = 0;
+        for names in names.chunks(BATCH) {
+            erased += match self.erase_ended_of(names).await {
+                Ok(count) => count,
+                // Somebody changes one of them at this moment: one by one, so that the others are not kept waiting.
+                Err(AdminError::Store(
+                    StoreError::Changed { .. } | StoreError::Missing { .. } | StoreError::Damaged { .. },
+                )) => {
+                    let mut count = 0;
+                    for name in names {
+                        match self.erase_ended_of(std::slice::from_ref(name)).await {
+                            Ok(one) => count += one,
+                            Err(AdminError::Store(
+                                StoreError::Changed { .. } | StoreError::Missing { .. },
+                            )) => {}
+                            Err(AdminError::Store(error @ StoreError::Damaged { .. })) => {
+                                tracing::error!(party = %name, %error, "keys that have ended cannot be erased");
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                    count
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(erased)
+    }
+
+    async fn erase_ended_of(&self, names: &[Name]) -> Result<usize, AdminError> {
+        let states = self.states();
+        let mut act = Act::default();
+        for mut party in self.ledger.store().some_parties(names).await? {
+            let erased = states.expire(&mut party);
+            if erased.is_empty() {
+                continue;
+            }
+            act.events.extend(erased.iter().map(|generation| {
+                Event::new(states.now, Actor::Kdc, Action::KeyErase, party.name.as_str())
+                    .with("generation", generation.0)
+            }));
+            // Nobody changed the party: when that was stays.
+            let expected = Some(party.revision);
+            party.revision = party.revision.saturating_add(1);
+            act.writes.push(Write::PutParty { party, expected });
+        }
+        if act.writes.is_empty() {
+            // Done by another KDC, which this one has not heard of.
+            self.ledger.catch_up().await;
+            return Ok(0);
+        }
+        self.ledger.commit(&act).await?;
+        Ok(act.events.len())
+    }
+
+    fn states(&self) -> States<'_> {
+        let now = self.ledger.now();
+        States {
+            keyring: self.ledger.keyring(),
+            now,
+            epoch: self.ledger.zone().ratchet_period.epoch(now.seconds()),
+            retire_ms: self.retire_ms(),
+        }
+    }
+
+    /// For how long a key that was replaced is accepted: until whoever crashed in between has come back, and every ticket
+    /// that was sealed under it has ended.
+    fn retire_ms(&self) -> u64 {
+        let lifetime = self.ledger.directory().rules().policy.ticket_lifetime_seconds();
+        u64::from(lifetime) * 1000 + 2 * self.skew_ms
+    }
+
+    /// The highest generation that the party ever had.
+    async fn last(&self, name: &Name) -> Result<Option<Generation>, StoreError> {
+        let earlier = self.ledger.store().earlier(std::slice::from_ref(name)).await?;
+        Ok(earlier.get(name).map(|earlier| earlier.generation))
+    }
+
+    async fn put(&self, mut record: PartyRecord, events: Vec<Event>) -> Result<(), AdminError> {
+        let expected = Some(record.revise(self.ledger.now()));
+        let writes = vec![Write::PutParty { party: record, expected }];
+        self.ledger.commit(&Act { writes, events }).await.map(drop)
+    }
+}
+
+const ATTEMPTS: usize = 5;
+/// So many parties in one transaction: it is over before anybody notices.
+const BATCH: usize = 256;

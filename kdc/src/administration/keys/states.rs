@@ -1,0 +1,218 @@
+//! What may become of a party's keys, as changes to its record (docs/protocol.md §4.4). Nothing here reads or writes the
+//! database: each of these is one step of [`Keys`](super::Keys), which is done whole or not at all.
+
+use std::time::Duration;
+
+use keycell_protocol::{Epoch, Generation, LongTermKey, UnixMillis};
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::keyring::{Keyring, KeyringError, Life, Standing};
+use crate::store::{KeyRecord, KeyState, PartyRecord};
+
+/// What a step depends on besides the record.
+#[derive(Clone, Copy)]
+pub(super) struct States<'a> {
+    pub(super) keyring: &'a Keyring,
+    pub(super) now: UnixMillis,
+    pub(super) epoch: Epoch,
+    /// For how long a key that was replaced is still accepted.
+    pub(super) retire_ms: u64,
+}
+
+/// Why a step is not taken.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The party has no such key, or one that is good for less.
+    Unknown,
+    /// A newer key is active already.
+    Superseded,
+    /// The key before is still accepted: not before it has ended.
+    TooSoon(Duration),
+    /// All generations are used up.
+    Exhausted,
+    /// The keyring.
+    Keyring(KeyringError),
+}
+
+impl From<KeyringError> for Refused {
+    fn from(error: KeyringError) -> Self {
+        Self::Keyring(error)
+    }
+}
+
+/// A party's next key.
+#[derive(Debug)]
+pub(super) struct Next {
+    pub(super) key: LongTermKey,
+    /// Whether it was made by this step; else it was there.
+    pub(super) fresh: bool,
+}
+
+/// What a commit did.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Activated {
+    /// It was done before.
+    Already,
+    /// It replaces this one, if there was one.
+    Now { before: Option<Generation> },
+}
+
+impl States<'_> {
+    /// Takes out the keys whose time is over. Returns their generations.
+    pub(super) fn expire(self, record: &mut PartyRecord) -> Vec<Generation> {
+        let over = |key: &KeyRecord| key.ends_at.is_some_and(|end| end <= self.now);
+        take_out(record, over)
+    }
+
+    /// Gives the holder of `signer`, which must be the active key, the party's next key. Asked again, it is the same one,
+    /// so that a lost answer costs nothing; unless a key was made that an administrator wants replaced since. `last` is
+    /// the highest generation that the party ever had.
+    pub(super) fn stage(
+        self,
+        record: &mut PartyRecord,
+        signer: Generation,
+        last: Generation,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Next, Refused> {
+        match state(record, signer) {
+            Some(KeyState::Active) => {}
+            Some(KeyState::Retiring) => return Err(Refused::Superseded),
+            Some(KeyState::Staged | KeyState::Dead) | None => return Err(Refused::Unknown),
+        }
+        let staged = record.keys.iter().find(|key| key.state == KeyState::Staged);
+        if let Some(staged) = staged
+            && !is_made_before(staged, record.rotate_after)
+            && let Ok(key) = self.keyring.open_key(record, staged)
+        {
+            return Ok(Next { key, fresh: false });
+        }
+        let retiring = record.keys.iter().filter(|key| key.state == KeyState::Retiring);
+        if let Some(end) = retiring.filter_map(|key| key.ends_at).max() {
+            return Err(Refused::TooSoon(Duration::from_millis(end.0.saturating_sub(self.now.0))));
+        }
+        let generation = last.next().ok_or(Refused::Exhausted)?;
+        take_out(record, |key| key.state == KeyState::Staged);
+        let key = LongTermKey::generate(generation, self.epoch, rng);
+        let ends_at = Some(self.now.plus(STAGED_MS));
+        let life = Life { state: KeyState::Staged, created_at: self.made_at(record), ends_at };
+        record.keys.push(self.keyring.seal_key(&record.name, Standing::of(record), &key, life, rng));
+        Ok(Next { key, fresh: true })
+    }
+
+    /// Uses the staged key `signer` from now on: its party has proved to hold it. The one before is accepted for a while
+    /// yet.
+    pub(super) fn activate(
+        self,
+        record: &mut PartyRecord,
+        signer: Generation,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Activated, Refused> {
+        match state(record, signer) {
+            Some(KeyState::Staged) => {}
+            Some(KeyState::Active) => return Ok(Activated::Already),
+            Some(KeyState::Retiring) => return Err(Refused::Superseded),
+            Some(KeyState::Dead) | None => return Err(Refused::Unknown),
+        }
+        let before = self.retire(record, rng);
+        self.reseal(record, signer, KeyState::Active, None, rng)?;
+        let row = record.keys.iter().find(|key| key.generation == signer);
+        if row.is_some_and(|row| !is_made_before(row, record.rotate_after)) {
+            record.rotate_after = None;
+        }
+        Ok(Activated::Now { before })
+    }
+
+    /// Gives the party a new key at once, which an administrator brings to it. The one before is accepted for a while
+    /// yet, unless `erase` says that it, and every other, is dead from now on.
+    pub(super) fn replace(
+        self,
+        record: &mut PartyRecord,
+        secret: Option<&Zeroizing<[u8; LongTermKey::SIZE]>>,
+        last: Generation,
+        erase: bool,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Replaced, Refused> {
+        let generation = last.next().ok_or(Refused::Exhausted)?;
+        let before = self.retire(record, rng);
+        let erased = take_out(record, |key| erase || key.state == KeyState::Staged);
+        let key = match secret {
+            Some(secret) => LongTermKey::new(generation, self.epoch, **secret),
+            None => LongTermKey::generate(generation, self.epoch, rng),
+        };
+        let life = Life::active(self.made_at(record));
+        record.keys.push(self.keyring.seal_key(&record.name, Standing::of(record), &key, life, rng));
+        record.rotate_after = None;
+        Ok(Replaced { key, before, erased })
+    }
+
+    /// When a new key counts as made: not before somebody asked for it, wherever that clock was.
+    fn made_at(self, record: &PartyRecord) -> UnixMillis {
+        record.rotate_after.map_or(self.now, |asked| self.now.max(asked))
+    }
+
+    /// The active key is accepted for a while yet. One that does not open is of no use to anybody: it goes at once.
+    fn retire(self, record: &mut PartyRecord, rng: &mut impl CryptoRng) -> Option<Generation> {
+        let active = record.keys.iter().find(|key| key.state == KeyState::Active)?.generation;
+        let end = self.now.plus(self.retire_ms);
+        if let Err(error) = self.reseal(record, active, KeyState::Retiring, Some(end), rng) {
+            tracing::error!(party = %record.name, generation = %active, %error, "a key does not unwrap: it is erased");
+            take_out(record, |key| key.generation == active);
+        }
+        Some(active)
+    }
+
+    /// Gives a key another state, and binds it to it.
+    fn reseal(
+        self,
+        record: &mut PartyRecord,
+        generation: Generation,
+        state: KeyState,
+        ends_at: Option<UnixMillis>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeyringError> {
+        let Some(at) = record.keys.iter().position(|key| key.generation == generation) else { return Ok(()) };
+        let Some(row) = record.keys.get(at) else { return Ok(()) };
+        let key = self.keyring.open_key(record, row)?;
+        let life = Life { state, created_at: row.created_at, ends_at };
+        let sealed = self.keyring.seal_key(&record.name, Standing::of(record), &key, life, rng);
+        if let Some(row) = record.keys.get_mut(at) {
+            *row = sealed;
+        }
+        Ok(())
+    }
+}
+
+/// What an administrator's new key did.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub(super) key: LongTermKey,
+    /// The key that was active.
+    pub(super) before: Option<Generation>,
+    /// The keys that are gone.
+    pub(super) erased: Vec<Generation>,
+}
+
+/// Takes out the keys that `wanted` holds for, dead ones aside. Returns their generations.
+pub(super) fn take_out(record: &mut PartyRecord, wanted: impl Fn(&KeyRecord) -> bool) -> Vec<Generation> {
+    let mut taken = Vec::new();
+    record.keys.retain(|key| {
+        let take = wanted(key);
+        if take && key.state != KeyState::Dead {
+            taken.push(key.generation);
+        }
+        !take
+    });
+    taken
+}
+
+fn state(record: &PartyRecord, generation: Generation) -> Option<KeyState> {
+    record.keys.iter().find(|key| key.generation == generation).map(|key| key.state)
+}
+
+fn is_made_before(key: &KeyRecord, moment: Option<UnixMillis>) -> bool {
+    moment.is_some_and(|moment| key.created_at < moment)
+}
+
+/// For how long a staged key waits for its party.
+const STAGED_MS: u64 = 86_400_000;

@@ -1,0 +1,110 @@
+//! `/v1/admin/keys` and `/v1/admin/parties/{name}/keys`: new keys for parties.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::answer::{kept, tagged, to_the_end};
+use super::body;
+use super::parties::{handed_out, secret};
+use crate::administration::{Filter, NewKey, Replacement, Selection};
+use crate::api::{NewPartyKey, RotateKeys, RotationAsked};
+use crate::http::operator::Operator;
+use crate::http::problem::Failure;
+use crate::kdc::Kdc;
+use crate::policy::Pattern;
+use crate::token::Role;
+
+pub(in crate::http) async fn rotate(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<RotationAsked>, Failure> {
+    let caller = operator.may(Role::Operator)?;
+    let request: RotateKeys = body::json(&headers, &body)?;
+    let made_before = match request.older_than_days {
+        Some(days @ 1..=36_500) => Some(kdc.now().minus(u64::from(days) * DAY_MS)),
+        Some(_) => return Err(body::malformed("1 to 36500").field("older_than_days")),
+        None => None,
+    };
+    let selection = selection(&kdc, request)?;
+    let asked = to_the_end(async move {
+        let asked = kdc.keys().ask(&caller, &selection, made_before).await?;
+        tracing::info!(administrator = %caller.actor, parties = asked.asked, "parties are to rotate their keys");
+        Ok(asked)
+    })
+    .await?;
+    Ok(Json(RotationAsked { asked: u64::try_from(asked.asked).unwrap_or(u64::MAX), next: asked.next }))
+}
+
+fn selection(kdc: &Kdc, request: RotateKeys) -> Result<Selection, Failure> {
+    let RotateKeys { names, matching, service, older_than_days: _, after } = request;
+    match names {
+        Some(_) if matching.is_some() || service.is_some() || after.is_some() => {
+            Err(body::malformed("not together with match, service or after").field("names"))
+        }
+        Some(names) if (1..=NAMES).contains(&names.len()) => Ok(Selection::Named(names)),
+        Some(_) => Err(body::malformed("1 to 1000 names").field("names")),
+        // All parties are a selection that nobody makes by leaving something out.
+        None if matching.is_none() && service.is_none() => {
+            Err(body::malformed("say whose keys: names, match or service; all of them are match *")
+                .field("names"))
+        }
+        None => {
+            let pattern = |text: String| {
+                Pattern::in_zone(&text, kdc.zone())
+                    .map_err(|error| body::malformed(error.to_string()).field("match"))
+            };
+            let matching = matching.map(pattern).transpose()?;
+            let filter = Box::new(Filter { service, matching, ..Filter::default() });
+            Ok(Selection::Matching { filter, after })
+        }
+    }
+}
+
+pub(in crate::http) async fn replace(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let caller = operator.may(Role::Operator)?;
+    let name = body::name(name)?;
+    let request: NewPartyKey = body::json(&headers, &body)?;
+    let precondition = body::precondition(&headers)?;
+    let operation = format!("POST /v1/admin/parties/{name}/keys");
+    let retry = body::retry(&headers, &caller, &operation, &body)?;
+    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
+        return Ok(answer);
+    }
+    let new = NewKey {
+        secret: request.key.as_ref().map(|key| secret(key)).transpose()?,
+        erase_old: request.erase_old,
+    };
+    to_the_end(async move {
+        let chosen = new.secret.is_some();
+        let answer = |made: &Replacement| handed_out(&kdc, &made.record, &made.key, chosen);
+        let keep = |made: &Replacement| {
+            let retry = retry.as_ref();
+            retry.map(|retry| retry.keep(kdc.ledger(), StatusCode::CREATED.as_u16(), &answer(made))).transpose()
+        };
+        let made = kdc.keys().replace(&caller, &name, &new, &precondition, keep).await?;
+        if !made.retried {
+            kdc.metrics().keys.rotated("replace");
+        }
+        tracing::info!(administrator = %caller.actor, party = %name, generation = %made.key.generation(), erase_old = new.erase_old, retried = made.retried, "a new key is handed out");
+        let status = if made.retried { StatusCode::OK } else { StatusCode::CREATED };
+        Ok(tagged(status, made.record.revision, &answer(&made)))
+    })
+    .await
+}
+
+const NAMES: usize = 1000;
+const DAY_MS: u64 = 86_400_000;

@@ -36,6 +36,12 @@ impl RatchetedKey {
         self.key.epoch()
     }
 
+    /// The key as it is now, for whoever stores it.
+    #[must_use]
+    pub const fn key(&self) -> &LongTermKey {
+        &self.key
+    }
+
     /// The subkeys to use at epoch `now`. A clock that is behind the key itself is wrong, since nobody makes keys of
     /// the future; then these are the subkeys of the key's own epoch.
     ///

@@ -58,7 +58,7 @@ impl Agent {
         rng: impl CryptoRng + Send + 'static,
     ) -> Self {
         let mut rng: Box<dyn CryptoRng + Send> = Box::new(rng);
-        let AgentKey { name, key, ratchet_period, kdc: _ } = key;
+        let AgentKey { name, key, ratchet_period, .. } = key;
         let mut opener = Opener::new(name.clone(), &config.opener, now);
         opener.assume_correction(config.clock_correction_ms);
         Self {

@@ -1,0 +1,109 @@
+//! What is written is read, by its owner only.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keycell_protocol::{Epoch, Generation};
+
+use super::*;
+
+fn key() -> AgentKey {
+    let kdc = KdcAddress {
+        urls: vec!["https://kdc1.example.com:7423".into(), "https://kdc2.example.com:7423".into()],
+        tls_roots: "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n".into(),
+    };
+    let key = LongTermKey::new(Generation(3), Epoch(20_439), [0xA5; 32]);
+    AgentKey::new("web.host1@example.com".parse().unwrap(), key, RatchetPeriod::DEFAULT, kdc)
+}
+
+#[test]
+fn what_is_written_is_read_by_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.key");
+    key().write_new(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+    let read = AgentKey::load(&path).unwrap();
+    assert_eq!((&read.name, &read.kdc), (&key().name, &key().kdc));
+    assert_eq!(read.key.expose_secret(), key().key.expose_secret());
+    assert_eq!((read.key.generation(), read.key.epoch()), (Generation(3), Epoch(20_439)));
+    assert_eq!(read.ratchet_period, RatchetPeriod::DEFAULT);
+
+    for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o777] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = AgentKey::load(&path).unwrap_err();
+        assert!(matches!(error, KeyFileError::Mode { .. }), "{mode:o}");
+        assert!(error.to_string().ends_with(&format!("chmod 600 {}", path.display())), "{error}");
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.key");
+    fs::write(&path, "precious").unwrap();
+    assert!(matches!(key().write_new(&path), Err(KeyFileError::Exists { .. })));
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(matches!(key().write_new(folder.path().join("no/where")), Err(KeyFileError::Write { .. })));
+    assert!(matches!(AgentKey::load(folder.path()), Err(KeyFileError::NotAFile { .. })));
+    assert!(matches!(AgentKey::load(folder.path().join("none")), Err(KeyFileError::Read { .. })));
+}
+
+#[test]
+fn what_is_wrong_is_told_and_the_key_is_not() {
+    let json = String::from_utf8(key().to_json().to_vec()).unwrap();
+    let secret = URL_SAFE_NO_PAD.encode([0xA5; 32]);
+    for (from, to, what) in [
+        ("\"keycell\": 1", "\"keycell\": 2", "version 2"),
+        ("web.host1@", "web.host1", "the @ is missing"),
+        (secret.as_str(), "pQ", "32 bytes"),
+        (secret.as_str(), &secret.replace('p', "!"), "32 bytes"),
+        (secret.as_str(), &format!("{secret}pQ"), "32 bytes"),
+        ("86400", "0", "zero"),
+        ("\"urls\"", "\"uris\"", "line "),
+        ("\"epoch\": 20439", &format!("\"epoch\": \"{secret}\""), "line "),
+    ] {
+        assert!(json.contains(from));
+        let error = AgentKey::from_json(json.replace(from, to).as_bytes()).unwrap_err();
+        assert!(error.contains(what), "{error}");
+        assert!(!error.contains(&secret), "{error}");
+    }
+    assert!(!format!("{:?}", key()).contains("165"), "0xA5 is 165");
+}
+
+#[test]
+fn the_keys_of_a_rotation_are_kept_too() {
+    let key_of = |generation, byte| LongTermKey::new(Generation(generation), Epoch(20_440), [byte; 32]);
+    let mut written = key();
+    written.staged = Some(key_of(4, 0xB4));
+    written.retiring = vec![
+        RetiringKey { key: key_of(2, 0xC2), until: UnixSeconds(1_766_000_000) },
+        RetiringKey { key: key_of(1, 0xC1), until: UnixSeconds(1_766_000_001) },
+    ];
+    let json = written.to_json();
+    assert!(json.capacity() >= json.len() && json.len() > 600);
+    let read = AgentKey::from_json(&json).unwrap();
+    assert_eq!(read.staged.as_ref().unwrap().expose_secret(), &[0xB4; 32]);
+    let retiring = |key: &AgentKey| -> Vec<_> {
+        key.retiring.iter().map(|old| (old.key.generation(), old.key.epoch(), old.until)).collect()
+    };
+    assert_eq!(retiring(&read), retiring(&written));
+    assert_eq!(read.to_json(), json);
+    assert!(!format!("{read:?}").contains("18"), "0xB4 is 180");
+
+    let text = std::str::from_utf8(&json).unwrap();
+    for (from, to, what) in [
+        ("\"generation\": 4", "\"generation\": 3", "later generation"),
+        ("\"generation\": 2", "\"generation\": 3", "earlier generations"),
+        ("\"generation\": 2", "\"generation\": 1", "each once"),
+        ("\"generation\": 1", "\"generation\": 9", "earlier generations"),
+        (&URL_SAFE_NO_PAD.encode([0xB4; 32]), "AA", "staged.key"),
+        (&URL_SAFE_NO_PAD.encode([0xC1; 32]), "AA", "retiring[].key"),
+        ("\"until\"", "\"til\"", "line "),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = AgentKey::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(error.contains(what), "{error}");
+    }
+}

@@ -1,6 +1,8 @@
 //! One party, without sockets, threads or clocks.
 
 mod asking;
+mod keeping;
+mod rotating;
 
 use core::fmt;
 use std::collections::HashMap;
@@ -13,6 +15,7 @@ use rand_core::CryptoRng;
 use crate::SealError;
 use crate::config::AgentConfig;
 use crate::correction::Correction;
+use crate::kept::Kept;
 use crate::keyfile::AgentKey;
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
@@ -29,7 +32,8 @@ use crate::tickets::Tickets;
 /// Whoever drives it sends what [`wants`](Self::wants) gives to a KDC, hands back what comes, and calls again at
 /// [`next_wakeup`](Self::next_wakeup). Opening and answering never need a KDC.
 ///
-/// Not `Clone`, and nothing of it is stored: a new process draws new salts, so that no nonce is used twice.
+/// Not `Clone`, and nothing of it is stored but its keys, if it [keeps](Self::keeping) them: a new process draws new
+/// salts, so that no nonce is used twice.
 pub struct Agent {
     me: Name,
     keys: Keys,
@@ -38,6 +42,8 @@ pub struct Agent {
     replies: Replies,
     pending: HashMap<Nonce, Asked>,
     request_timeout_ms: u64,
+    /// Of a ticket, in seconds.
+    max_lifetime: u64,
     retry: Retry,
     /// What a KDC told in answers sealed for this party: rules over expiry, order and replay.
     correction: Correction,
@@ -45,11 +51,15 @@ pub struct Agent {
     asking: Correction,
     instance: Instance,
     rng: Box<dyn CryptoRng + Send>,
+    /// For an agent that keeps its key file up.
+    kept: Option<Box<Kept>>,
     stats: Stats,
 }
 
 impl Agent {
     /// An agent in a process that starts `now`. For `rng` take [`system_rng`](crate::system_rng).
+    ///
+    /// Its keys stay what they are: for those that turn and rotate by themselves, see [`keeping`](Self::keeping).
     #[must_use]
     pub fn new(
         key: AgentKey,
@@ -58,22 +68,24 @@ impl Agent {
         rng: impl CryptoRng + Send + 'static,
     ) -> Self {
         let mut rng: Box<dyn CryptoRng + Send> = Box::new(rng);
-        let AgentKey { name, key, ratchet_period, .. } = key;
+        let name = key.name.clone();
         let mut opener = Opener::new(name.clone(), &config.opener, now);
         opener.assume_correction(config.clock_correction_ms);
         Self {
             me: name,
-            keys: Keys::new(key, ratchet_period),
+            keys: Keys::of(key),
             opener,
             tickets: Tickets::new(config.max_destinations, config.refusal_ms),
             replies: Replies::new(config.max_replies),
             pending: HashMap::new(),
             request_timeout_ms: config.request_timeout_ms,
+            max_lifetime: config.opener.max_lifetime,
             retry: Retry::new(config.backoff_ms, config.max_backoff_ms),
             correction: Correction::new(config.clock_correction_ms),
             asking: Correction::new(config.clock_correction_ms),
             instance: Instance::generate(&mut rng),
             rng,
+            kept: None,
             stats: Stats::default(),
         }
     }
@@ -121,6 +133,7 @@ impl Agent {
         match self.opener.open(&mut self.keys, self.correction.apply(now), bytes) {
             Ok(opened) => {
                 self.stats.opened += 1;
+                self.prove_by(now, &opened);
                 Ok(opened)
             }
             Err(cause) => {
@@ -193,6 +206,7 @@ impl Agent {
     /// Adds a key of another generation. Messages open under each; requests are made with the newest.
     pub fn add_key(&mut self, key: LongTermKey) {
         self.keys.add(key);
+        self.keys_changed();
     }
 
     /// Until when messages to `to` can be sealed without a KDC.

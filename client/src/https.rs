@@ -3,24 +3,32 @@
 //! [`Agent`] is for async programs on tokio, [`blocking::Agent`] for all others. Both fetch tickets when they are
 //! missing, many at a time, and renew them in the background; they go from one KDC to the next when one is down, wait
 //! longer after each failure, and go on sealing under the tickets they have until those end.
+//!
+//! Those that are given a key file by its path also keep it up: its keys turn as the days pass, and are rotated when the
+//! KDC asks. Those that are given an [`AgentKey`] leave it as it is.
 
 pub mod blocking;
 mod driver;
 mod error;
 mod kdcs;
+mod keeper;
+mod shared;
 mod tls;
 mod transport;
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use keycell_protocol::{CannotOpen, LongTermKey, Mode, Name, UnixMillis, UnixSeconds};
+use keycell_protocol::{CannotOpen, Generation, LongTermKey, Mode, Name, UnixMillis, UnixSeconds};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::{AgentConfig, AgentKey, Clock, Opened, SealError, Stats, SystemClock, system_rng};
+use crate::{AgentConfig, AgentKey, Clock, KeyStore, Opened, SealError, Stats, SystemClock, system_rng};
+
+use shared::{Shared, Tasks};
 
 pub use error::{ConnectError, Error};
 pub use tls::config as tls_config;
@@ -49,15 +57,41 @@ impl Default for Config {
 
 /// One party, with its connection to the KDCs. A clone is another handle to the same.
 ///
-/// The background task ends with the last handle.
+/// What runs in the background ends with the last handle, and the key file is free again.
 #[derive(Clone)]
 pub struct Agent {
     shared: Arc<Shared>,
-    _task: Arc<Task>,
+    _tasks: Arc<Tasks>,
 }
 
 impl Agent {
-    /// Starts an agent for the party of a key file. Nothing is sent before the first ticket is needed.
+    /// Starts an agent for the party of a key file, and keeps the file up. Nothing is sent before the first ticket is
+    /// needed.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when another process uses the file or it cannot be read, when it names no KDC or no certificate
+    /// to trust, and outside a tokio runtime.
+    pub fn connect_file(path: impl AsRef<Path>, config: Config) -> Result<Self, ConnectError> {
+        let (store, key) = KeyStore::open(path)?;
+        let transport = Https::new(&key.kdc.tls_roots, config.attempt_timeout)?;
+        Self::start(key, Some(store), config, Arc::new(transport), Arc::new(SystemClock))
+    }
+
+    /// As [`connect_file`](Self::connect_file), over another transport and by another clock.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn with_file(
+        path: impl AsRef<Path>,
+        config: Config,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConnectError> {
+        let (store, key) = KeyStore::open(path)?;
+        Self::start(key, Some(store), config, transport, clock)
+    }
+
+    /// Starts an agent with a key that stays what it is. Nothing is sent before the first ticket is needed.
     ///
     /// # Errors
     /// [`ConnectError`] when the key file names no KDC or no certificate to trust, and outside a tokio runtime.
@@ -76,20 +110,43 @@ impl Agent {
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectError> {
+        Self::start(key, None, config, transport, clock)
+    }
+
+    pub(super) fn start(
+        key: AgentKey,
+        store: Option<KeyStore>,
+        config: Config,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConnectError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| ConnectError::NoRuntime)?;
         let kdcs = kdcs::Kdcs::new(&key.kdc.urls)?;
-        let agent = crate::Agent::new(key, &config.agent, clock.now(), system_rng());
+        let keepers = kdcs::Kdcs::new(&key.kdc.urls)?;
+        let (now, rng) = (clock.now(), system_rng());
+        let agent = match store {
+            Some(_) => crate::Agent::keeping(key, &config.agent, now, rng),
+            None => crate::Agent::new(key, &config.agent, now, rng),
+        };
         let shared = Arc::new(Shared {
             name: agent.name().clone(),
             agent: Mutex::new(agent),
             clock,
             config,
             wake: Notify::new(),
+            keep: Notify::new(),
+            told: AtomicU64::new(0),
             changed: watch::Sender::new(()),
             last_failure: Mutex::new(None),
+            key_failure: Mutex::new(None),
         });
-        let task = runtime.spawn(driver::run(Arc::clone(&shared), kdcs, transport));
-        Ok(Self { shared, _task: Arc::new(Task(task.abort_handle())) })
+        let driver = runtime.spawn(driver::run(Arc::clone(&shared), kdcs, Arc::clone(&transport)));
+        let keeper = store.map(|store| {
+            let store = Arc::new(Mutex::new(Some(store)));
+            let task = keeper::run(Arc::clone(&shared), keepers, transport, Arc::clone(&store));
+            (runtime.spawn(task).abort_handle(), store)
+        });
+        Ok(Self { shared, _tasks: Arc::new(Tasks { driver: driver.abort_handle(), keeper }) })
     }
 
     /// Who it is.
@@ -136,7 +193,12 @@ impl Agent {
     /// [`CannotOpen`], which says why only to its own log.
     pub fn open(&self, bytes: &[u8]) -> Result<Opened, CannotOpen> {
         let now = self.shared.clock.now();
-        self.shared.lock().open(now, bytes)
+        let mut agent = self.shared.lock();
+        let opened = agent.open(now, bytes);
+        let change = agent.unsaved_change();
+        drop(agent);
+        self.shared.tell_keeper(change);
+        opened
     }
 
     /// Answers a message, encrypted and under the same topic. No KDC is asked.
@@ -200,6 +262,28 @@ impl Agent {
     /// Adds a key of another generation.
     pub fn add_key(&self, key: LongTermKey) {
         self.shared.lock().add_key(key);
+        self.shared.keep.notify_one();
+    }
+
+    /// Rotates this party's key as soon as can be. `false` without a key file.
+    #[must_use]
+    pub fn rotate(&self) -> bool {
+        let keeps = self.shared.lock().rotate();
+        self.shared.keep.notify_one();
+        keeps
+    }
+
+    /// Which of the party's keys is active.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.shared.lock().generation()
+    }
+
+    /// Why the key file is not what it should be by now; `None` while it is. Messages go on meanwhile, and so do the
+    /// attempts to write it; a rotation waits.
+    #[must_use]
+    pub fn key_file_failure(&self) -> Option<String> {
+        self.shared.key_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Until when messages to `to` can be sealed without a KDC.
@@ -268,48 +352,6 @@ impl Agent {
 impl fmt::Debug for Agent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Agent").field("name", &self.shared.name).finish_non_exhaustive()
-    }
-}
-
-/// What the handles and the background task share.
-struct Shared {
-    name: Name,
-    agent: Mutex<crate::Agent>,
-    clock: Arc<dyn Clock>,
-    config: Config,
-    /// Something is to be asked for.
-    wake: Notify,
-    /// A KDC answered, or all of them failed.
-    changed: watch::Sender<()>,
-    last_failure: Mutex<Option<String>>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, crate::Agent> {
-        // A panic of another thread leaves the agent whole: each of its steps does.
-        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does something with the agent, and wakes the background task if there is something to ask for now.
-    fn act<T>(&self, act: impl FnOnce(&mut crate::Agent, UnixMillis) -> T) -> T {
-        let now = self.clock.now();
-        let mut agent = self.lock();
-        let done = act(&mut agent, now);
-        let wake = agent.may_request(now);
-        drop(agent);
-        if wake {
-            self.wake.notify_one();
-        }
-        done
-    }
-}
-
-/// The background task, which ends with the last handle.
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -1,49 +1,87 @@
 //! The long-term keys of one party, and their subkeys at the epochs that matter now (docs/protocol.md §4).
 
+mod kept;
+
 use core::fmt;
 use std::sync::Arc;
 
 use keycell_protocol::{
     Cause, Epoch, Generation, LongTermKey, RatchetError, RatchetPeriod, RatchetedKey, Subkeys, UnixMillis,
+    UnixSeconds,
 };
 
-/// Holds one party's long-term keys, of one generation or several.
+use crate::keyfile::{AgentKey, RetiringKey};
+
+/// Holds one party's long-term keys: the active one, and during a rotation the next and the ones before.
 ///
-/// Subkeys are at hand for the epoch of the clock and its two neighbours only. What is on disk does not change here.
+/// Messages open under each of them. Subkeys are at hand for the epoch of the clock and its two neighbours only.
 pub struct Keys {
     period: RatchetPeriod,
-    /// Newest generation first.
-    held: Vec<RatchetedKey>,
+    active: RatchetedKey,
+    staged: Option<RatchetedKey>,
+    /// Newest first.
+    retiring: Vec<Retiring>,
+    /// Which of them requests are signed with: the active one, unless no KDC knows that.
+    speaker: Generation,
+    /// How many of them were refused since one was accepted.
+    refused: usize,
+}
+
+struct Retiring {
+    key: RatchetedKey,
+    until: UnixSeconds,
 }
 
 impl Keys {
     /// One key, whose epochs last `period`.
     #[must_use]
-    pub fn new(key: LongTermKey, period: RatchetPeriod) -> Self {
-        Self { period, held: vec![RatchetedKey::new(key)] }
+    pub const fn new(key: LongTermKey, period: RatchetPeriod) -> Self {
+        let speaker = key.generation();
+        let active = RatchetedKey::new(key);
+        Self { period, active, staged: None, retiring: Vec::new(), speaker, refused: 0 }
     }
 
-    /// Adds a key; one of the same generation is replaced.
+    /// The keys of a key file.
+    pub(crate) fn of(file: AgentKey) -> Self {
+        let AgentKey { name: _, key, ratchet_period, kdc: _, staged, retiring } = file;
+        let mut keys = Self::new(key, ratchet_period);
+        keys.staged = staged.map(RatchetedKey::new);
+        for RetiringKey { key, until } in retiring {
+            keys.retire(RatchetedKey::new(key), until);
+        }
+        keys
+    }
+
+    /// Adds a key. One of a later generation is the active one from now on, and the one before goes on opening messages
+    /// until it is [removed](Self::remove); one of the same generation is replaced.
     pub fn add(&mut self, key: LongTermKey) {
-        self.held.retain(|held| held.generation() != key.generation());
-        self.held.push(RatchetedKey::new(key));
-        self.held.sort_by_key(|held| core::cmp::Reverse(held.generation()));
+        let key = RatchetedKey::new(key);
+        if key.generation() < self.active.generation() {
+            self.retire(key, UnixSeconds(u64::MAX));
+        } else {
+            self.replace(key, UnixSeconds(u64::MAX));
+        }
     }
 
     /// Drops the key of a generation that the KDC no longer uses. The last key stays.
     pub fn remove(&mut self, generation: Generation) {
-        if self.held.len() > 1 {
-            self.held.retain(|held| held.generation() != generation);
+        if generation != self.active.generation() {
+            self.retiring.retain(|old| old.key.generation() != generation);
+            self.staged.take_if(|staged| staged.generation() == generation);
+        } else if !self.retiring.is_empty() {
+            self.active = self.retiring.remove(0).key;
         }
+        self.speak_again();
     }
 
-    /// The subkeys to speak to the KDC with: newest generation, epoch of `now`.
+    /// The subkeys to speak to the KDC with, at the epoch of `now`.
     ///
     /// # Errors
     /// [`RatchetError::TooFar`] when the clock is centuries ahead.
     pub fn current(&mut self, now: UnixMillis) -> Result<Arc<Subkeys>, RatchetError> {
         let clock = self.period.epoch(now.seconds());
-        self.held.first_mut().ok_or(RatchetError::EndOfTime)?.current(clock)
+        let speaker = self.speaker;
+        self.generation(speaker).ok_or(RatchetError::EndOfTime)?.current(clock)
     }
 
     /// The subkeys of the generation and epoch that a ticket names.
@@ -64,9 +102,7 @@ impl Keys {
 
     /// Something authentic was sealed at `epoch`: erases the keys that are past the overlap of one epoch.
     ///
-    /// Only then, because the clock alone may be wrong, and a ratchet does not turn back. An [`Agent`](crate::Agent) does
-    /// not call this: as long as the key on disk stays what it was, it would gain nothing, and a KDC whose clock once
-    /// jumped ahead would leave it behind.
+    /// Only then, because the clock alone may be wrong, and a ratchet does not turn back.
     pub fn confirm(&mut self, generation: Generation, epoch: Epoch) {
         if let Some(held) = self.generation(generation) {
             held.confirm(epoch);
@@ -74,14 +110,50 @@ impl Keys {
     }
 
     fn generation(&mut self, generation: Generation) -> Option<&mut RatchetedKey> {
-        self.held.iter_mut().find(|held| held.generation() == generation)
+        self.all().find(|held| held.generation() == generation)
+    }
+
+    /// In the order in which requests try them.
+    fn all(&mut self) -> impl Iterator<Item = &mut RatchetedKey> {
+        let old = self.retiring.iter_mut().map(|old| &mut old.key);
+        core::iter::once(&mut self.active).chain(&mut self.staged).chain(old)
+    }
+
+    fn retire(&mut self, key: RatchetedKey, until: UnixSeconds) {
+        self.retiring.retain(|old| old.key.generation() != key.generation());
+        self.retiring.push(Retiring { key, until });
+        self.retiring.sort_by_key(|old| core::cmp::Reverse(old.key.generation()));
+    }
+
+    /// Makes `key` the active one. The one before opens messages `until` then.
+    fn replace(&mut self, key: RatchetedKey, until: UnixSeconds) {
+        let generation = key.generation();
+        self.staged.take_if(|staged| staged.generation() <= generation);
+        let before = core::mem::replace(&mut self.active, key);
+        if before.generation() < generation {
+            self.retire(before, until);
+        }
+        self.speak_again();
+    }
+
+    /// Requests are signed with the active key.
+    fn speak_again(&mut self) {
+        self.speaker = self.active.generation();
+        self.refused = 0;
     }
 }
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { period, held } = self;
-        f.debug_struct("Keys").field("period", period).field("held", held).finish()
+        let Self { period, active, staged, retiring, speaker, refused: _ } = self;
+        let retiring: Vec<_> = retiring.iter().map(|old| &old.key).collect();
+        f.debug_struct("Keys")
+            .field("period", period)
+            .field("active", active)
+            .field("staged", staged)
+            .field("retiring", &retiring)
+            .field("speaker", speaker)
+            .finish()
     }
 }
 
@@ -123,12 +195,12 @@ mod tests {
         assert_eq!(keys.current(day(9_000)).unwrap().epoch, Epoch(9_000));
         assert_eq!(keys.current(day(101)).unwrap().epoch, Epoch(101));
         keys.confirm(Generation(2), Epoch(105));
-        assert_eq!(keys.held[0].epoch(), Epoch(104));
+        assert_eq!(keys.active.epoch(), Epoch(104));
         assert!(named(&mut keys, 105, 2, 104).is_ok());
         assert!(named(&mut keys, 103, 2, 103).is_err());
         // An older proof does not turn anything back.
         keys.confirm(Generation(2), Epoch(102));
-        assert_eq!(keys.held[0].epoch(), Epoch(104));
+        assert_eq!(keys.active.epoch(), Epoch(104));
     }
 
     #[test]

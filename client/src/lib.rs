@@ -84,6 +84,7 @@ mod correction;
 mod error;
 #[cfg(feature = "https")]
 pub mod https;
+mod kept;
 mod keyfile;
 mod keys;
 mod keystore;
@@ -101,6 +102,7 @@ pub use agent::Agent;
 pub use clock::{Clock, SystemClock};
 pub use config::AgentConfig;
 pub use error::SealError;
+pub use kept::Unsaved;
 pub use keycell_protocol as protocol;
 pub use keycell_protocol::{CannotOpen, Cause, Mode, Name, UnixMillis, UnixSeconds};
 pub use keyfile::{AgentKey, KdcAddress, KeyFileError, RetiringKey};

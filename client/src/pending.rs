@@ -1,20 +1,40 @@
 //! Requests on their way to a KDC.
 
-use keycell_protocol::{Name, Nonce, ProblemType, ReplyError, ReplyKey, TicketRequest, UnixMillis};
+use keycell_protocol::{
+    Generation, Name, Nonce, ProblemType, ReplyError, ReplyKey, RotationKeys, RotationRequest, TicketRequest,
+    UnixMillis,
+};
 
-/// A request to send to a KDC: `POST /v1/tickets` with this body, as `application/json`.
+/// A request to send to a KDC: `POST` of this body to its [`path`](Self::path), as `application/json`.
 ///
 /// The same body may be sent to one KDC after another until one answers.
 #[derive(Debug)]
 pub struct PendingRequest {
     /// The JSON to send.
     pub body: Vec<u8>,
-    /// How many tickets it asks for.
+    /// How many tickets it asks for; none, if it is about this party's own key.
     pub destinations: usize,
+    pub(crate) kind: Kind,
     pub(crate) nonce: Nonce,
 }
 
+/// What a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tickets,
+    Rotation,
+}
+
 impl PendingRequest {
+    /// Where to post it to, below the base URL of a KDC.
+    #[must_use]
+    pub const fn path(&self) -> &'static str {
+        match self.kind {
+            Kind::Tickets => "/v1/tickets",
+            Kind::Rotation => "/v1/keys/rotate",
+        }
+    }
+
     /// The longest answer that makes sense, in bytes: whoever reads it stops there.
     #[must_use]
     pub const fn max_reply(&self) -> usize {
@@ -26,7 +46,7 @@ impl PendingRequest {
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// How many tickets were granted.
+    /// How many tickets were granted: none, if the request was about this party's own key.
     pub granted: usize,
     /// Who cannot be written to, and why; `None` for a reason that is not known here.
     pub refused: Vec<(Name, Option<ProblemType>)>,
@@ -43,11 +63,22 @@ pub enum TakeError {
     Reply(#[from] ReplyError),
 }
 
-/// What is kept of a request until its answer comes.
+/// What is kept of a request for tickets until its answer comes.
 pub(crate) struct Asked {
     pub(crate) request: TicketRequest,
+    /// Of the key that signed it.
+    pub(crate) generation: Generation,
     /// Opens the answer, whatever the epoch is by then.
     pub(crate) reply_key: ReplyKey,
+    /// By the host's clock.
+    pub(crate) at: UnixMillis,
+}
+
+/// What is kept of a request about this party's own key until its answer comes.
+pub(crate) struct AskedRotation {
+    pub(crate) request: RotationRequest,
+    /// Signed it, and open the answer.
+    pub(crate) keys: RotationKeys,
     /// By the host's clock.
     pub(crate) at: UnixMillis,
 }

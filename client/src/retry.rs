@@ -70,6 +70,17 @@ impl Retry {
         self.not_before = now.plus(least).plus(rng.next_u64() % bound);
     }
 
+    /// There is nothing to be had for so long.
+    pub(crate) const fn hold(&mut self, now: UnixMillis, millis: u64) {
+        self.decided = now;
+        self.not_before = now.plus(millis);
+    }
+
+    /// Now is the time.
+    pub(crate) const fn hurry(&mut self) {
+        self.not_before = UnixMillis(0);
+    }
+
     /// Something that a second try mends, a wrong clock for instance. `false` when it was tried before.
     pub(crate) const fn at_once(&mut self) -> bool {
         self.at_once += 1;

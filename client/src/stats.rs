@@ -22,6 +22,12 @@ pub struct Stats {
     pub refusals: u64,
     /// Requests that failed and were to be made again.
     pub failures: u64,
+    /// Times its keys were stored.
+    pub key_saves: u64,
+    /// Times they could not be.
+    pub key_save_failures: u64,
+    /// Rotations of its key.
+    pub rotations: u64,
     /// Destinations in its table now.
     pub destinations: u64,
     /// Senders in its table now.

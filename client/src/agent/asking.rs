@@ -1,17 +1,22 @@
-//! Asking the KDC for tickets, and taking its answers.
+//! Asking the KDC, and taking its answers.
 
 use keycell_protocol::{
     Grant, Nonce, Outcome, Problem, ProblemType, SealedReply, SignedRequest, TicketRequest, UnixMillis,
 };
 
 use super::Agent;
-use crate::pending::{Asked, PendingRequest, TakeError, Taken};
+use crate::pending::{Asked, Kind, PendingRequest, TakeError, Taken};
 use crate::sealer::Sealer;
 
 impl Agent {
-    /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time. `None`
-    /// when nothing is wanted, or it is too early to try again.
+    /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time; after them
+    /// what a rotation of the party's own key takes. `None` when nothing is wanted, or it is too early to try again.
     pub fn wants(&mut self, now: UnixMillis) -> Option<PendingRequest> {
+        self.wants_tickets(now).or_else(|| self.wants_rotation(now))
+    }
+
+    /// As [`wants`](Self::wants), for tickets only.
+    pub(crate) fn wants_tickets(&mut self, now: UnixMillis) -> Option<PendingRequest> {
         self.tick(now);
         if !self.retry.is_due(now) || !self.tickets.is_wanting() {
             return None;
@@ -31,30 +36,35 @@ impl Agent {
         };
         let signed = self.keys.current(dated).ok().and_then(|subkeys| {
             let signed = SignedRequest::sign(&request, &subkeys).ok()?;
-            Some((signed.to_json(), subkeys.reply.clone()))
+            Some((signed.to_json(), subkeys.reply.clone(), subkeys.generation))
         });
-        let Some((body, reply_key)) = signed else {
+        let Some((body, reply_key, generation)) = signed else {
             // A clock that is centuries ahead.
             self.tickets.requeue(corrected, &request.destinations);
             self.retry.failure(now, None, &mut self.rng);
             return None;
         };
         self.stats.requests += 1;
-        let pending = PendingRequest { body, destinations: request.destinations.len(), nonce: request.nonce };
-        self.pending.insert(request.nonce, Asked { request, reply_key, at: now });
+        let (destinations, nonce) = (request.destinations.len(), request.nonce);
+        let pending = PendingRequest { body, destinations, kind: Kind::Tickets, nonce };
+        self.pending.insert(nonce, Asked { request, generation, reply_key, at: now });
         Some(pending)
     }
 
     /// Takes the body of a KDC's answer.
     ///
     /// # Errors
-    /// [`TakeError`]; then the tickets are wanted again, after a wait.
+    /// [`TakeError`]; then the request is to be made again, after a wait.
     pub fn take_reply(
         &mut self,
         now: UnixMillis,
         pending: &PendingRequest,
         body: &[u8],
     ) -> Result<Taken, TakeError> {
+        if pending.kind == Kind::Rotation {
+            self.take_rotation(now, pending.nonce, body)?;
+            return Ok(Taken { granted: 0, refused: Vec::new() });
+        }
         let asked = self.pending.remove(&pending.nonce).ok_or(TakeError::NotPending)?;
         let reply = SealedReply::parse(body).and_then(|sealed| sealed.open(&asked.reply_key, &asked.request));
         let reply = match reply {
@@ -64,11 +74,9 @@ impl Agent {
                 return Err(error.into());
             }
         };
-        // Sealed for this party and bound to this request: only such a word moves the clock that decides on messages.
-        self.correction.learn(asked.at, now, reply.server_time);
-        self.opener.learn_correction(self.correction.millis());
-        self.asking = self.correction;
+        self.learn(asked.at, now, reply.server_time);
         self.retry.success();
+        self.accepted(now, asked.generation, reply.rotate);
         let now = self.correction.apply(now);
         let mut taken = Taken { granted: 0, refused: Vec::new() };
         for outcome in reply.outcomes {
@@ -95,17 +103,22 @@ impl Agent {
     /// says; any other problem is the answer for all destinations of the request, and
     /// [`seal`](Self::seal) reports it.
     pub fn take_problem(&mut self, now: UnixMillis, pending: &PendingRequest, problem: &Problem) {
-        let Some(asked) = self.pending.remove(&pending.nonce) else { return };
-        let before = self.asking.millis();
-        if let Some(server_time) = problem.server_time {
-            self.asking.learn(asked.at, now, server_time);
+        if pending.kind == Kind::Rotation {
+            self.take_rotation_problem(now, pending.nonce, problem);
+            return;
         }
-        let corrected = self.asking.millis() != before;
+        let Some(asked) = self.pending.remove(&pending.nonce) else { return };
+        let corrected = self.date_requests(asked.at, now, problem);
         match problem.kind {
             kind if (corrected || kind == ProblemType::ClockSkew || kind == ProblemType::Replayed)
                 && self.retry.at_once() =>
             {
                 self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
+            }
+            // Another key may be the one that the KDC knows.
+            ProblemType::Unauthenticated if self.keys.refused() => {
+                self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
+                self.hurry_commit();
             }
             ProblemType::RateLimited | ProblemType::TooLarge => {
                 self.retry.ask_for_less();
@@ -127,9 +140,11 @@ impl Agent {
         }
     }
 
-    /// No KDC answered: the tickets are wanted again, after a wait that grows.
+    /// No KDC answered: the request is to be made again, after a wait that grows.
     pub fn give_up(&mut self, now: UnixMillis, pending: &PendingRequest) {
-        if let Some(asked) = self.pending.remove(&pending.nonce) {
+        if pending.kind == Kind::Rotation {
+            self.give_up_rotation(now, pending.nonce);
+        } else if let Some(asked) = self.pending.remove(&pending.nonce) {
             self.failed(now, &asked, None);
         }
     }
@@ -138,6 +153,11 @@ impl Agent {
     /// [`seal`](Self::seal) or [`want`](Self::want) may change it.
     #[must_use]
     pub fn next_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
+        [self.next_ticket_wakeup(now), self.next_key_wakeup(now)].into_iter().flatten().min()
+    }
+
+    /// When to call [`wants_tickets`](Self::wants_tickets) next.
+    pub(crate) fn next_ticket_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
         let asking = self.tickets.is_wanting().then(|| self.retry.not_before().max(now));
         let timer = self.tickets.next_timer().map(|due| self.correction.undo(due).max(now));
         let lost = self.pending.values().map(|asked| asked.at.plus(self.request_timeout_ms)).min();
@@ -148,6 +168,24 @@ impl Agent {
     #[cfg(feature = "https")]
     pub(crate) fn may_request(&self, now: UnixMillis) -> bool {
         self.tickets.is_wanting() && self.retry.is_due(now)
+    }
+
+    /// The time in an answer that is sealed for this party and bound to its request: only such a word moves the clock
+    /// that decides on messages, and the keys.
+    pub(super) fn learn(&mut self, asked: UnixMillis, now: UnixMillis, server_time: UnixMillis) {
+        self.correction.learn(asked, now, server_time);
+        self.opener.learn_correction(self.correction.millis());
+        self.asking = self.correction;
+        self.prove(now, self.keys.period().epoch(server_time.seconds()));
+    }
+
+    /// The time in a problem document dates the next request. Whether that will be another date than before.
+    pub(super) fn date_requests(&mut self, asked: UnixMillis, now: UnixMillis, problem: &Problem) -> bool {
+        let before = self.asking.millis();
+        if let Some(server_time) = problem.server_time {
+            self.asking.learn(asked, now, server_time);
+        }
+        self.asking.millis() != before
     }
 
     fn granted(&mut self, now: UnixMillis, grant: &Grant) {
@@ -161,7 +199,7 @@ impl Agent {
         self.retry.failure(now, retry_after.map(|seconds| seconds.saturating_mul(1000)), &mut self.rng);
     }
 
-    fn tick(&mut self, now: UnixMillis) {
+    pub(super) fn tick(&mut self, now: UnixMillis) {
         let lost = |asked: &Asked| asked.at.plus(self.request_timeout_ms) <= now;
         let lost: Vec<Nonce> =
             self.pending.iter().filter(|(_, asked)| lost(asked)).map(|(nonce, _)| *nonce).collect();
@@ -174,5 +212,8 @@ impl Agent {
         self.tickets.tick(corrected);
         self.replies.sweep(corrected.seconds());
         self.opener.sweep(corrected);
+        if self.keys.expire(corrected.seconds()) {
+            self.keys_changed();
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The same for programs without a runtime.
 
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -8,7 +9,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::{Config, ConnectError, Error, Https, Transport};
-use crate::{AgentKey, Clock, Opened, SealError, Stats, SystemClock};
+use crate::{AgentKey, Clock, KeyStore, Opened, SealError, Stats, SystemClock};
 
 /// One party, with its connection to the KDCs on a thread of its own.
 ///
@@ -21,7 +22,18 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent for the party of a key file. Nothing is sent before the first ticket is needed.
+    /// Starts an agent for the party of a key file, and keeps the file up. Nothing is sent before the first ticket is
+    /// needed.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn connect_file(path: impl AsRef<Path>, config: Config) -> Result<Self, ConnectError> {
+        let (store, key) = KeyStore::open(path)?;
+        let transport = Https::new(&key.kdc.tls_roots, config.attempt_timeout)?;
+        Self::start(key, Some(store), config, Arc::new(transport), Arc::new(SystemClock))
+    }
+
+    /// Starts an agent with a key that stays what it is. Nothing is sent before the first ticket is needed.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -40,6 +52,16 @@ impl Agent {
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectError> {
+        Self::start(key, None, config, transport, clock)
+    }
+
+    fn start(
+        key: AgentKey,
+        store: Option<KeyStore>,
+        config: Config,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConnectError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(ConnectError::Thread)?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
@@ -48,7 +70,7 @@ impl Agent {
             .name("keycell".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    let agent = super::Agent::with(key, config, transport, clock);
+                    let agent = super::Agent::start(key, store, config, transport, clock);
                     if started.send(agent).is_ok() {
                         let _ = stopped.await;
                     }

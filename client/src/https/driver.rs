@@ -1,4 +1,4 @@
-//! The background task: asks for what is wanted, renews, and tells those who wait.
+//! The background task: asks for the tickets that are wanted, renews, and tells those who wait.
 
 use std::sync::{Arc, PoisonError};
 
@@ -6,9 +6,10 @@ use keycell_protocol::{Problem, ProblemType, UnixMillis};
 use tokio::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
+use super::TransportError;
 use super::kdcs::Kdcs;
+use super::shared::Shared;
 use super::transport::{Answer, Transport};
-use super::{Shared, TransportError};
 use crate::{PendingRequest, system_rng};
 
 pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn Transport>) {
@@ -16,7 +17,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn 
         let now = shared.clock.now();
         let (request, wakeup) = {
             let mut agent = shared.lock();
-            (agent.wants(now), agent.next_wakeup(now))
+            (agent.wants_tickets(now), agent.next_ticket_wakeup(now))
         };
         let Some(request) = request else {
             let nap = Duration::from_millis(wakeup.map_or(NAP_MS, |at| at.0.saturating_sub(now.0)));
@@ -25,16 +26,28 @@ pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn 
             let _ = tokio::time::timeout(nap, shared.wake.notified()).await;
             continue;
         };
-        let failing = shared.lock().failing_since();
-        let (outcome, kdc) = ask(&shared, &mut kdcs, &*transport, &request).await;
-        let good = settle(&shared, &request, outcome, failing);
-        match kdc {
-            Some(at) if good => kdcs.answered(at),
-            // An answer that does not hold: others may do better.
-            Some(at) => kdcs.failed(at, Instant::now(), &mut system_rng()),
-            None => {}
-        }
+        turn(&shared, &mut kdcs, &*transport, &request).await;
+        // It may be asked to rotate its key.
+        shared.keep.notify_one();
         shared.changed.send_replace(());
+    }
+}
+
+/// Asks, and hands the answer to the agent.
+pub(super) async fn turn(
+    shared: &Shared,
+    kdcs: &mut Kdcs,
+    transport: &dyn Transport,
+    request: &PendingRequest,
+) {
+    let failing = shared.lock().failing_since();
+    let (outcome, kdc) = ask(shared, kdcs, transport, request).await;
+    let good = settle(shared, request, outcome, failing);
+    match kdc {
+        Some(at) if good => kdcs.answered(at),
+        // An answer that does not hold: others may do better.
+        Some(at) => kdcs.failed(at, Instant::now(), &mut system_rng()),
+        None => {}
     }
 }
 
@@ -62,7 +75,7 @@ async fn ask(
         if start.elapsed() > Duration::from_secs(40) {
             break;
         }
-        let url = kdcs.url(at).to_owned();
+        let url = kdcs.url(at, request.path());
         let post = transport.post(&url, request.body.clone(), request.max_reply());
         let answer = match tokio::time::timeout(shared.config.attempt_timeout, post).await {
             Ok(answer) => answer,
@@ -88,7 +101,7 @@ async fn ask(
         };
         debug!(url, failure, "a KDC failed");
         kdcs.failed(at, Instant::now(), &mut system_rng());
-        note(shared, format!("{url}: {failure}"));
+        note(shared, request, format!("{url}: {failure}"));
     }
     (refused.map_or(Outcome::Nobody, Outcome::Problem), None)
 }
@@ -102,12 +115,12 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
     match outcome {
         Outcome::Reply(body) => {
             if let Err(error) = agent.take_reply(now, request, &body) {
-                note(shared, error.to_string());
+                note(shared, request, error.to_string());
                 good = false;
             }
         }
         Outcome::Problem(problem) => {
-            note(shared, problem.to_string());
+            note(shared, request, problem.to_string());
             agent.take_problem(now, request, &problem);
         }
         Outcome::Nobody => agent.give_up(now, request),
@@ -155,7 +168,11 @@ const fn is_busy(problem: ProblemType) -> bool {
     )
 }
 
-fn note(shared: &Shared, failure: String) {
+/// For those who wait for tickets.
+fn note(shared: &Shared, request: &PendingRequest, failure: String) {
+    if request.destinations == 0 {
+        return;
+    }
     *shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
 }
 

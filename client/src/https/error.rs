@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use keycell_protocol::Name;
 
-use crate::SealError;
+use crate::{KeyFileError, SealError};
 
 /// Why a message was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +29,9 @@ pub enum Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
+    /// The key file cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
     /// No KDC is named.
     #[error("the key file names no KDC; set \"urls\" in it, for instance [\"https://kdc.example.com:7423\"]")]
     NoUrls,

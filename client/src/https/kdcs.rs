@@ -13,7 +13,7 @@ pub(super) struct Kdcs {
 }
 
 struct Kdc {
-    url: String,
+    base: String,
     failures: u32,
     not_before: Instant,
 }
@@ -34,8 +34,8 @@ impl Kdcs {
         if order.is_empty() { from_good.collect() } else { order }
     }
 
-    pub(super) fn url(&self, at: usize) -> &str {
-        self.kdcs.get(at).map_or("", |kdc| &kdc.url)
+    pub(super) fn url(&self, at: usize, path: &str) -> String {
+        format!("{}{path}", self.kdcs.get(at).map_or("", |kdc| &kdc.base))
     }
 
     pub(super) fn answered(&mut self, at: usize) {
@@ -59,7 +59,7 @@ impl Kdc {
         let base = url.trim_end_matches('/');
         match base.strip_prefix("https://") {
             Some(host) if !host.is_empty() && reqwest::Url::parse(base).is_ok() => {
-                Ok(Self { url: format!("{base}/v1/tickets"), failures: 0, not_before: now })
+                Ok(Self { base: base.to_owned(), failures: 0, not_before: now })
             }
             _ => Err(ConnectError::Url { url: url.to_owned() }),
         }

@@ -171,7 +171,10 @@ fn what_an_administrator_changed_meanwhile_is_kept() {
         }
         store.save(&key(1, 105)).unwrap();
         let there = AgentKey::load(&path).unwrap();
-        assert_eq!((there.key.epoch(), there.kdc.urls[0].as_str()), (Epoch(105), "https://kdc9.example:7423"));
+        assert_eq!(
+            (there.key.epoch(), there.kdc.urls[0].as_str()),
+            (Epoch(105), "https://kdc9.example:7423")
+        );
         assert!(matches!(KeyStore::open(&path), Err(KeyFileError::InUse { .. })));
     }
 

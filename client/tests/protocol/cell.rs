@@ -1,5 +1,8 @@
 //! A whole cell in memory: a KDC, its parties and one clock. No socket, and nobody sleeps.
 
+mod host;
+mod rotation;
+
 use std::collections::{HashMap, HashSet};
 
 use chacha20::ChaCha20Rng;
@@ -10,6 +13,9 @@ use keycell_protocol::{
     Topic, Under, UnixMillis, UnixSeconds,
 };
 use rand_core::SeedableRng as _;
+
+pub(crate) use host::Host;
+pub(crate) use rotation::Party;
 
 pub(crate) const PERIOD: RatchetPeriod = RatchetPeriod::DEFAULT;
 pub(crate) const DAY: u64 = 86_400_000;
@@ -27,7 +33,9 @@ pub(crate) fn name(text: &str) -> Name {
 pub(crate) struct Cell {
     /// The true time.
     pub(crate) now: UnixMillis,
-    pub(crate) keys: HashMap<Name, LongTermKey>,
+    pub(crate) parties: HashMap<Name, Party>,
+    /// Whether it has heard of rotations.
+    pub(crate) rotates: bool,
     pub(crate) denied: HashSet<Name>,
     pub(crate) up: bool,
     pub(crate) busy: Option<Problem>,
@@ -40,7 +48,8 @@ impl Cell {
     pub(crate) fn new() -> Self {
         Self {
             now: START,
-            keys: HashMap::new(),
+            parties: HashMap::new(),
+            rotates: true,
             denied: HashSet::new(),
             up: true,
             busy: None,
@@ -60,9 +69,10 @@ impl Cell {
         let epoch = PERIOD.epoch(START.seconds());
         let rng = &mut self.rng;
         let key = self
-            .keys
+            .parties
             .entry(party.clone())
-            .or_insert_with(|| LongTermKey::generate(Generation::FIRST, epoch, rng))
+            .or_insert_with(|| Party::new(LongTermKey::generate(Generation::FIRST, epoch, rng)))
+            .active
             .clone();
         AgentKey::new(party, key, PERIOD, KdcAddress::default())
     }
@@ -91,7 +101,7 @@ impl Cell {
     pub(crate) fn serve_off(&mut self, agent: &mut Agent, off: i64) {
         let now = self.now.shifted(off);
         while let Some(pending) = agent.wants(now) {
-            match self.answer(&pending.body) {
+            match self.answer_at(pending.path(), &pending.body) {
                 Some(Ok(reply)) => {
                     agent.take_reply(now, &pending, &reply).unwrap();
                 }
@@ -101,7 +111,18 @@ impl Cell {
         }
     }
 
-    /// What the KDC answers; `None` while it is down.
+    /// What the KDC answers to what is posted to this path; `None` while it is down.
+    pub(crate) fn answer_at(&mut self, path: &str, body: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
+        match path {
+            "/v1/tickets" => self.answer(body),
+            "/v1/keys/rotate" if !self.up => None,
+            "/v1/keys/rotate" if !self.rotates => Some(Err(Problem::new(ProblemType::NotFound))),
+            "/v1/keys/rotate" => Some(self.rotate(body)),
+            _ => unreachable!("{path}"),
+        }
+    }
+
+    /// What the KDC answers to a request for tickets; `None` while it is down.
     pub(crate) fn answer(&mut self, body: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
         if !self.up {
             return None;
@@ -110,7 +131,10 @@ impl Cell {
             return Some(Err(problem.clone()));
         }
         let signed = SignedRequest::parse(body).unwrap();
-        let own = self.keys[&signed.key().name].clone().advance(signed.key().epoch).unwrap().subkeys();
+        let Some((own, asks_to_rotate)) = self.known(signed.key()) else {
+            return Some(Err(self.stranger()));
+        };
+        let own = own.subkeys();
         let request = signed.verify(&own.request).unwrap();
         self.requests.push(request.clone());
         if request.timestamp.distance(self.now) > 60_000 {
@@ -120,12 +144,15 @@ impl Cell {
         }
         let expiration = self.now.seconds().plus(LIFETIME);
         let mut writer = ReplyWriter::new(&request, self.now);
+        if asks_to_rotate {
+            writer.ask_to_rotate();
+        }
         for destination in &request.destinations {
-            match self.keys.get(destination) {
+            match self.parties.get(destination) {
                 _ if self.denied.contains(destination) => writer.refuse(destination, ProblemType::NotAllowed),
                 None => writer.refuse(destination, ProblemType::UnknownDestination),
-                Some(key) => {
-                    let key = key.clone().advance(PERIOD.epoch(self.now.seconds())).unwrap();
+                Some(party) => {
+                    let key = party.active.clone().advance(PERIOD.epoch(self.now.seconds())).unwrap();
                     let renew = self.now.seconds().plus(RENEW);
                     writer.grant_party(destination, &key.subkeys(), expiration, renew, &mut self.rng);
                 }

@@ -8,3 +8,9 @@ mod cell;
 #[cfg(feature = "https")]
 mod https;
 mod properties;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
+mod survival;
+#[cfg(test)]
+mod turns;

@@ -1,0 +1,74 @@
+//! What the handles of an agent and what runs in the background share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use keycell_protocol::{Name, UnixMillis};
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+
+use super::Config;
+use crate::{Clock, KeyStore};
+
+pub(super) struct Shared {
+    pub(super) name: Name,
+    pub(super) agent: Mutex<crate::Agent>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) config: Config,
+    /// Something is to be asked for.
+    pub(super) wake: Notify,
+    /// The key file is to be looked at.
+    pub(super) keep: Notify,
+    /// The last change of the keys that was told to who keeps the file.
+    pub(super) told: AtomicU64,
+    /// A KDC answered, or all of them failed.
+    pub(super) changed: watch::Sender<()>,
+    pub(super) last_failure: Mutex<Option<String>>,
+    pub(super) key_failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, crate::Agent> {
+        // A panic of another thread leaves the agent whole: each of its steps does.
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each change once: a full disk must not be looked at with every message.
+    pub(super) fn tell_keeper(&self, change: Option<u64>) {
+        if let Some(change) = change
+            && self.told.fetch_max(change, Ordering::Relaxed) < change
+        {
+            self.keep.notify_one();
+        }
+    }
+
+    /// Does something with the agent, and wakes the background task if there is something to ask for now.
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut crate::Agent, UnixMillis) -> T) -> T {
+        let now = self.clock.now();
+        let mut agent = self.lock();
+        let done = act(&mut agent, now);
+        let wake = agent.may_request(now);
+        drop(agent);
+        if wake {
+            self.wake.notify_one();
+        }
+        done
+    }
+}
+
+/// What runs in the background, and ends with the last handle.
+pub(super) struct Tasks {
+    pub(super) driver: AbortHandle,
+    pub(super) keeper: Option<(AbortHandle, Arc<Mutex<Option<KeyStore>>>)>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.driver.abort();
+        if let Some((task, store)) = &self.keeper {
+            task.abort();
+            // A file that is being written is waited for; after that it is free for the next.
+            store.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! The agents that talk to KDCs by themselves, over a network that fails as a test likes. Time is paused: it passes
 //! when everybody waits.
 
+mod files;
+
 use core::pin::Pin;
 use core::time::Duration;
 use std::collections::HashMap;
@@ -44,7 +46,11 @@ impl Net {
     }
 
     fn mood(&self, kdc: &str, mood: Mood) {
-        self.moods.lock().unwrap().insert(format!("https://{kdc}.example/v1/tickets"), mood);
+        self.mood_of(kdc, "/v1/tickets", mood);
+    }
+
+    fn mood_of(&self, kdc: &str, path: &str, mood: Mood) {
+        self.moods.lock().unwrap().insert(format!("https://{kdc}.example{path}"), mood);
     }
 
     fn all(&self, mood: &Mood) {
@@ -114,7 +120,8 @@ impl Transport for Net {
             let serve = || {
                 let mut cell = self.cell.lock().unwrap();
                 cell.now = self.now();
-                cell.answer(&body).unwrap()
+                let (_, path) = url.split_once(".example").unwrap();
+                cell.answer_at(path, &body).unwrap()
             };
             match mood {
                 Mood::Well => {

@@ -1,6 +1,7 @@
 //! Rotating a party's key, step by step, with everything that may go wrong between two of them.
 
 use crate::cell::{Cell, DAY, Host, LIFETIME, name};
+use keycell_client::{Agent, AgentConfig};
 use keycell_protocol::{Cause, Generation, Problem, ProblemType};
 
 const HOUR: u64 = 3_600_000;
@@ -214,8 +215,11 @@ fn a_staged_key_that_the_kdc_forgot_is_replaced() {
 
 #[test]
 fn a_kdc_that_was_restored_from_before_the_rotation_is_followed() {
-    let (mut cell, mut a) = cell();
+    let mut cell = Cell::new();
+    let mut a = Host::new(&mut cell, "a");
+    cell.key("b");
     let backup = cell.party("a").clone();
+    cell.want_rotation("a");
     a.ask(&mut cell, "b");
     assert_eq!(a.agent.generation(), Generation(2));
     *cell.party("a") = backup;
@@ -231,7 +235,20 @@ fn a_kdc_that_was_restored_from_before_the_rotation_is_followed() {
         assert!(a.opens(&cell, &message));
         cell.pass(20 * HOUR);
     }
-    // It was asked to rotate again, and has another key of the same generation.
+    // It is asked to rotate again, and gets another key of the same generation. Killed in between, its file holds.
+    a.agent.rotate();
+    let pending = loop {
+        cell.pass(60_000);
+        match a.agent.wants(cell.now) {
+            Some(pending) if pending.path() == "/v1/keys/rotate" => break pending,
+            Some(pending) => drop(a.answer(&mut cell, &pending)),
+            None => {}
+        }
+    };
+    a.answer(&mut cell, &pending);
+    a.save();
+    a.crash(&cell);
+    assert_eq!((a.agent.generation(), a.file().staged.unwrap().generation()), (Generation(1), Generation(2)));
     for _ in 0..3 {
         a.ask(&mut cell, "b");
         cell.pass(2 * HOUR);
@@ -337,4 +354,36 @@ fn a_clock_that_is_wrong_rotates_too() {
         assert_eq!(a.agent.generation(), Generation(2), "{off}");
         is_well(&mut cell, &mut a);
     }
+}
+
+#[test]
+fn what_was_said_to_the_old_key_is_past() {
+    let (mut cell, mut a) = cell();
+    a.agent.want(cell.now, &name("b")).unwrap();
+    let tickets = a.agent.wants(cell.now).unwrap();
+    let says_rotate = cell.answer_at(tickets.path(), &tickets.body).unwrap().unwrap();
+    a.agent.rotate();
+    a.serve(&mut cell);
+    assert_eq!(a.agent.generation(), Generation(2));
+    a.agent.take_reply(cell.now, &tickets, &says_rotate).unwrap();
+    assert!(a.agent.wants(cell.now).is_none());
+}
+
+#[test]
+fn who_only_reads_the_file_finds_the_key_that_counts() {
+    let (mut cell, mut a) = cell();
+    a.ask(&mut cell, "b");
+    // What the file said before the commit was stored.
+    let retiring = a.file().retiring.remove(0);
+    let mut file = a.file();
+    let active = std::mem::replace(&mut file.key, retiring.key);
+    file.staged = Some(active);
+    file.retiring.clear();
+    cell.pass(3 * DAY);
+    let config = AgentConfig::default().first_use();
+    let mut reader = Agent::new(file, &config, cell.now, keycell_client::system_rng());
+    let to_it = message(&mut cell, "a");
+    assert!(reader.open(cell.now, &to_it).is_ok());
+    let _ = cell.seal(&mut reader, "b", "", b"");
+    assert_eq!(reader.stats().requests, 2, "the old key is refused, the next is not");
 }

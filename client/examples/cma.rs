@@ -23,7 +23,7 @@ use std::time::Duration;
 use clap::Parser;
 use keycell_client::https::{Agent, Config};
 use keycell_client::protocol::Name;
-use keycell_client::{AgentConfig, AgentKey, Clock as _, SystemClock};
+use keycell_client::{AgentConfig, Clock as _, SystemClock};
 use tokio::net::UdpSocket;
 
 use fleet::cma::{Cma, Event};
@@ -65,10 +65,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let key = AgentKey::load(&arguments.key)?;
     let agent = AgentConfig::default();
     let agent = if arguments.first_use { agent.first_use() } else { agent };
-    let agent = Agent::connect(key, Config { agent, ..Config::default() })?;
+    let agent = Agent::connect_file(&arguments.key, Config { agent, ..Config::default() })?;
     let socket = UdpSocket::bind(arguments.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use keycell_client::protocol::Name;
-use keycell_client::{Agent, AgentConfig, AgentKey, Clock as _, Stats, SystemClock, system_rng};
+use keycell_client::{Agent, AgentConfig, Clock as _, KeyStore, Stats, SystemClock, system_rng};
 
 use fleet::facts::{Facts, Kind};
 use fleet::probe::{Event, Probe};
@@ -56,10 +56,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    let key = AgentKey::load(&arguments.key)?;
+    let (store, key) = KeyStore::open(&arguments.key)?;
     let config = AgentConfig::default();
     let config = if arguments.first_use { config.first_use() } else { config };
-    let agent = Agent::new(key, &config, SystemClock.now(), system_rng());
+    let agent = Agent::keeping(key, &config, SystemClock.now(), system_rng());
     let socket = UdpSocket::bind(arguments.listen)
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
     eprintln!("{} listens on {} and obeys {}", agent.name(), socket.local_addr()?, arguments.cma);
@@ -72,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let heartbeat = arguments.heartbeat.map(Duration::from_secs);
-    let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, SystemClock.now());
+    let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, SystemClock.now()).keeping(store);
     Ok(probe.run(&socket, || SystemClock.now(), &AtomicBool::new(false), tell)?)
 }
 
@@ -85,5 +85,6 @@ fn tell(event: &Event, stats: &Stats) {
         Event::Disobeyed(source, why) => eprintln!("not obeyed: {source}: {why}"),
         Event::Refused(error) => eprintln!("refused: {} ({})", error.cause().code(), error.cause()),
         Event::Unanswered(error) => eprintln!("not answered: {error}"),
+        Event::Unkept(error) => eprintln!("{error}"),
     }
 }

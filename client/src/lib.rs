@@ -24,7 +24,7 @@
 //! #     reply.grant_party(&request.destinations[0], &probe_keys, end, renew, &mut rng);
 //! #     reply.seal(&cma_keys.reply, &mut rng)
 //! # };
-//! // On two hosts, each with its key file: let cma = AgentKey::load("/etc/keycell/cma.key")?;
+//! // On two hosts, each with its key file: let (store, cma) = KeyStore::open("/etc/keycell/cma.key")?;
 //! let config = AgentConfig::default().first_use();
 //! let mut cma = Agent::new(cma, &config, now, system_rng());
 //! let mut probe = Agent::new(probe, &config, now, system_rng());
@@ -53,9 +53,12 @@
 //! # Rules for whoever drives an agent
 //!
 //! - `now` is the host's clock, unchanged ([`SystemClock`] reads it): the agent corrects it itself once a KDC told the time.
-//! - One [`Agent`] per process. It has no state to store and none to restore: a new process draws new salts, so no
-//!   nonce is used twice, and refuses what an earlier process may have opened ([`RestartGuard`]).
-//! - Call [`Agent::wants`] after a [`SealError::NoTicket`], and at [`Agent::next_wakeup`].
+//! - One [`Agent`] per process. But for its keys it has no state to store and none to restore: a new process draws new
+//!   salts, so no nonce is used twice, and refuses what an earlier process may have opened ([`RestartGuard`]).
+//! - An agent made with [`Agent::keeping`] turns its keys as the days pass and rotates them when the KDC asks; what
+//!   [`Agent::unsaved`] gives then goes into its [`KeyStore`]. One made with [`Agent::new`] leaves them as they are.
+//! - Call [`Agent::wants`] after a [`SealError::NoTicket`], and at [`Agent::next_wakeup`]; post what it gives to its
+//!   [`path`](PendingRequest::path).
 //! - What does not open says only [`CannotOpen`]; its
 //!   [`cause`](CannotOpen::cause) is for your own log.
 //!
@@ -75,7 +78,7 @@
 //!
 //! - `aws-lc-rs` (on): the fast back end for messages. Without it everything is pure Rust, and about eight times
 //!   slower on short messages.
-//! - `https` (off): the module `https`: the transport to the KDCs, renewal in the background, and agents for async and blocking programs.
+//! - `https` (off): the module `https`: the transport to the KDCs, renewal, turning and rotation in the background, and agents for async and blocking programs.
 
 mod agent;
 mod clock;

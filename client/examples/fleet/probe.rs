@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use keycell_client::protocol::{CannotOpen, Name, UnixMillis};
-use keycell_client::{Agent, Opened, SealError, Stats};
+use keycell_client::{Agent, KeyFileError, KeyStore, Opened, SealError, Stats};
 
 use super::facts::{Facts, Kind};
 use super::wire::{self, Answer, Command, DISCOVER, HEARTBEAT, Heartbeat, MAX_DATAGRAM};
@@ -22,6 +22,7 @@ pub(crate) struct Probe {
     /// The CMA's last command, and where it came from: heartbeats answer it, again and again, under its ticket.
     last: Option<(Opened, SocketAddr)>,
     started_at: UnixMillis,
+    keyfile: Option<Keyfile>,
 }
 
 /// What became of a datagram or a timer.
@@ -37,6 +38,8 @@ pub(crate) enum Event {
     Refused(CannotOpen),
     /// The answer could not be written.
     Unanswered(SealError),
+    /// The key file could not be written. Nothing else waits for that.
+    Unkept(KeyFileError),
 }
 
 impl Probe {
@@ -47,7 +50,14 @@ impl Probe {
     /// speak first would need a ticket for its CMA, and so a way to a KDC.
     pub(crate) fn new(agent: Agent, cma: Name, heartbeat: Option<Duration>, now: UnixMillis) -> Self {
         let heartbeat = heartbeat.map(|every| Pace { every, due: Instant::now() + every });
-        Self { agent, cma, heartbeat, last: None, started_at: now }
+        Self { agent, cma, heartbeat, last: None, started_at: now, keyfile: None }
+    }
+
+    /// Keeps the key file up: as the days pass the key turns, and what was recorded before stays closed to whoever
+    /// steals the file.
+    pub(crate) fn keeping(mut self, store: KeyStore) -> Self {
+        self.keyfile = Some(Keyfile { store, due: Instant::now() });
+        self
     }
 
     /// Answers on `socket` until `stop`, and tells `see` what happened.
@@ -81,6 +91,9 @@ impl Probe {
                 let _ = socket.send_to(&bytes, to);
             }
             see(&event, &self.agent.stats());
+            if let Err(error) = self.keep() {
+                see(&Event::Unkept(error), &self.agent.stats());
+            }
         }
         Ok(())
     }
@@ -133,6 +146,23 @@ impl Probe {
         }
     }
 
+    /// A message may have turned the key. The answer is on its way already: a slow disk delays none.
+    fn keep(&mut self) -> Result<(), KeyFileError> {
+        let Some(keyfile) = self.keyfile.as_mut().filter(|keyfile| keyfile.due <= Instant::now()) else {
+            return Ok(());
+        };
+        let Some(unsaved) = self.agent.unsaved() else { return Ok(()) };
+        let saved = keyfile.store.save(&unsaved.key);
+        match saved {
+            Ok(()) => self.agent.saved(&unsaved),
+            Err(_) => {
+                self.agent.save_failed();
+                keyfile.due = Instant::now() + TRY_AGAIN;
+            }
+        }
+        saved
+    }
+
     fn patience(&self) -> Duration {
         let until = |pace: &Pace| pace.due.saturating_duration_since(Instant::now());
         self.heartbeat.as_ref().map_or(LOOK_UP, until).clamp(Duration::from_millis(1), LOOK_UP)
@@ -141,6 +171,12 @@ impl Probe {
 
 /// A datagram, and where it goes.
 pub(crate) type Datagram = (SocketAddr, Vec<u8>);
+
+struct Keyfile {
+    store: KeyStore,
+    /// After a failure: when to try again.
+    due: Instant,
+}
 
 struct Pace {
     every: Duration,
@@ -153,6 +189,8 @@ fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | Interrupted | TimedOut | WouldBlock)
 }
 
+/// After the key file could not be written.
+const TRY_AGAIN: Duration = Duration::from_secs(60);
 /// How often it looks whether it is to stop.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
@@ -205,6 +243,27 @@ mod tests {
 
     fn from() -> SocketAddr {
         "192.0.2.1:7424".parse().unwrap()
+    }
+
+    #[test]
+    fn its_key_file_turns_with_the_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("probe.key");
+        let made = epoch().0 - 9;
+        let key = LongTermKey::generate(Generation::FIRST, Epoch(made), &mut system_rng());
+        let today = key.clone().advance(epoch()).unwrap().subkeys();
+        let name: Name = "nanoprobe.one@z".parse().unwrap();
+        let file = AgentKey::new(name.clone(), key, RatchetPeriod::DEFAULT, KdcAddress::default());
+        file.write_new(&path).unwrap();
+        let (store, key) = KeyStore::open(&path).unwrap();
+        let agent = Agent::keeping(key, &AgentConfig::default().first_use(), NOW, system_rng());
+        let mut cma = party("cma.main@z");
+        grant(&mut cma, &name, &today);
+        let mut probe = Probe::new(agent, cma.0.name().clone(), None, NOW).keeping(store);
+        let command = ask(&mut cma.0, &wire::body(&Command { want: Kind::ALL[0] }));
+        assert!(matches!(probe.take(NOW, &command, from()), (Event::Answered(_), Some(_))));
+        probe.keep().unwrap();
+        assert_eq!(AgentKey::load(&path).unwrap().key.epoch(), Epoch(epoch().0 - 1));
     }
 
     #[test]

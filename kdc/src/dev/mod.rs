@@ -70,7 +70,7 @@ impl Dev {
         let hosts: Vec<_> =
             stations.iter().map(|station| station.name().clone()).zip(wire.fronts()?).collect();
         let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
-        let agent = Agent::connect(AgentKey::load(&cma_key)?, config)?;
+        let agent = Agent::connect_file(&cma_key, config)?;
         Ok(Self { cell, cma: Cma::new(agent, socket, hosts), stations, wire })
     }
 

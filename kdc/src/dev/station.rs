@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use keycell_client::{Agent, AgentConfig, AgentKey, Stats, system_rng};
+use keycell_client::{Agent, AgentConfig, KeyStore, Stats, system_rng};
 use keycell_protocol::{Cause, Name};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
@@ -49,14 +49,14 @@ impl Station {
     /// # Errors
     /// The key file, the socket or the thread.
     pub(super) fn start(key_file: PathBuf, cma: Name) -> Result<Self, Failure> {
-        let key = AgentKey::load(&key_file)?;
+        let (store, key) = KeyStore::open(&key_file)?;
         let name = key.name.clone();
         let socket = UdpSocket::bind(("127.0.0.1", 0))?;
         let address = socket.local_addr()?;
         let shared = Arc::new(Shared::default());
         let (report, seen) = mpsc::unbounded_channel();
-        let agent = Agent::new(key, &AgentConfig::default().first_use(), SystemClock.now(), system_rng());
-        let probe = Probe::new(agent, cma, None, SystemClock.now());
+        let agent = Agent::keeping(key, &AgentConfig::default().first_use(), SystemClock.now(), system_rng());
+        let probe = Probe::new(agent, cma, None, SystemClock.now()).keeping(store);
 
         let (host, theirs) = (name.clone(), shared.clone());
         let clock = shared.clone();
@@ -137,6 +137,10 @@ fn look(host: &Name, event: &Event) -> Option<Seen> {
         Event::Heartbeat => None,
         Event::Unanswered(error) => {
             tracing::warn!(by, %error, "not answered");
+            None
+        }
+        Event::Unkept(error) => {
+            tracing::warn!(by, %error, "its key file is not kept up");
             None
         }
     }

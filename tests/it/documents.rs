@@ -75,3 +75,11 @@ fn api() {
     }
     assert!(!printed.contains("Rack 13."), "{printed}");
 }
+
+#[test]
+fn keys_on_hosts() {
+    let printed = run("docs/keys-on-hosts.md");
+    for expected in ["600 web.host1.key", r#""name": "web.host1@cell1.internal""#, r#""generation": 1,"#] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}

@@ -8,4 +8,5 @@ pub mod markdown;
 pub mod openapi;
 pub mod party;
 pub mod postgres;
+pub mod rotation;
 pub mod wait;

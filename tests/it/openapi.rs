@@ -66,6 +66,8 @@ async fn every_answer_that_is_described_comes() {
 const BY_CHANCE: &[(&str, u16)] = &[
     ("PATCH /v1/admin/parties/{name}", 409),
     ("DELETE /v1/admin/parties/{name}", 409),
+    ("POST /v1/admin/parties/{name}/keys", 409),
+    ("POST /v1/admin/keys/rotate", 409),
     ("PUT /v1/admin/policy", 409),
     ("PATCH /v1/admin/policy/rules/{id}", 409),
     ("DELETE /v1/admin/policy/rules/{id}", 409),

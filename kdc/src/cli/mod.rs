@@ -9,6 +9,7 @@ mod dev;
 mod import;
 mod init;
 mod inspect;
+mod key;
 mod limits;
 mod man;
 mod master_key;
@@ -168,6 +169,8 @@ enum Command {
     Whoami(Remote<whoami::Whoami>),
     /// Parties: who has a key in this zone
     Party(Group<party::Party>),
+    /// Keys of parties: see and replace them
+    Key(Group<key::Key>),
     /// The policy: who may speak to whom
     Policy(Group<policy::Policy>),
     /// Administrators' tokens
@@ -210,6 +213,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Status(status) => return status.command.run(&global.at(status.profile), output).await,
         Command::Whoami(whoami) => whoami.command.run(&global.at(whoami.profile), output).await?,
         Command::Party(party) => return party.command.run(&global.at(party.profile), output).await,
+        Command::Key(key) => key.command.run(&global.at(key.profile), output).await?,
         Command::Policy(policy) => policy.command.run(&global.at(policy.profile), output).await?,
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use keycell_kdc::keyring::MasterKeySource;
+use keycell_protocol::Step;
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http};
 use keycell_tests::openapi::Description;
@@ -74,6 +75,28 @@ impl Seen {
         for (status, request) in requests {
             self.see(status, request).await;
         }
+        self.rotation(&a, &off).await;
+    }
+
+    async fn rotation(&mut self, a: &Party, off: &Party) {
+        let post = |body: Vec<u8>| {
+            let request = self.http.request(Method::POST, "/v1/keys/rotate");
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        let ask = |party: &Party| party.sign_rotation(&party.rotation(Step::Stage));
+        let next = a.stage(&self.http).await.unwrap();
+        let commit = next.sign_rotation(&next.rotation(Step::Commit));
+        let requests = [
+            (200, post(ask(a))),
+            (401, post(ask(&next))),
+            (403, post(ask(off))),
+            (200, post(commit.clone())),
+            (401, post(commit)),
+            (409, post(ask(&next))),
+        ];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
     }
 
     /// Everything that succeeds; returns the id of a token.
@@ -99,6 +122,31 @@ impl Seen {
             }
         }
         self.send(200, Method::POST, parties, &party).await;
+        let (keys, other) = ("/v1/admin/parties/new%40test.internal/keys", key.replace("AQ", "AA"));
+        self.send(201, Method::POST, keys, &json!({})).await;
+        let hand_out = |erase: bool| {
+            let body = json!({ "key": other, "erase_old": erase });
+            json_to(self.admin.request(Method::POST, keys), &body).header("idempotency-key", keys)
+        };
+        let requests = [(201, hand_out(false)), (201, hand_out(false)), (422, hand_out(true))];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+        self.send(200, Method::POST, keys, &json!({ "key": other, "erase_old": true })).await;
+        let rotate = "/v1/admin/keys/rotate";
+        for body in [
+            json!({ "names": ["new@test.internal"] }),
+            json!({ "match": "n*" }),
+            json!({ "service": "new", "older_than_days": 3, "after": "a@test.internal" }),
+        ] {
+            self.send(200, Method::POST, rotate, &body).await;
+        }
+        self.send(404, Method::POST, rotate, &json!({ "names": ["nobody@test.internal"] })).await;
+        for body in
+            [json!({}), json!({ "names": [] }), json!({ "names": ["new@test.internal"], "match": "*" })]
+        {
+            self.send(400, Method::POST, rotate, &body).await;
+        }
         self.send(409, Method::POST, parties, &json!({ "name": "new@test.internal" })).await;
         self.send(409, Method::POST, rules, &rule).await;
         let made = self.send(201, Method::POST, tokens, &token).await;
@@ -175,14 +223,18 @@ impl Seen {
 
     /// What is wrong with a request whatever the operation is.
     async fn refused(&mut self, auditor: &Http, token: &str) {
-        for operation in answering(401).into_iter().filter(|operation| !operation.ends_with("/v1/tickets")) {
+        let of_parties = ["POST /v1/tickets", "POST /v1/keys/rotate"];
+        let of_others =
+            |status| answering(status).into_iter().filter(|operation| !of_parties.contains(&&**operation));
+        for operation in of_others(401) {
             self.see(401, request(&self.http, &operation, "a%40test.internal", token, "")).await;
         }
-        for operation in answering(403).into_iter().filter(|operation| !operation.ends_with("/v1/tickets")) {
+        for operation in of_others(403) {
             self.see(403, request(auditor, &operation, "a%40test.internal", token, "")).await;
         }
         for operation in answering(404) {
-            if operation != "GET /v1/admin/audit/seal" {
+            // The first has no name, the second has them in its body.
+            if !["GET /v1/admin/audit/seal", "POST /v1/admin/keys/rotate"].contains(&&*operation) {
                 let unknown = request(&self.admin, &operation, "nobody%40test.internal", &"0".repeat(24), "");
                 self.see(404, json_to(unknown, &json!({}))).await;
             }

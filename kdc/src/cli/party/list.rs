@@ -30,6 +30,9 @@ pub(in crate::cli) struct List {
     /// Only those that did not ask for tickets since then, or never
     #[arg(long, value_name = "WHEN")]
     seen_before: Option<Moment>,
+    /// Only those that are told to rotate their key when they next ask for tickets
+    #[arg(long)]
+    rotation_due: bool,
     /// Begin after this name
     #[arg(long, value_name = "NAME")]
     after: Option<String>,
@@ -57,6 +60,7 @@ impl List {
                 .query("state", self.state.map(word))
                 .query("seen_since", since.map(|at| at.0))
                 .query("seen_before", before.map(|at| at.0))
+                .query("rotation_due", self.rotation_due.then_some(true))
                 .read()
                 .await?;
             parties.extend(page.parties);

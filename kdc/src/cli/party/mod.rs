@@ -3,7 +3,7 @@
 mod add;
 mod delete;
 mod list;
-mod show;
+pub(super) mod show;
 mod update;
 
 use std::process::ExitCode;
@@ -31,9 +31,9 @@ pub(super) enum Party {
     /// Change what is noted of a party
     Update(update::Update),
     /// Give a party no more tickets, and nobody tickets for it; what is out ends with its lifetime
-    Disable(update::Switch),
+    Disable(update::Disable),
     /// Let a disabled party speak again
-    Enable(update::Switch),
+    Enable(update::Enable),
     /// Delete a party and its keys; tickets that are out end with their lifetime
     Delete(delete::Delete),
 }
@@ -41,7 +41,7 @@ pub(super) enum Party {
 #[derive(Debug, Args)]
 pub(super) struct Which {
     /// Its name, with or without the zone
-    name: String,
+    pub(super) name: String,
 }
 
 /// What the caller takes for granted.
@@ -62,16 +62,16 @@ impl Party {
             Self::Show(which) => show::party(&admin.name(&which.name).await?, &admin, output).await?,
             Self::Keys(which) => show::keys(&admin.name(&which.name).await?, &admin, output).await?,
             Self::Update(update) => update.run(&admin, output).await?,
-            Self::Disable(switch) => switch.run(false, &admin, output).await?,
-            Self::Enable(switch) => switch.run(true, &admin, output).await?,
+            Self::Disable(disable) => disable.run(&admin, output).await?,
+            Self::Enable(enable) => enable.run(&admin, output).await?,
             Self::Delete(delete) => delete.run(&admin, output).await?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn path(name: &Name) -> String {
+pub(super) fn path(name: &Name) -> String {
     format!("{PARTIES}/{}", segment(name.as_str()))
 }
 
-const PARTIES: &str = "/v1/admin/parties";
+pub(super) const PARTIES: &str = "/v1/admin/parties";

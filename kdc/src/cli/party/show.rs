@@ -8,7 +8,7 @@ use super::super::Outcome;
 use super::super::admin::Admin;
 use super::super::moment::time;
 use super::super::output::Output;
-use super::super::table::{fields, table};
+use super::super::table::{fields, or_dash, table};
 use super::list::state;
 use super::path;
 use crate::api::{KeyPage, KeyView, PartyView};
@@ -18,7 +18,7 @@ pub(super) async fn party(name: &Name, admin: &Admin, output: &Output) -> Outcom
     Ok(output.print(&view, |out| write(out, &view))?)
 }
 
-pub(super) async fn keys(name: &Name, admin: &Admin, output: &Output) -> Outcome {
+pub(in crate::cli) async fn keys(name: &Name, admin: &Admin, output: &Output) -> Outcome {
     let page: KeyPage = admin.get(format!("{}/keys", path(name))).read().await?;
     Ok(output.print(&page, |out| write_keys(out, &page.keys))?)
 }
@@ -26,16 +26,23 @@ pub(super) async fn keys(name: &Name, admin: &Admin, output: &Output) -> Outcome
 /// Everything that is known of a party.
 pub(super) fn write(out: &mut dyn io::Write, view: &PartyView) -> io::Result<()> {
     let seen = view.last_seen.map_or_else(|| "never".to_owned(), time);
+    let state = match view.usable_until {
+        Some(end) => format!("{}; tickets given before end by {}", state(view.enabled), time(end)),
+        None => state(view.enabled).to_owned(),
+    };
+    let rotation =
+        if view.rotation_due { "due: it is told when it next asks for tickets" } else { "not due" };
     fields(
         out,
         [
             ("name", view.name.to_string()),
-            ("state", state(view.enabled).to_owned()),
+            ("state", state),
             ("last seen", seen),
             ("created", time(view.created_at)),
             ("changed", time(view.updated_at)),
             ("revision", view.revision.to_string()),
             ("log tickets", if view.log_tickets { "yes" } else { "no" }.to_owned()),
+            ("key rotation", rotation.to_owned()),
             ("note", view.note.clone()),
         ],
     )?;
@@ -45,7 +52,13 @@ pub(super) fn write(out: &mut dyn io::Write, view: &PartyView) -> io::Result<()>
 
 fn write_keys(out: &mut dyn io::Write, keys: &[KeyView]) -> io::Result<()> {
     let rows = keys.iter().map(|key| {
-        [key.generation.to_string(), key.state.clone(), key.epoch.to_string(), time(key.created_at)]
+        [
+            key.generation.to_string(),
+            key.state.clone(),
+            key.epoch.to_string(),
+            time(key.created_at),
+            or_dash(key.ends_at.map(time)),
+        ]
     });
-    table(out, ["GENERATION", "STATE", "EPOCH", "CREATED"], rows)
+    table(out, ["GENERATION", "STATE", "EPOCH", "CREATED", "ENDS"], rows)
 }

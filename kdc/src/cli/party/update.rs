@@ -4,9 +4,11 @@ use clap::{ArgGroup, Args};
 
 use super::super::Outcome;
 use super::super::admin::Admin;
+use super::super::moment::{length, time};
 use super::super::output::Output;
 use super::{Expected, Which, path, show};
 use crate::api::{PartyPatch, PartyView};
+use crate::clock::{Clock as _, SystemClock};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("change").required(true).multiple(true))]
@@ -24,7 +26,19 @@ pub(in crate::cli) struct Update {
 }
 
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Switch {
+pub(in crate::cli) struct Disable {
+    #[command(flatten)]
+    which: Which,
+    /// Erase all its keys too: who copied one has nothing, and it needs a new one when it is enabled again. What tickets
+    /// it has already it can use until they end
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    expected: Expected,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Enable {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
@@ -39,12 +53,45 @@ impl Update {
     }
 }
 
-impl Switch {
-    pub(super) async fn run(self, enabled: bool, admin: &Admin, output: &Output) -> Outcome {
-        let patch = PartyPatch { enabled: Some(enabled), ..PartyPatch::default() };
+impl Disable {
+    pub(super) async fn run(self, admin: &Admin, output: &Output) -> Outcome {
+        let erase_keys = self.now.then_some(true);
+        let patch = PartyPatch { enabled: Some(false), erase_keys, ..PartyPatch::default() };
         let view = change(&self.which, &self.expected, &patch, admin).await?;
-        let now = super::list::state(view.enabled);
-        Ok(output.print(&view, |out| writeln!(out, "{} is {now}.", view.name))?)
+        Ok(output.print(&view, |out| {
+            writeln!(out, "{} is disabled.", view.name)?;
+            if let Some(end) = view.usable_until {
+                let left = end.0.saturating_sub(SystemClock.now().0).div_ceil(1000);
+                let left = if left > 0 { format!("in {}", length(left)) } else { "which is over".to_owned() };
+                writeln!(out, "Tickets already given, by it and to it, end by {}, {left}.", time(end))?;
+            }
+            if self.now {
+                writeln!(
+                    out,
+                    "Its keys are erased: `keycell key rotate {} --key-file FILE` makes a new one.",
+                    view.name
+                )?;
+            }
+            Ok(())
+        })?)
+    }
+}
+
+impl Enable {
+    pub(super) async fn run(self, admin: &Admin, output: &Output) -> Outcome {
+        let patch = PartyPatch { enabled: Some(true), ..PartyPatch::default() };
+        let view = change(&self.which, &self.expected, &patch, admin).await?;
+        Ok(output.print(&view, |out| {
+            writeln!(out, "{} is enabled.", view.name)?;
+            if !view.keys.iter().any(|key| key.state == "active") {
+                writeln!(
+                    out,
+                    "It has no key: `keycell key rotate {} --key-file FILE` makes one.",
+                    view.name
+                )?;
+            }
+            Ok(())
+        })?)
     }
 }
 

@@ -105,8 +105,13 @@ pub mod plain {
 
     /// A request whose signature holds, whatever its metadata is.
     pub fn signed(name: &str, key: &LongTermKey, metadata: &[u8]) -> String {
+        signed_for(name, key, "request", metadata)
+    }
+
+    /// As [`signed`], with another subkey.
+    pub fn signed_for(name: &str, key: &LongTermKey, label: &str, metadata: &[u8]) -> String {
         let m = base64url(metadata);
-        let mac = Hmac::<Sha256>::new_from_slice(&sub(key, "request")).unwrap().chain_update(&m).finalize();
+        let mac = Hmac::<Sha256>::new_from_slice(&sub(key, label)).unwrap().chain_update(&m).finalize();
         let (generation, epoch, signature) = (key.generation(), key.epoch(), base64url(&mac.into_bytes()));
         format!(
             r#"{{"key":{{"name":"{name}","generation":{generation},"epoch":{epoch}}},"metadata":"{m}","signature":"{signature}"}}"#
@@ -115,8 +120,13 @@ pub mod plain {
 
     /// A reply that opens, whatever is in it.
     pub fn reply(key: &LongTermKey, metadata: &[u8], records: &[u8]) -> String {
+        sealed_for(key, "reply", metadata, records)
+    }
+
+    /// As [`reply`], with another subkey.
+    pub fn sealed_for(key: &LongTermKey, label: &str, metadata: &[u8], records: &[u8]) -> String {
         let m = base64url(metadata);
-        let cipher = XChaCha20Poly1305::new(&sub(key, "reply").into());
+        let cipher = XChaCha20Poly1305::new(&sub(key, label).into());
         let sealed = cipher.encrypt(&[7; 24].into(), Payload { msg: records, aad: m.as_bytes() }).unwrap();
         let sealed = base64url(&[&[7; 24], &sealed[..]].concat());
         format!(r#"{{"metadata":"{m}","sealed":"{sealed}"}}"#)

@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Hex {
 }
 
 /// A long-term key.
-#[derive(Serialize, Deserialize, Clone)]
+#[derive(Serialize, Deserialize, Debug, PartialEq, Eq, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Key {
     pub(crate) generation: u32,
@@ -180,6 +180,8 @@ pub(crate) struct ReplyCase {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reply {
     pub(crate) server_time: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rotate: bool,
     pub(crate) outcomes: Vec<Outcome>,
 }
 
@@ -198,6 +200,42 @@ pub(crate) enum Outcome {
         destination: String,
         problem: Option<String>,
     },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotationCase {
+    pub(crate) case: String,
+    pub(crate) key: Key,
+    pub(crate) json: String,
+    pub(crate) expect: Expect<Rotation>,
+}
+
+#[derive(Serialize, Deserialize, Debug, PartialEq, Eq, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rotation {
+    pub(crate) source: String,
+    pub(crate) step: String,
+    pub(crate) timestamp: u64,
+    pub(crate) nonce: Hex,
+    pub(crate) instance: Hex,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotationReplyCase {
+    pub(crate) case: String,
+    pub(crate) key: Key,
+    pub(crate) request: Rotation,
+    pub(crate) json: String,
+    pub(crate) expect: Expect<Answered>,
+}
+
+#[derive(Serialize, Deserialize, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Answered {
+    Staged { server_time: u64, key: Key },
+    Committed { server_time: u64, generation: u32 },
 }
 
 #[derive(Serialize, Deserialize)]

@@ -76,7 +76,7 @@ mod tests {
             ran.entry(folder).or_default().add(run::file(&path, &text));
         }
         let folders: Vec<_> = ran.keys().map(String::as_str).collect();
-        assert_eq!(folders, ["derive", "name", "replay", "reply", "request", "ticket"]);
+        assert_eq!(folders, ["derive", "name", "replay", "reply", "request", "rotation", "ticket"]);
         for (folder, tally) in &ran {
             assert!(tally.accepted > 0 && tally.rejected > 0, "{folder}/ shows too little: {tally:?}");
         }

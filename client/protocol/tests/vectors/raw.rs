@@ -8,7 +8,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use crate::format::{Granted, Hex, Key, Request};
+use crate::format::{Granted, Hex, Key, Request, Rotation};
 
 /// Bytes that look random and are the same in every run: SHA-256 of what they are for.
 pub(crate) fn bytes<const N: usize>(what: &str) -> [u8; N] {
@@ -57,6 +57,36 @@ pub(crate) const C: &str = "nanoprobe.web2@cell.example";
 /// §4.2
 pub(crate) fn sub(key: &[u8], label: &str) -> [u8; 32] {
     expand(key, format!("keycell/1 {label}").as_bytes())
+}
+
+/// §4.4: the JSON of a signed request to rotate.
+pub(crate) fn signed_rotation(name: &str, key: &Key, metadata: &str) -> String {
+    let m = base64url(metadata);
+    let signature = base64url(hmac(&sub(&key.secret.0, "rotate request"), m.as_bytes()));
+    signed_with(name, key, &m, &signature)
+}
+
+pub(crate) fn rotation(request: &Rotation) -> String {
+    let Rotation { source, step, timestamp, nonce, instance } = request;
+    let (nonce, instance) = (base64url(&nonce.0), base64url(&instance.0));
+    format!(
+        r#"{{"source":"{source}","step":"{step}","timestamp":{timestamp},"nonce":"{nonce}","instance":"{instance}"}}"#
+    )
+}
+
+/// §4.4: the JSON of the answer, sealed for the holder of `key`.
+pub(crate) fn sealed_rotation(key: &Key, nonce: &[u8; 24], metadata: &str, secret: &[u8]) -> String {
+    let m = base64url(metadata);
+    let sealed = seal(&sub(&key.secret.0, "rotate reply"), nonce, m.as_bytes(), secret);
+    reply_with(&m, &base64url([nonce, &sealed[..]].concat()))
+}
+
+pub(crate) fn rotation_reply(request: &Rotation, generation: u32, epoch: u32) -> String {
+    let Rotation { source, step, nonce, .. } = request;
+    let (nonce, server_time) = (base64url(&nonce.0), NOW + 40);
+    format!(
+        r#"{{"source":"{source}","nonce":"{nonce}","server_time":{server_time},"step":"{step}","generation":{generation},"epoch":{epoch}}}"#
+    )
 }
 
 /// §5

@@ -4,6 +4,7 @@
 
 mod known;
 mod reasons;
+mod rotation;
 
 use std::collections::BTreeSet;
 
@@ -93,6 +94,14 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
         }),
         "reply" => each(path, text, |case: format::ReplyCase| {
             let got = reply(&case);
+            (case.case, case.expect, got)
+        }),
+        "rotation-request" => each(path, text, |case: format::RotationCase| {
+            let got = rotation::request(&case);
+            (case.case, case.expect, got)
+        }),
+        "rotation-reply" => each(path, text, |case: format::RotationReplyCase| {
+            let got = rotation::reply(&case);
             (case.case, case.expect, got)
         }),
         "replay" => replay(path, text),
@@ -313,7 +322,11 @@ fn reply(case: &format::ReplyCase) -> Result<format::Reply, &'static str> {
     };
     assert!(opened.outcomes.len() == expected.len() || expected.is_empty(), "{}", case.case);
     let outcomes = opened.outcomes.into_iter().zip(expected).map(|(got, expected)| outcome(got, expected));
-    Ok(format::Reply { server_time: opened.server_time.0, outcomes: outcomes.collect() })
+    Ok(format::Reply {
+        server_time: opened.server_time.0,
+        rotate: opened.rotate,
+        outcomes: outcomes.collect(),
+    })
 }
 
 /// The SEKs of a grant cannot be read; they are the vector's when they do what the vector's do.

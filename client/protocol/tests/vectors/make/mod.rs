@@ -5,6 +5,7 @@ mod derive;
 mod message;
 mod name;
 mod reply;
+mod rotation;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,8 @@ use crate::format::{Expect, File};
 /// Every file, by its path below `tests/vectors/`.
 pub(crate) fn all() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for (path, text) in [name::files(), derive::files(), decoders::files(), message::files()].concat() {
+    let all = [name::files(), derive::files(), rotation::files(), decoders::files(), message::files()];
+    for (path, text) in all.concat() {
         assert!(files.insert(path.clone(), text).is_none(), "{path} twice");
     }
     files

@@ -47,7 +47,7 @@ pub(super) fn replies() -> Vec<ReplyCase> {
         expect,
     };
     let good = |what: &str, json: &str, outcomes: Vec<Outcome>| {
-        case(what, json, Expect::Accepted(Reply { server_time: NOW + 40, outcomes }))
+        case(what, json, Expect::Accepted(Reply { server_time: NOW + 40, rotate: false, outcomes }))
     };
     let bad = |what: &str, json: &str, reason: &str| case(what, json, rejected(reason));
     let group = {
@@ -97,6 +97,20 @@ pub(super) fn replies() -> Vec<ReplyCase> {
             "members of the future are left alone",
             &sealed(&metadata.replacen('{', r#"{"extra":1,"#, 1), &records),
             vec![granted(B, 0), granted(C, 1)],
+        ),
+        case(
+            "the party is to rotate its key",
+            &sealed(&metadata.replacen(r#""tickets""#, r#""rotate":true,"tickets""#, 1), &records),
+            Expect::Accepted(Reply {
+                server_time: NOW + 40,
+                rotate: true,
+                outcomes: vec![granted(B, 0), granted(C, 1)],
+            }),
+        ),
+        bad(
+            "to rotate or not is no number",
+            &sealed(&metadata.replacen('{', r#"{"rotate":1,"#, 1), &records),
+            "malformed",
         ),
         bad("not JSON", "keycell", "malformed"),
         bad("no sealed part", &format!(r#"{{"metadata":"{}"}}"#, base64url(&metadata)), "malformed"),

@@ -83,3 +83,15 @@ fn keys_on_hosts() {
         assert!(printed.contains(expected), "{expected}\n{printed}");
     }
 }
+
+#[test]
+fn the_master_key() {
+    let printed = run("docs/master-key.md");
+    for expected in [
+        "Version 2 of the master key wraps everything in the database.",
+        "Version 1 of the master key is no longer in",
+        "clock believed  yes",
+    ] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}

@@ -108,6 +108,10 @@ impl AtRest for Fake {
         not_of_the_log()
     }
 
+    async fn forget_overwritten(&self) -> Result<(), StoreError> {
+        not_of_the_log()
+    }
+
     async fn wrapped(&self) -> Result<Vec<Wrapped>, StoreError> {
         not_of_the_log()
     }

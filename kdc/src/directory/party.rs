@@ -99,6 +99,13 @@ impl Party {
         &self.record
     }
 
+    /// The epoch that its key of that generation is turned to in memory.
+    #[must_use]
+    pub fn epoch(&self, generation: Generation) -> Option<Epoch> {
+        let key = self.keys.iter().find(|key| key.generation == generation)?;
+        Some(key.key.lock().unwrap_or_else(PoisonError::into_inner).epoch())
+    }
+
     /// When it last asked for tickets, on this KDC or on another.
     #[must_use]
     pub const fn seen(&self) -> &Arc<Seen> {

@@ -222,6 +222,9 @@ impl Rewrapper {
                 break;
             }
         }
+        if pass.written > 0 {
+            store.forget_overwritten().await?;
+        }
         pass.remaining = store.stale(target).await?;
         self.metrics.remain(pass.remaining);
         Ok(pass)

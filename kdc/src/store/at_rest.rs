@@ -38,6 +38,9 @@ pub trait AtRest: Send + Sync {
     /// were.
     async fn rewrap(&self, rows: &[Rewrap]) -> Result<u64, StoreError>;
 
+    /// Lets go of what rows held before, as far as the database can: called when many were written.
+    async fn forget_overwritten(&self) -> Result<(), StoreError>;
+
     /// How many rows are wrapped under each version, the lowest first; key checks and dead keys do not count.
     async fn wrapped(&self) -> Result<Vec<Wrapped>, StoreError>;
 

@@ -203,11 +203,16 @@ pub(super) fn handed_out(kdc: &Kdc, record: &PartyRecord, key: &LongTermKey, cho
 }
 
 fn seen(kdc: &Kdc, party: &Party) -> PartyView {
-    PartyView {
+    let mut view = PartyView {
         last_seen: party.seen().at(),
         rotation_due: kdc.rotation_due(party),
         ..view(kdc, party.record())
+    };
+    // Keys turn in memory, and in the database by themselves: the record is of when it was read.
+    for key in &mut view.keys {
+        key.epoch = party.epoch(key.generation).unwrap_or(key.epoch);
     }
+    view
 }
 
 fn view(kdc: &Kdc, record: &PartyRecord) -> PartyView {

@@ -57,6 +57,12 @@ impl AtRest for SqliteStore {
         Ok(written)
     }
 
+    async fn forget_overwritten(&self) -> Result<(), StoreError> {
+        // The write-ahead log has pages as they were before. Where a reader is in the way, it is emptied the next time.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await?;
+        Ok(())
+    }
+
     async fn wrapped(&self) -> Result<Vec<Wrapped>, StoreError> {
         rows::wrapped(sqlx::query_as(sql::WRAPPED).fetch_all(&self.readers).await?)
     }

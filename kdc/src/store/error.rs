@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use keycell_protocol::{Generation, Name};
 
+use super::dump::CopyError;
 use super::{Damaged, Kind};
 
 /// Why the store did not do what it was asked.
@@ -102,6 +103,20 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// What takes a dump or gives a load, failed.
+    #[error("{0}")]
+    Copy(CopyError),
+    /// The database that is to be filled has a zone already.
+    #[error("the database holds the zone {zone} already; --replace puts the backup in its place")]
+    Occupied {
+        /// Its zone.
+        zone: String,
+    },
+    /// Others use the database.
+    #[error(
+        "a KDC or another command uses the database: stop every KDC of the zone first; nothing was changed"
+    )]
+    InUse,
     /// There is no room left.
     #[error("the database's disk is full: free some room; nothing was changed ({0})")]
     Full(#[source] sqlx::Error),

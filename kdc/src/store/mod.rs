@@ -6,6 +6,7 @@
 mod act;
 mod at_rest;
 mod commit;
+pub mod dump;
 mod error;
 mod look;
 mod postgres;
@@ -31,7 +32,7 @@ pub use at_rest::{AtRest, BoundKey, KeyPlace, Rewrap, StaleKeys, Target, Wrapped
 pub use error::{SchemaError, StoreError};
 pub use look::AuditQuery;
 pub use record::{
-    Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
+    Buried, Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
     Snapshot, UnknownKeyState, ZoneRecord,
 };
 
@@ -102,6 +103,9 @@ pub trait Store: AtRest + Send + Sync + 'static {
     /// What each of these names is or was before; names that never were a party's are left out.
     async fn earlier(&self, names: &[Name]) -> Result<HashMap<Name, Earlier>, StoreError>;
 
+    /// The parties that were deleted and not made again; a row that is damaged is left out.
+    async fn buried(&self) -> Result<Vec<Buried>, StoreError>;
+
     /// Notes when parties were last seen; an earlier moment than the one that is there is passed over, and so is a name that
     /// is no party's. No change, and no record.
     async fn note_seen(&self, seen: &[(Name, UnixMillis)]) -> Result<(), StoreError>;
@@ -126,6 +130,18 @@ pub trait Store: AtRest + Send + Sync + 'static {
 
     /// The seals of a kind, in the order of their records.
     async fn audit_seals(&self, kind: SealKind) -> Result<Vec<Seal>, StoreError>;
+
+    /// When something that is no change was last done, such as a backup.
+    async fn moment(&self, name: &str) -> Result<Option<UnixMillis>, StoreError>;
+
+    /// Notes when that was. No change, and no record.
+    async fn note_moment(&self, name: &str, at: UnixMillis) -> Result<(), StoreError>;
+
+    /// Gives all of the database to `sink`, as it is at one moment, while others go on writing.
+    ///
+    /// # Errors
+    /// [`StoreError::Copy`] is what `sink` said.
+    async fn dump(&self, sink: &mut dyn dump::Sink) -> Result<(), StoreError>;
 
     /// Returns once there is a change after `since`, and after `at_most` in any case.
     ///
@@ -176,6 +192,34 @@ pub async fn migrate(url: &str) -> Result<(i64, i64), StoreError> {
         Location::Sqlite(path) => sqlite::SqliteStore::migrate(&path).await,
         Location::Postgres(url) => postgres::PostgresStore::migrate(url).await,
     }
+}
+
+/// Fills the database at `url` with all that `source` has, whose tables are of `schema`, and brings them to this release's:
+/// all of it or nothing. A SQLite file is made, and must not exist. In a PostgreSQL database a zone that is there goes if it
+/// is to be `replaced`.
+///
+/// # Errors
+/// [`StoreError::Exists`], [`StoreError::Occupied`]; [`StoreError::Schema`] for a newer schema; [`StoreError::Copy`] is what
+/// `source` said.
+pub async fn load(
+    url: &str,
+    schema: i64,
+    replaced: Replaced,
+    source: &mut dyn dump::Source,
+) -> Result<(), StoreError> {
+    match Location::parse(url)? {
+        Location::Sqlite(path) => sqlite::SqliteStore::load(&path, schema, source).await,
+        Location::Postgres(url) => postgres::PostgresStore::load(url, schema, replaced, source).await,
+    }
+}
+
+/// What a load does with the zone that is in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// It goes.
+    Yes,
+    /// It stays, and the load is refused.
+    No,
 }
 
 enum Location<'a> {

@@ -162,6 +162,17 @@ pub struct Earlier {
     pub revision: u64,
 }
 
+/// A party that was deleted, as it was last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buried {
+    /// Its name.
+    pub name: Name,
+    /// Its last revision.
+    pub revision: u64,
+    /// The highest generation of its keys.
+    pub generation: u32,
+}
+
 /// All parties as they were at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {

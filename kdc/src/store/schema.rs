@@ -24,6 +24,19 @@ pub(super) fn postgres() -> Migrator {
     ])
 }
 
+/// The same as far as one of them: what makes the tables that an older backup was taken of.
+///
+/// # Errors
+/// [`SchemaError::Newer`] for one that this build does not know.
+pub(super) fn through(migrator: &Migrator, version: i64) -> Result<Migrator, SchemaError> {
+    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    if version > known {
+        return Err(SchemaError::Newer { found: version, known });
+    }
+    let migrations = migrator.iter().filter(|migration| migration.version <= version);
+    Ok(Migrator::with_migrations(migrations.cloned().collect()))
+}
+
 /// Refuses tables that are not exactly those of this build. `applied` is sorted by version, and `None` when the
 /// database has never been migrated.
 pub(super) fn check(migrator: &Migrator, applied: Option<&[Applied]>) -> Result<(), SchemaError> {

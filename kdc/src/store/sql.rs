@@ -62,6 +62,8 @@ pub(super) const DELETE_PARTY: &str = "DELETE FROM party WHERE name = $1";
 pub(super) const BURY: &str =
     "INSERT INTO tombstone (name, revision, last_generation, change) VALUES ($1, $2, $3, $4)";
 
+pub(super) const BURIED: &str = "SELECT name, revision, last_generation FROM tombstone ORDER BY name";
+
 pub(super) const SEEN: &str = "SELECT name, at FROM party_seen WHERE at >= $1 OR at < 0 ORDER BY name";
 pub(super) const FORGET_SEEN: &str = "DELETE FROM party_seen WHERE name = $1";
 
@@ -100,6 +102,11 @@ pub(super) const REMOVE_HEAD: &str = "DELETE FROM audit_seal WHERE kind = 'head'
 pub(super) const ADD_SEAL: &str = "INSERT INTO audit_seal (kind, seq, hash, at, summary, signature)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 
+pub(super) const MOMENT: &str = "SELECT at FROM moment WHERE name = $1";
+pub(super) const NOTE_MOMENT: &str = "INSERT INTO moment (name, at) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET at = excluded.at";
+
+pub(super) const SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations";
 pub(super) const MIGRATIONS: &str =
     "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
 

@@ -1,6 +1,7 @@
 //! The store in a PostgreSQL database, which several KDCs may share.
 
 mod at_rest;
+mod dump;
 mod open;
 mod read;
 mod write;
@@ -11,14 +12,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keycell_protocol::{Name, UnixMillis};
 use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
 
 use self::open::{applied, auditors, connection, options, pool, warn_unless_durable};
+use super::dump::{Sink, Source};
 use super::rows::{self, audit_query};
 use super::{
-    Act, Answer, AuditQuery, ChangeNumber, Changes, Document, Documents, Earlier, Kind, PartyRecord,
-    SecretRecord, Snapshot, Store, StoreError, ZoneRecord, commit, schema, sql,
+    Act, Answer, AuditQuery, Buried, ChangeNumber, Changes, Document, Documents, Earlier, Kind, PartyRecord,
+    Replaced, SecretRecord, Snapshot, Store, StoreError, ZoneRecord, commit, schema, sql,
 };
 use crate::audit::{AuditKey, Record, Seal, SealKind};
 
@@ -55,6 +57,39 @@ impl PostgresStore {
         }
         connection.close().await?;
         Ok(steps)
+    }
+
+    pub(super) async fn load(
+        url: &str,
+        schema: i64,
+        replaced: Replaced,
+        source: &mut dyn Source,
+    ) -> Result<(), StoreError> {
+        let migrations = schema::postgres();
+        let mut connection = connection(&options(url)?).await?;
+        match applied(&mut connection).await?.filter(|applied| !applied.is_empty()) {
+            Some(applied) => schema::check(&migrations, Some(&applied))?,
+            None => {
+                let tables = schema::through(&migrations, schema)?;
+                tables.run(&mut connection).await.map_err(schema::failed)?;
+            }
+        }
+        if replaced == Replaced::Yes {
+            alone(&mut connection).await?;
+        }
+        let mut tx = connection.begin().await?;
+        // Nobody writes meanwhile, and whoever waits to, writes into what is there afterwards.
+        let _: Option<i64> =
+            sqlx::query_scalar(sql::TAKE_CHANGES).bind(0_i64).fetch_optional(&mut *tx).await?;
+        let zone: Option<String> = sqlx::query_scalar(sql::ZONE_NAME).fetch_optional(&mut *tx).await?;
+        if let Some(zone) = zone.filter(|_| replaced == Replaced::No) {
+            return Err(StoreError::Occupied { zone });
+        }
+        dump::load(&mut tx, source).await?;
+        sqlx::query("SELECT pg_notify($1, '0')").bind(CHANNEL).execute(&mut *tx).await?;
+        tx.commit().await?;
+        migrations.run(&mut connection).await.map_err(schema::failed)?;
+        Ok(connection.close().await?)
     }
 
     async fn begin_read(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
@@ -165,6 +200,10 @@ impl Store for PostgresStore {
         read::earlier(&mut *self.begin_read().await?, names).await
     }
 
+    async fn buried(&self) -> Result<Vec<Buried>, StoreError> {
+        Ok(rows::buried(sqlx::query_as(sql::BURIED).fetch_all(&self.pool).await?))
+    }
+
     async fn note_seen(&self, seen: &[(Name, UnixMillis)]) -> Result<(), StoreError> {
         for seen in rows::latest(seen).chunks(SEEN) {
             let mut tx = self.pool.begin().await?;
@@ -217,6 +256,21 @@ impl Store for PostgresStore {
         Ok(rows.iter().map(|row| rows::seal(kind, row)).collect())
     }
 
+    async fn moment(&self, name: &str) -> Result<Option<UnixMillis>, StoreError> {
+        let at = sqlx::query_scalar(sql::MOMENT).bind(name).fetch_optional(&self.pool).await?;
+        Ok(at.map(rows::moment))
+    }
+
+    async fn note_moment(&self, name: &str, at: UnixMillis) -> Result<(), StoreError> {
+        sqlx::query(sql::NOTE_MOMENT).bind(name).bind(rows::column(at.0)).execute(&self.pool).await?;
+        Ok(())
+    }
+
+    async fn dump(&self, sink: &mut dyn Sink) -> Result<(), StoreError> {
+        let mut tx = self.auditors.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        dump::dump(&mut tx, sink).await
+    }
+
     async fn wait_for_change(&self, since: ChangeNumber, at_most: Duration) {
         let waited = tokio::time::timeout(at_most, async {
             if let Err(error) = self.listen(since).await {
@@ -243,6 +297,25 @@ impl Store for PostgresStore {
     }
 }
 
+/// Sees that no KDC uses the database: what it has in memory would not be what is put there. One that just ended may
+/// still show for a moment.
+async fn alone(connection: &mut PgConnection) -> Result<(), StoreError> {
+    for _ in 0..LOOKS {
+        let others: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+             AND application_name = 'keycell' AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        if others == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Err(StoreError::InUse)
+}
+
+const LOOKS: usize = 20;
 const CHANNEL: &str = "keycell_change";
 /// For how long closing waits for who looks through the log.
 const AUDITORS_END: Duration = Duration::from_secs(1);

@@ -15,8 +15,8 @@ pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, 
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    Finding, Planned, Replaces, changes, earlier, expect, latest, moment_column, parties, plan, plan_over,
-    seen, snapshot,
+    Finding, Planned, Replaces, buried, changes, earlier, expect, latest, moment_column, parties, plan,
+    plan_over, seen, snapshot,
 };
 
 /// name, ratchet_period, created_at
@@ -72,6 +72,11 @@ pub(super) fn secret(
 
 pub(super) fn change_number(last: i64) -> Result<ChangeNumber, StoreError> {
     Ok(ChangeNumber(number(last, || "change_counter 1".to_owned(), "last")?))
+}
+
+/// A moment that was noted; one before 1970 was not by Keycell.
+pub(super) fn moment(at: i64) -> UnixMillis {
+    UnixMillis(u64::try_from(at).unwrap_or(0))
 }
 
 /// A number as SQL keeps it. No time, revision or change comes near 2⁶³.

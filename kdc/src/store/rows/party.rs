@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use keycell_protocol::{Epoch, Generation, Name, UnixMillis};
 
 use super::{Read, change_number, column, damaged, number};
-use crate::store::{Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError};
+use crate::store::{
+    Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
+};
 
 /// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, change
 pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64, i64);
@@ -80,6 +82,18 @@ pub(in crate::store) fn earlier(rows: Vec<(String, i64, i64)>) -> Result<HashMap
         all.insert(name, Earlier { generation, revision });
     }
     Ok(all)
+}
+
+/// Parties that were deleted.
+pub(in crate::store) fn buried(rows: Vec<(String, i64, i64)>) -> Vec<Buried> {
+    let read = |(name, revision, generation): (String, i64, i64)| {
+        let read = name.parse().ok().zip(u64::try_from(revision).ok()).zip(u32::try_from(generation).ok());
+        if read.is_none() {
+            tracing::warn!(party = name, "a row of tombstone is left out: it is damaged");
+        }
+        read.map(|((name, revision), generation)| Buried { name, revision, generation })
+    };
+    rows.into_iter().filter_map(read).collect()
 }
 
 /// When parties were last seen; a row that is damaged is left out, for nobody's rights depend on it.

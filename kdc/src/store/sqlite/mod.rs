@@ -1,6 +1,7 @@
 //! The store in one SQLite file, for a single KDC.
 
 mod at_rest;
+mod dump;
 mod open;
 mod read;
 mod write;
@@ -11,13 +12,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use keycell_protocol::{Name, UnixMillis};
+use sqlx::migrate::Migrator;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
 
 use self::open::{make_file, migrations, open, with_side_files};
+use super::dump::{Sink, Source};
 use super::rows::{self, audit_query};
 use super::{
-    Act, Answer, AuditQuery, ChangeNumber, Changes, Document, Documents, Earlier, Kind, PartyRecord,
+    Act, Answer, AuditQuery, Buried, ChangeNumber, Changes, Document, Documents, Earlier, Kind, PartyRecord,
     SecretRecord, Snapshot, Store, StoreError, ZoneRecord, commit, schema, sql,
 };
 use crate::audit::{AuditKey, Record, Seal, SealKind};
@@ -60,6 +63,33 @@ impl SqliteStore {
             bring_up_to_date(path).await?;
         }
         Ok(steps)
+    }
+
+    pub(super) async fn load(path: &Path, schema: i64, source: &mut dyn Source) -> Result<(), StoreError> {
+        let tables = schema::through(&schema::sqlite(), schema)?;
+        make_file(path)?;
+        let loaded = Self::fill(path, &tables, source).await;
+        if loaded.is_err() {
+            // As above: half a database helps nobody.
+            for file in with_side_files(path) {
+                let _ = std::fs::remove_file(file);
+            }
+        }
+        loaded
+    }
+
+    async fn fill(path: &Path, tables: &Migrator, source: &mut dyn Source) -> Result<(), StoreError> {
+        let writer = open(path, 1).await?;
+        let filled = async {
+            tables.run(&writer).await.map_err(schema::failed)?;
+            let mut tx = writer.begin_with("BEGIN IMMEDIATE").await?;
+            dump::load(&mut tx, source).await?;
+            tx.commit().await?;
+            schema::sqlite().run(&writer).await.map_err(schema::failed)
+        };
+        let filled = filled.await;
+        writer.close().await;
+        filled
     }
 
     async fn fill_and_connect(path: &Path) -> Result<Self, StoreError> {
@@ -140,6 +170,10 @@ impl Store for SqliteStore {
         read::earlier(&mut *self.readers.begin().await?, names).await
     }
 
+    async fn buried(&self) -> Result<Vec<Buried>, StoreError> {
+        Ok(rows::buried(sqlx::query_as(sql::BURIED).fetch_all(&self.readers).await?))
+    }
+
     async fn note_seen(&self, seen: &[(Name, UnixMillis)]) -> Result<(), StoreError> {
         for seen in rows::latest(seen).chunks(SEEN) {
             let mut tx = self.begin().await?;
@@ -190,6 +224,20 @@ impl Store for SqliteStore {
     async fn audit_seals(&self, kind: SealKind) -> Result<Vec<Seal>, StoreError> {
         let rows = sqlx::query(sql::SEALS).bind(kind.as_str()).fetch_all(&self.readers).await?;
         Ok(rows.iter().map(|row| rows::seal(kind, row)).collect())
+    }
+
+    async fn moment(&self, name: &str) -> Result<Option<UnixMillis>, StoreError> {
+        let at = sqlx::query_scalar(sql::MOMENT).bind(name).fetch_optional(&self.readers).await?;
+        Ok(at.map(rows::moment))
+    }
+
+    async fn note_moment(&self, name: &str, at: UnixMillis) -> Result<(), StoreError> {
+        sqlx::query(sql::NOTE_MOMENT).bind(name).bind(rows::column(at.0)).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    async fn dump(&self, sink: &mut dyn Sink) -> Result<(), StoreError> {
+        dump::dump(&mut *self.auditors.begin().await?, sink).await
     }
 
     async fn wait_for_change(&self, since: ChangeNumber, at_most: Duration) {

@@ -1,0 +1,103 @@
+//! The whole database as rows, and back.
+
+use futures_util::TryStreamExt as _;
+use serde_json::Value;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder, Row as _};
+
+use crate::audit::SealKind;
+use crate::store::dump::{BATCH, Cell, Described, Holds, Item, Moment, Sink, Source, bytes};
+use crate::store::{StoreError, rows, sql};
+
+/// Gives all of the database to `sink`; `connection` is in a transaction.
+pub(super) async fn dump(connection: &mut PgConnection, sink: &mut dyn Sink) -> Result<(), StoreError> {
+    let schema = sqlx::query_scalar(sql::SCHEMA).fetch_one(&mut *connection).await?;
+    let zone = sqlx::query_as(sql::ZONE).fetch_optional(&mut *connection).await?;
+    let zone = rows::zone(zone.ok_or(StoreError::Empty)?)?;
+    let head = sqlx::query(sql::SEALS).bind(SealKind::Head.as_str()).fetch_optional(&mut *connection).await?;
+    let head = head.map(|row| rows::seal(SealKind::Head, &row));
+    sink.begin(&Moment { schema, zone, head }).map_err(StoreError::Copy)?;
+    for table in described(connection).await? {
+        sink.table(&table.table).map_err(StoreError::Copy)?;
+        let mut found = sqlx::query(AssertSqlSafe(table.select())).fetch(&mut *connection);
+        while let Some(row) = found.try_next().await? {
+            sink.row(values(&table, &row)?).map_err(StoreError::Copy)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts all of `source` in the place of what is there; `connection` is in a transaction.
+pub(super) async fn load(connection: &mut PgConnection, source: &mut dyn Source) -> Result<(), StoreError> {
+    let known = described(connection).await?;
+    for table in known.iter().rev() {
+        sqlx::query(AssertSqlSafe(table.clear())).execute(&mut *connection).await?;
+    }
+    let mut current: Option<&Described> = None;
+    let mut batch = Vec::new();
+    while let Some(item) = source.next().map_err(StoreError::Copy)? {
+        match item {
+            Item::Table(table) => {
+                insert(connection, current, &mut batch).await?;
+                current = Some(Described::of(&known, &table)?);
+            }
+            Item::Row(row) => {
+                let Some(table) = current else {
+                    return Err(StoreError::damaged("without a table", &"a row comes before its table"));
+                };
+                batch.push(table.values(row)?);
+                if batch.len() >= BATCH {
+                    insert(connection, current, &mut batch).await?;
+                }
+            }
+        }
+    }
+    insert(connection, current, &mut batch).await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    table: Option<&Described>,
+    batch: &mut Vec<Vec<Cell>>,
+) -> Result<(), StoreError> {
+    let Some(table) = table.filter(|_| !batch.is_empty()) else { return Ok(()) };
+    let mut statement = QueryBuilder::<Postgres>::new(table.insert());
+    statement.push_values(batch.drain(..), |mut row, cells| {
+        for cell in cells {
+            match cell {
+                Cell::Number(number) => row.push_bind(number),
+                Cell::Flag(flag) => row.push_bind(flag),
+                Cell::Text(text) => row.push_bind(text),
+                Cell::Bytes(bytes) => row.push_bind(bytes),
+            };
+        }
+    });
+    statement.build().persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+async fn described(connection: &mut PgConnection) -> Result<Vec<Described>, StoreError> {
+    let catalogue = sqlx::query_as(
+        "SELECT table_name::text, column_name::text, data_type::text FROM information_schema.columns
+         WHERE table_schema = current_schema() ORDER BY table_name COLLATE \"C\", ordinal_position",
+    );
+    Described::all(catalogue.fetch_all(connection).await?, |kind| match kind {
+        "bigint" => Some(Holds::Number),
+        "boolean" => Some(Holds::Flag),
+        "text" => Some(Holds::Text),
+        "bytea" => Some(Holds::Bytes),
+        _ => None,
+    })
+}
+
+fn values(table: &Described, row: &PgRow) -> Result<Vec<Value>, StoreError> {
+    let value = |(at, holds): (usize, &Holds)| -> Result<Value, StoreError> {
+        Ok(match holds {
+            Holds::Number => row.try_get::<i64, _>(at)?.into(),
+            Holds::Flag => i64::from(row.try_get::<bool, _>(at)?).into(),
+            Holds::Text => row.try_get::<String, _>(at)?.into(),
+            Holds::Bytes => bytes(&row.try_get::<Vec<u8>, _>(at)?),
+        })
+    };
+    table.holds.iter().enumerate().map(value).collect()
+}

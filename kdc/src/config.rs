@@ -21,6 +21,9 @@ pub struct Config {
     /// `sqlite:PATH` or `postgres://…`. The environment variable `KEYCELL_DATABASE` goes before it, so that a
     /// password need not stand in a file.
     pub database: String,
+    /// What this KDC remembers of revocations, beside the database: restoring a backup never undoes them unnoticed.
+    #[serde(default = "revocations")]
+    pub revocations: PathBuf,
     /// Where the master key is.
     pub master_key: MasterKeySource,
     /// Certificate and key of the server.
@@ -34,6 +37,9 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(default)]
     pub log: Log,
+    /// Backups.
+    #[serde(default, skip_serializing_if = "Backup::is_empty")]
+    pub backup: Backup,
     /// Issuers outside of Keycell whose tokens administrators may carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub oidc: Vec<IssuerConfig>,
@@ -49,6 +55,22 @@ pub struct Tls {
     pub key: PathBuf,
     /// The root certificates that hosts are to trust, PEM: goes into every key file.
     pub roots: PathBuf,
+}
+
+/// Backups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// Who can open a backup: recipients of age, as `keycell backup keygen` prints them.
+    pub recipients: Vec<String>,
+}
+
+impl Backup {
+    /// Whether nothing is said of backups.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.recipients.is_empty()
+    }
 }
 
 /// How tickets are given out.
@@ -145,6 +167,8 @@ pub enum LogFormat {
 impl Config {
     /// The name of the file in a cell's folder.
     pub const FILE: &'static str = "keycell.toml";
+    /// The name of the file of revocations there.
+    pub const REVOCATIONS: &'static str = "revocations";
 
     /// Reads and checks a configuration; `database` replaces the file's where it is given. Relative paths are made
     /// absolute, or relative to the working directory, by the folder of the file.
@@ -177,7 +201,8 @@ impl Config {
     }
 
     fn resolve(&mut self, folder: &Path) {
-        for file in [&mut self.tls.certificate, &mut self.tls.key, &mut self.tls.roots] {
+        for file in [&mut self.tls.certificate, &mut self.tls.key, &mut self.tls.roots, &mut self.revocations]
+        {
             *file = folder.join(&*file);
         }
         for file in self.oidc.iter_mut().filter_map(|issuer| issuer.roots.as_mut()) {
@@ -218,6 +243,10 @@ impl Config {
             ),
         ]
     }
+}
+
+fn revocations() -> PathBuf {
+    Config::REVOCATIONS.into()
 }
 
 /// Whether it is `https://HOST[:PORT]`, with a host that a certificate can name.

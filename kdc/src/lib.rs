@@ -7,6 +7,7 @@
 pub mod administration;
 pub mod api;
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod cell;
 pub mod certificates;
@@ -38,3 +39,4 @@ pub mod telemetry;
 pub mod ticket_log;
 pub mod tls;
 pub mod token;
+pub mod watermark;

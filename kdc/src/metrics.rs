@@ -2,6 +2,7 @@
 
 mod at_rest;
 mod keys;
+mod recovery;
 
 use std::sync::atomic::AtomicU64;
 
@@ -15,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use at_rest::AtRestMetrics;
 pub use keys::{InState, KeyMetrics};
+pub use recovery::RecoveryMetrics;
 
 /// The counters of one KDC.
 pub struct Metrics {
@@ -49,6 +51,8 @@ pub struct Metrics {
     pub at_rest: AtRestMetrics,
     /// Keys and their rotation.
     pub keys: KeyMetrics,
+    /// Backups, and what is remembered of revocations.
+    pub recovery: RecoveryMetrics,
 }
 
 /// The label of a refusal.
@@ -95,6 +99,7 @@ impl Metrics {
             staleness: Gauge::default(),
             at_rest: AtRestMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
+            recovery: RecoveryMetrics::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("tickets_issued", "Tickets given out", metrics.tickets.clone());

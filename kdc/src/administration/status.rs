@@ -48,6 +48,10 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
         warnings: Vec::new(),
     };
     view.warnings = warnings(&view, kdc);
+    let backup = kdc.note_backup().await?;
+    view.warnings.extend(backup_warning(backup, now));
+    let trouble = kdc.follower().watermark().and_then(|watermark| watermark.trouble());
+    view.warnings.extend(trouble.map(|text| Warning { kind: "revocations".to_owned(), text }));
     Ok(view)
 }
 
@@ -216,10 +220,22 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
     warnings
 }
 
+fn backup_warning(last: Option<UnixMillis>, now: UnixMillis) -> Option<Warning> {
+    let text = match last.map(|last| now.0.saturating_sub(last.0) / DAY_MS) {
+        None => "there is no backup of the database: `keycell backup FILE` makes one".to_owned(),
+        Some(days) if days >= BACKUP_DAYS => {
+            format!("the last backup is {days} days old: `keycell backup FILE` makes one")
+        }
+        Some(_) => return None,
+    };
+    Some(Warning { kind: "backup".to_owned(), text })
+}
+
 const WALK_EVERY: Duration = Duration::from_secs(1);
 const DAY_MS: u64 = 86_400_000;
 const CERTIFICATE_DAYS: u64 = 30;
 const DISK_BYTES: u64 = 5 << 30;
+const BACKUP_DAYS: u64 = 7;
 const STALE_MS: u64 = 5_000;
 /// Rates are over the last minute.
 const OVER_MS: u64 = 60_000;
@@ -227,6 +243,17 @@ const OVER_MS: u64 = 60_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_backup_and_none_are_warned_of() {
+        let now = UnixMillis(100 * DAY_MS);
+        let text = |last| backup_warning(last, now).map(|warning| warning.text).unwrap_or_default();
+        assert!(text(None).starts_with("there is no backup"));
+        assert!(text(Some(now.minus(7 * DAY_MS))).starts_with("the last backup is 7 days old"));
+        assert_eq!(backup_warning(Some(now.minus(7 * DAY_MS - 1)), now), None);
+        // A clock that was set back is no reason to worry.
+        assert_eq!(backup_warning(Some(now.plus(DAY_MS)), now), None);
+    }
 
     #[test]
     fn rates_are_over_the_last_minute() {

@@ -86,7 +86,7 @@ pub struct OldestKey {
 }
 
 /// Something to look at.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// A short name that does not change, such as `certificate-expires`.
     pub kind: String,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use aws_lc_rs::{hkdf, hmac};
 use keycell_protocol::{UnixMillis, Zone};
 use zeroize::Zeroizing;
 
@@ -13,6 +14,7 @@ use crate::named::named;
 /// Signs the audit log of one zone (Ed25519). The private key is wrapped in the database as `audit key`.
 pub struct AuditKey {
     pair: Ed25519KeyPair,
+    watermark: hmac::Key,
     zone: Zone,
 }
 
@@ -33,7 +35,10 @@ impl AuditKey {
     /// [`AuditKeyError`] when it is none.
     pub fn new(pkcs8: &[u8], zone: &Zone) -> Result<Self, AuditKeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| AuditKeyError)?;
-        Ok(Self { pair, zone: zone.clone() })
+        let info = [b"keycell watermark 1", zone.as_str().as_bytes()];
+        let watermark = hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(pkcs8);
+        let watermark = watermark.expand(&info, hmac::HMAC_SHA256).map_err(|_| AuditKeyError)?.into();
+        Ok(Self { pair, watermark, zone: zone.clone() })
     }
 
     /// The zone whose log it signs.
@@ -48,6 +53,12 @@ impl AuditKey {
         self.pair.public_key().as_ref()
     }
 
+    /// What authenticates the file of revocations beside the database: nobody without this key writes into it.
+    #[must_use]
+    pub(crate) fn watermark(&self) -> hmac::Key {
+        self.watermark.clone()
+    }
+
     /// Signs that the chain reached `link` at `at`.
     #[must_use]
     pub fn seal(&self, kind: SealKind, link: Link, at: UnixMillis, summary: &str) -> Seal {
@@ -59,7 +70,7 @@ impl AuditKey {
 
 impl fmt::Debug for AuditKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pair: _, zone } = self;
+        let Self { pair: _, watermark: _, zone } = self;
         f.debug_struct("AuditKey").field("zone", zone).finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ use crate::policy::RuleError;
 use crate::store::StoreError;
 use crate::tls::TlsError;
 use crate::token::TokenError;
+use crate::watermark::WatermarkError;
 
 /// Why a cell cannot be made or opened.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,9 @@ pub enum CellError {
     /// A token cannot be made as asked.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// What is remembered of revocations.
+    #[error(transparent)]
+    Watermark(#[from] WatermarkError),
     /// The server's certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -5,6 +5,7 @@
 //!   keycell.toml       the configuration
 //!   master.key   0600  wraps every secret in the database
 //!   keycell.db   0600  the database, unless it is PostgreSQL
+//!   revocations  0600  what this KDC remembers of revocations: restoring never undoes them unnoticed
 //!   admin.token  0600  the first administrator's token, for a day
 //!   tls/roots.pem      what hosts trust        tls/roots.key  0600  signs the server's certificates
 //!   tls/server.pem     the server's            tls/server.key 0600
@@ -32,11 +33,13 @@ use crate::settings::MasterKeySetting;
 use crate::store::{self, Act, Kind, Store, ZoneRecord};
 use crate::tls;
 use crate::token::TokenKey;
+use crate::watermark::{self, Acceptance, History, Kept, Watermark, WatermarkError};
 
 use begin::add_token;
 pub use error::CellError;
 pub use migrate::migrate;
 pub use new::NewCell;
+pub(crate) use new::{MASTER_KEY, private_folder, without_password};
 
 /// The database and the keys of a cell, open.
 pub struct Cell {
@@ -59,7 +62,14 @@ impl Cell {
     /// [`CellError`]: no database, another master key, a damaged row.
     pub async fn open(config: &Config) -> Result<Self, CellError> {
         let master = config.master_key.load()?;
-        let store = store::connect(&config.database).await?;
+        Self::of(store::connect(&config.database).await?, master).await
+    }
+
+    /// Opens what is in `store` with its master key.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn of(store: Arc<dyn Store>, master: MasterKeys) -> Result<Self, CellError> {
         let zone = store.zone().await?;
         let secret = async |name| store.secret(name).await?.ok_or(CellError::Incomplete { what: name });
         let keyring = keyring(master, &*store).await?;
@@ -69,6 +79,48 @@ impl Cell {
         let audit_key = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
         let audit_key = AuditKey::new(&audit_key, &zone.zone)?;
         Ok(Self { store, zone, keyring, tokens, audit_key })
+    }
+
+    /// What is remembered of revocations beside the database, once the database was held against it. With `accepted`, one
+    /// that gives something back is taken nevertheless, and what it gives back is taken again or forgotten.
+    ///
+    /// # Errors
+    /// [`CellError::Watermark`] when the database gives something back, or the file cannot be used.
+    pub async fn watermark(
+        &self,
+        config: &Config,
+        accepted: Option<Kept>,
+        now: UnixMillis,
+    ) -> Result<Arc<Watermark>, CellError> {
+        let watermark = match (Watermark::open(&config.revocations, &self.audit_key), accepted) {
+            (Err(WatermarkError::Altered { .. }), Some(_)) => {
+                tracing::error!(file = %config.revocations.display(), "the file of revocations was altered: it is written anew");
+                Watermark::anew(&config.revocations, &self.audit_key)
+            }
+            (opened, _) => opened?,
+        };
+        let known = watermark.known();
+        let verdict = watermark::check(&*self.store, &known, &self.audit_key).await?;
+        match verdict.history {
+            History::Accepted(link) => watermark.go_on_from(link),
+            _ if verdict.holds() => return Ok(Arc::new(watermark)),
+            _ => {}
+        }
+        let Some(kept) = accepted.filter(|_| !verdict.holds()) else {
+            return if verdict.holds() {
+                Ok(Arc::new(watermark))
+            } else {
+                Err(verdict.refusal(&known).into())
+            };
+        };
+        let acceptance = Acceptance { kept, replaces: 0, backup: None, now };
+        watermark::accept(self, &watermark, &verdict, &acceptance).await?;
+        tracing::warn!(
+            undone = verdict.undone.len(),
+            kept = kept == Kept::Keep,
+            "an older database was accepted, as --accept-rollback says"
+        );
+        Ok(Arc::new(watermark))
     }
 
     /// Makes an administrator's token on the cell's own files; a KDC that runs knows it within a second.

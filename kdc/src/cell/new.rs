@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use keycell_protocol::{RatchetPeriod, Zone};
 use zeroize::Zeroizing;
@@ -14,12 +15,13 @@ use crate::api::NewToken;
 use crate::audit::{Action, AuditKey};
 use crate::certificates;
 use crate::clock::Clock;
-use crate::config::{Config, LimitsConfig, Log, Tickets, Tls};
+use crate::config::{Backup, Config, LimitsConfig, Log, Tickets, Tls};
 use crate::files;
 use crate::keyring::{Keyring, MasterKey, MasterKeySource};
 use crate::policy::Profile;
-use crate::store::{self, Act, SecretRecord, StoreError, ZoneRecord};
+use crate::store::{self, Act, SecretRecord, Store, StoreError, ZoneRecord};
 use crate::token::{Role, TokenKey};
+use crate::watermark::Watermark;
 
 /// What a new cell is to be.
 #[derive(Debug, Clone)]
@@ -97,6 +99,7 @@ impl NewCell {
             let url = format!("sqlite:{}", building.join(DATABASE).display());
             let store = store::create(&url).await?;
             let made = store.create_zone(&zone, &secrets, &act, &audit_key).await;
+            remember(building, &*store, &audit_key).await;
             store.close().await;
             made?;
         }
@@ -109,6 +112,9 @@ impl NewCell {
         if let Some(url) = &self.database {
             let store = store::create(url).await?;
             let made = store.create_zone(&zone, &secrets, &act, &audit_key).await;
+            if made.is_ok() {
+                remember(&self.folder, &*store, &audit_key).await;
+            }
             store.close().await;
             match made {
                 Ok(()) => {}
@@ -175,6 +181,7 @@ impl NewCell {
                 Some(url) => without_password(url),
                 None => format!("sqlite:{DATABASE}"),
             },
+            revocations: Config::REVOCATIONS.into(),
             master_key: MasterKeySource::File(MASTER_KEY.into()),
             tls: Tls {
                 certificate: "tls/server.pem".into(),
@@ -184,8 +191,18 @@ impl NewCell {
             tickets: Tickets::default(),
             limits: LimitsConfig::default(),
             log: Log::default(),
+            backup: Backup::default(),
             oidc: Vec::new(),
         }
+    }
+}
+
+/// Begins the file of revocations, so that a database that is set back is noticed from now on. Without it the KDC starts
+/// too, and says so.
+async fn remember(folder: &Path, store: &dyn Store, audit_key: &AuditKey) {
+    let watermark = Arc::new(Watermark::anew(&folder.join(Config::REVOCATIONS), audit_key));
+    if let Err(error) = watermark.write(store).await {
+        tracing::warn!(%error, "the file of revocations is made at the first start");
     }
 }
 
@@ -198,7 +215,7 @@ struct Built {
 }
 
 /// The URL as it may stand in a file.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     match reqwest::Url::parse(url) {
         Ok(mut parsed) if parsed.password().is_some() => {
             // Fails only for a URL that can have no password.
@@ -209,7 +226,7 @@ fn without_password(url: &str) -> String {
     }
 }
 
-fn private_folder(path: &Path) -> Result<(), CellError> {
+pub(crate) fn private_folder(path: &Path) -> Result<(), CellError> {
     fs::DirBuilder::new().mode(0o700).create(path).map_err(file(path))
 }
 
@@ -238,8 +255,8 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> CellError + use<> {
 /// What a folder is called in which a cell is being made.
 const BUILDING: &str = ".new-";
 /// What else an unfinished attempt may have put in its place.
-const PARTS: [&str; 4] = ["tls", MASTER_KEY, DATABASE, TOKEN_FILE];
-const MASTER_KEY: &str = "master.key";
+const PARTS: [&str; 5] = ["tls", MASTER_KEY, DATABASE, TOKEN_FILE, Config::REVOCATIONS];
+pub(crate) const MASTER_KEY: &str = "master.key";
 const DATABASE: &str = "keycell.db";
 /// The first token is good for a day, in seconds.
 const FIRST_TOKEN: u64 = 86_400;

@@ -7,6 +7,7 @@ use super::output::Output;
 use crate::cell::Cell;
 use crate::config::Config;
 use crate::oidc::Issuers;
+use crate::watermark::{self, Watermark};
 use crate::{telemetry, tls};
 
 #[derive(Debug, Serialize)]
@@ -22,9 +23,24 @@ pub(super) async fn run(config: &Config, output: &Output) -> Outcome {
     tls::roots(&config.tls)?;
     Issuers::new(&config.oidc)?;
     let cell = Cell::open(config).await?;
+    let remembered = remembers(config, &cell, output).await;
     cell.store.close().await;
+    remembered?;
     let checked = Checked { zone: cell.zone.zone, listen: config.listen, urls: config.urls.clone() };
     Ok(output.print(&checked, |out| {
         writeln!(out, "The configuration is good: zone {}, listening on {}.", checked.zone, checked.listen)
     })?)
+}
+
+/// Holds the database against what this KDC remembers of revocations.
+async fn remembers(config: &Config, cell: &Cell, output: &Output) -> Outcome {
+    let known = Watermark::open(&config.revocations, &cell.audit_key)?.known();
+    let verdict = watermark::check(&*cell.store, &known, &cell.audit_key).await?;
+    if verdict.holds() {
+        return Ok(());
+    }
+    if output.json {
+        output.print(&serde_json::json!({ "undone": verdict.undone }), |_| Ok(()))?;
+    }
+    Err(verdict.refusal(&known).into())
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod backup;
 mod bench;
 mod check_config;
 mod completions;
@@ -21,6 +22,8 @@ mod party;
 mod policy;
 mod profile;
 mod ratchet;
+mod recipients;
+mod restore;
 mod seal;
 mod serve;
 mod status;
@@ -156,9 +159,13 @@ enum Command {
     /// Make a new cell: configuration, master key, certificates, database
     Init(init::Init),
     /// Run the KDC of a cell
-    Serve,
+    Serve(serve::Serve),
     /// Run a whole cell with a CMA and nanoprobes, to see what it does and to try things on
     Dev(dev::Dev),
+    /// Back a cell up into one encrypted file, while its KDC runs
+    Backup(backup::Backup),
+    /// Put a backup back; nobody whom this machine knows to be revoked comes back with it
+    Restore(restore::Restore),
     /// Check a configuration and everything it names, without serving
     CheckConfig,
     /// Bring the database to this release's schema; stop every KDC of the zone first
@@ -206,7 +213,9 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
     let global = &cli.global;
     match cli.command {
         Command::Init(init) => init.run(global, output).await?,
-        Command::Serve => serve::run(&global.config()?).await?,
+        Command::Serve(serve) => serve.run(&global.config()?).await?,
+        Command::Backup(backup) => return backup.run(global, output).await,
+        Command::Restore(restore) => restore.run(output).await?,
         Command::Dev(dev) => dev.run(output).await?,
         Command::CheckConfig => check_config::run(&global.config()?, output).await?,
         Command::Migrate => migrate::run(&global.config()?, output).await?,

@@ -4,25 +4,47 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 
+use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Outcome;
 use crate::cell::Cell;
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
+use crate::watermark::Kept;
 use crate::{process, serve, telemetry, tls};
 
-pub(super) async fn run(config: &Config) -> Outcome {
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Start with a database that is older than what this KDC remembers of revocations. `keep` takes again from everybody what
+    /// was taken from them; `forget` does not. Either is recorded in the audit log
+    #[arg(long, value_name = "HOW", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "keep")]
+    accept_rollback: Option<Kept>,
+}
+
+impl Serve {
+    pub(super) async fn run(self, config: &Config) -> Outcome {
+        run(config, self.accept_rollback).await
+    }
+}
+
+async fn run(config: &Config, accept_rollback: Option<Kept>) -> Outcome {
     let mut config = config.clone();
     telemetry::start(&config.log)?;
     process::no_core_dumps();
     config.limits.connections = process::connections(config.limits.connections);
     let _only = only_one(&config)?;
     let tls = tls::server(&config.tls)?;
-    let kdc = Cell::open(&config).await?.into_kdc(config.clone(), Arc::new(SystemClock)).await?;
-    let kdc = Arc::new(kdc);
+    let cell = Cell::open(&config).await?;
+    let watermark = cell.watermark(&config, accept_rollback, SystemClock.now()).await?;
+    let kdc = Arc::new(cell.into_kdc(config.clone(), Arc::new(SystemClock)).await?);
+    if let Some(trouble) = watermark.trouble() {
+        tracing::warn!("{trouble}");
+    }
+    kdc.follower().remember(watermark).await?;
+    kdc.note_backup().await?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;

@@ -1,7 +1,7 @@
 //! How the directory keeps up with the database: everything at the start, then change by change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
@@ -17,6 +17,7 @@ use crate::store::{
     Change, ChangeNumber, Damaged, Documents, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store,
     StoreError,
 };
+use crate::watermark::Watermark;
 
 /// Carries changes from the store into the directory, always in their order.
 pub struct Follower {
@@ -25,6 +26,8 @@ pub struct Follower {
     directory: Arc<Directory>,
     tickets: Tickets,
     place: Mutex<Place>,
+    /// What is remembered of revocations beside the database.
+    watermark: OnceLock<Arc<Watermark>>,
     /// Keys that did not unwrap, until somebody takes the news.
     damaged: std::sync::Mutex<BTreeSet<(Name, Generation)>>,
 }
@@ -56,6 +59,7 @@ impl Follower {
             directory,
             tickets,
             place: Mutex::new(Place { seen: snapshot.change, ..Place::default() }),
+            watermark: OnceLock::new(),
             damaged: std::sync::Mutex::default(),
         };
         follower.replace(&snapshot);
@@ -69,6 +73,32 @@ impl Follower {
         self.directory.clone()
     }
 
+    /// Remembers revocations in `watermark` from now on, beginning with all that the database knows of.
+    ///
+    /// # Errors
+    /// The database's. A file that cannot be written is tried again, and told of.
+    pub async fn remember(&self, watermark: Arc<Watermark>) -> Result<(), StoreError> {
+        let place = self.place.lock().await;
+        watermark.take_in(&*self.store).await?;
+        place.revoked.iter().for_each(|(id, token)| watermark.saw_token(id, token));
+        let _ = self.watermark.set(watermark);
+        self.keep_watermark().await;
+        Ok(())
+    }
+
+    /// Where revocations are remembered, if they are.
+    pub fn watermark(&self) -> Option<&Arc<Watermark>> {
+        self.watermark.get()
+    }
+
+    /// Brings to the disk what was taken in of revocations. A revocation holds whether that succeeds or not.
+    pub async fn keep_watermark(&self) {
+        let Some(watermark) = self.watermark.get() else { return };
+        if let Err(error) = watermark.write(&*self.store).await {
+            tracing::error!(%error, "revocations are not remembered beside the database");
+        }
+    }
+
     /// Takes in every change that is committed by now. Who changes something calls this before answering, so that
     /// the change holds on this KDC when the answer leaves.
     ///
@@ -77,6 +107,13 @@ impl Follower {
     /// in force, all else is taken in, and it is an error again until it holds.
     pub async fn catch_up(&self) -> Result<(), FollowError> {
         let place = &mut *self.place.lock().await;
+        let outcome = self.take_in(place).await;
+        // Before whoever made a change is answered; also what could be taken in before an error.
+        self.keep_watermark().await;
+        outcome
+    }
+
+    async fn take_in(&self, place: &mut Place) -> Result<(), FollowError> {
         let changes = self.store.changes_since(place.seen).await?;
         let went_back = changes.change < place.seen;
         if went_back {
@@ -230,7 +267,10 @@ impl Follower {
     fn keep_revoked(&self, place: &mut Place, mut tokens: TokenRecords) {
         for (id, token) in &mut tokens {
             match (token.revoked_at, place.revoked.get(id)) {
-                (Some(_), None) => drop(place.revoked.insert(id.clone(), token.clone())),
+                (Some(_), None) => {
+                    self.watermark.get().inspect(|watermark| watermark.saw_token(id, token));
+                    place.revoked.insert(id.clone(), token.clone());
+                }
                 (None, Some(revoked)) => {
                     tracing::error!(token = %id, "the database row of a revoked token was put back: it stays revoked");
                     *token = revoked.clone();
@@ -243,8 +283,18 @@ impl Follower {
 
     fn take(&self, change: &Change) {
         match change {
-            Change::Put(record) => self.directory.put(self.unwrapped(record)),
-            Change::Deleted(name) => self.directory.remove(name),
+            Change::Put(record) => {
+                self.watermark.get().inspect(|watermark| watermark.saw_party(record));
+                self.directory.put(self.unwrapped(record));
+            }
+            Change::Deleted(name) => {
+                if let (Some(watermark), Some(party)) =
+                    (self.watermark.get(), self.directory.party(name.as_str()))
+                {
+                    watermark.saw_deleted(party.record());
+                }
+                self.directory.remove(name);
+            }
             // Whether it may still speak cannot be told, so it may not.
             Change::Unreadable { name, damaged } => {
                 let Damaged { row, reason } = damaged;

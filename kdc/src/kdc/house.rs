@@ -4,11 +4,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
-use keycell_protocol::{Generation, Name};
+use keycell_protocol::{Generation, Name, UnixMillis};
 
 use super::Kdc;
 use crate::administration::Sample;
 use crate::audit::{Action, Actor, Event, JournalError, OnDamage, Outcome};
+use crate::backup;
 use crate::metrics::InState;
 use crate::store::{Act, KeyState, StoreError};
 
@@ -52,7 +53,20 @@ impl Kdc {
         failed.note("forgetting old tokens", self.tokens.forget().await);
         failed.note("audit retention", self.retain().await);
         self.measure_keys();
+        failed.note("looking when the last backup was", self.note_backup().await);
+        self.follower.keep_watermark().await;
         if failed.steps.is_empty() { Ok(()) } else { Err(failed.into()) }
+    }
+
+    /// Looks when the database was last backed up.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn note_backup(&self) -> Result<Option<UnixMillis>, StoreError> {
+        let at = self.store.moment(backup::MOMENT).await?;
+        let seconds = at.map_or(0, |at| at.seconds().0);
+        self.metrics.recovery.last_backup.set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        Ok(at)
     }
 
     /// Removes records of the audit log that are older than the zone wants. Damage stops it until somebody looks at it:
@@ -124,6 +138,9 @@ impl Kdc {
         self.metrics.parties.set(count(self.directory.len()));
         self.metrics.nonces.set(count(self.nonces.len()));
         self.metrics.limited.set(count(self.limits.len()));
+        let watermark = self.follower.watermark().and_then(|watermark| watermark.head());
+        let watermark = watermark.map_or(0, |head| i64::try_from(head.seq).unwrap_or(i64::MAX));
+        self.metrics.recovery.watermark.set(watermark);
         self.metrics.staleness.set(self.staleness_ms() as f64 / 1000.0);
     }
 }

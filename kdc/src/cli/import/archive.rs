@@ -9,7 +9,7 @@ use age::stream::StreamWriter;
 use tar::{Builder, EntryType, Header};
 
 use super::super::Outcome;
-use super::recipients::Recipients;
+use super::super::recipients::Recipients;
 use crate::clock::{Clock as _, SystemClock};
 use crate::files;
 

@@ -10,11 +10,11 @@ use keycell_protocol::{LongTermKey, RatchetPeriod};
 use zeroize::Zeroizing;
 
 use super::super::Outcome;
+use super::super::recipients::Recipients;
 use super::NO_LINK;
 use super::answer::Made;
 use super::archive::Archive;
 use super::progress::Progress;
-use super::recipients::Recipients;
 
 /// Where key files go.
 pub(super) enum KeyFiles {

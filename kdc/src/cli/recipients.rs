@@ -5,7 +5,7 @@ use std::path::Path;
 
 use age::{Encryptor, Recipient, tag, tagpq, x25519};
 
-use super::super::Outcome;
+use super::Outcome;
 
 /// At least one recipient.
 pub(super) struct Recipients(Vec<Box<dyn Recipient + Send>>);
@@ -23,10 +23,16 @@ impl Recipients {
         let recipients = all.map(recipient).collect::<Outcome<Vec<_>>>()?;
         if recipients.is_empty() {
             return Err(
-                "an archive needs a --recipient or a --recipients-file; `age-keygen` makes one".into()
+                "it needs a --recipient or a --recipients-file; `keycell backup keygen FILE` makes one"
+                    .into(),
             );
         }
         Ok(Self(recipients))
+    }
+
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Begins an encryption that each of them can open.

@@ -1,0 +1,183 @@
+//! What is remembered: for each party and token the strictest thing that was seen of it.
+
+use std::collections::BTreeMap;
+
+use keycell_protocol::{Name, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use super::is_over;
+use crate::audit::Link;
+use crate::store::{Buried, KeyState, PartyRecord};
+use crate::token::TokenRecord;
+
+/// What is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// The last record of the audit log when somebody was last revoked.
+    pub head: Option<Link>,
+    /// The last record by which a restored database was accepted.
+    pub accepted: Option<Link>,
+    pub(super) parties: BTreeMap<Name, PartyMark>,
+    pub(super) tokens: BTreeMap<String, TokenMark>,
+}
+
+/// What is remembered of a party.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartyMark {
+    /// At which revision.
+    pub(super) revision: u64,
+    /// How often it had been disabled.
+    pub(super) epoch: u32,
+    pub(super) state: State,
+    /// Keys of a generation below this one are dead.
+    pub(super) floor: u32,
+    /// The highest generation of a key that it had.
+    pub(super) last: u32,
+    /// When it was made: a party that is made again under its name is another one.
+    pub(super) made: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Enabled,
+    Disabled,
+    Deleted,
+}
+
+/// What is remembered of a token that was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenMark {
+    pub(super) revoked_at: UnixMillis,
+    pub(super) expires_at: UnixMillis,
+}
+
+/// One thing that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Entry {
+    Party(Name, PartyMark),
+    Token(String, TokenMark),
+    /// The end of the audit log, and the record by which it was last accepted as it is.
+    Head(String, Option<String>),
+}
+
+impl Entry {
+    pub(super) fn of_party(record: &PartyRecord) -> Self {
+        let last = record.keys.iter().map(|key| key.generation.0).max().unwrap_or(0);
+        let alive = record.keys.iter().filter(|key| key.state != KeyState::Dead);
+        let floor = alive.map(|key| key.generation.0).min().unwrap_or_else(|| last.saturating_add(1));
+        let state = if record.enabled { State::Enabled } else { State::Disabled };
+        let mark = PartyMark {
+            revision: record.revision,
+            epoch: record.revocation_epoch,
+            state,
+            floor,
+            last,
+            made: record.created_at.0,
+        };
+        Self::Party(record.name.clone(), mark)
+    }
+
+    pub(super) fn of_deleted(record: &PartyRecord) -> Self {
+        let last = record.keys.iter().map(|key| key.generation.0).max().unwrap_or(0);
+        Self::of_buried(&Buried { name: record.name.clone(), revision: record.revision, generation: last })
+    }
+
+    pub(super) fn of_buried(buried: &Buried) -> Self {
+        let mark = PartyMark {
+            revision: buried.revision,
+            epoch: 0,
+            state: State::Deleted,
+            floor: buried.generation.saturating_add(1),
+            last: buried.generation,
+            made: 0,
+        };
+        Self::Party(buried.name.clone(), mark)
+    }
+
+    pub(super) fn of_token(id: &str, token: &TokenRecord) -> Option<Self> {
+        let mark = TokenMark { revoked_at: token.revoked_at?, expires_at: token.expires_at };
+        Some(Self::Token(id.to_owned(), mark))
+    }
+}
+
+impl PartyMark {
+    /// Whether it takes anything from anybody.
+    pub(super) const fn revokes(&self) -> bool {
+        !matches!(self.state, State::Enabled) || self.floor > 1
+    }
+}
+
+impl Known {
+    /// Takes something in. Says whether it is news.
+    pub(super) fn take(&mut self, entry: Entry) -> bool {
+        match entry {
+            Entry::Party(name, mut mark) => {
+                let known = self.parties.get(&name);
+                if let Some(known) = known {
+                    // A deletion is of the revision that there was.
+                    let older = mark.revision < known.revision
+                        || (mark.revision == known.revision && known.state == State::Deleted);
+                    if older {
+                        return false;
+                    }
+                    // Generations are never used again: what was dead stays dead.
+                    mark.floor = mark.floor.max(known.floor);
+                    mark.last = mark.last.max(known.last);
+                }
+                if known == Some(&mark) || (known.is_none() && !mark.revokes()) {
+                    return false;
+                }
+                // Whoever is enabled with a first key takes nothing from anybody: only its revision went on.
+                let news = mark.revokes() || known.is_some_and(PartyMark::revokes);
+                if mark.revokes() {
+                    let before = self.parties.insert(name, mark.clone());
+                    return before.is_none_or(|before| before.differs(&mark));
+                }
+                self.parties.remove(&name);
+                news
+            }
+            Entry::Token(id, mark) => self.tokens.insert(id, mark.clone()).as_ref() != Some(&mark),
+            Entry::Head(head, accepted) => {
+                self.head = head.parse().ok().or(self.head);
+                self.accepted = accepted.and_then(|link| link.parse().ok()).or(self.accepted);
+                false
+            }
+        }
+    }
+
+    /// Forgets tokens that nobody could use any more.
+    pub(super) fn forget(&mut self, now: UnixMillis) {
+        self.tokens.retain(|_, mark| !is_over(mark.expires_at, now));
+    }
+
+    /// Everything, as it is written.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+        let parties = self.parties.iter().map(|(name, mark)| Entry::Party(name.clone(), mark.clone()));
+        let tokens = self.tokens.iter().map(|(id, mark)| Entry::Token(id.clone(), mark.clone()));
+        parties.chain(tokens)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parties.len().saturating_add(self.tokens.len())
+    }
+
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl PartyMark {
+    /// Whether it takes other things than `other` does: another revision alone is not worth a line.
+    fn differs(&self, other: &Self) -> bool {
+        (self.epoch, self.state, self.floor, self.last, self.made)
+            != (other.epoch, other.state, other.floor, other.last, other.made)
+    }
+}

@@ -142,6 +142,10 @@ named! {
         MasterKeyRotate = "master_key.rotate",
         /// Everything is wrapped under the newest version of the master key.
         MasterKeyRewrapped = "master_key.rewrapped",
+        /// The master key was split into shares.
+        MasterKeySplit = "master_key.split",
+        /// Shares of the master key were tried, and make the right one.
+        MasterKeyDrill = "master_key.drill",
         /// The database was backed up.
         BackupCreate = "backup.create",
         /// The database is older than the cell, and was accepted as it is.

@@ -9,10 +9,11 @@ use async_trait::async_trait;
 use keycell_protocol::{Epoch, Name, UnixMillis, Zone};
 
 use super::{Action, Actor, AuditKey, Event, Link, Record, Seal, SealKind, Seals};
+use crate::store::dump::Sink;
 use crate::store::{
-    Act, Answer, AtRest, AuditQuery, CHECKPOINT_EVERY, ChangeNumber, Changes, Document, Documents, Earlier,
-    KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, Snapshot, StaleKeys, Store, StoreError, Target,
-    Wrapped, Write, ZoneRecord,
+    Act, Answer, AtRest, AuditQuery, Buried, CHECKPOINT_EVERY, ChangeNumber, Changes, Document, Documents,
+    Earlier, KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, Snapshot, StaleKeys, Store, StoreError,
+    Target, Wrapped, Write, ZoneRecord,
 };
 
 /// The zone of the tests.
@@ -179,6 +180,18 @@ impl Store for Fake {
         _: &Act,
         _: &AuditKey,
     ) -> Result<(), StoreError> {
+        not_of_the_log()
+    }
+    async fn buried(&self) -> Result<Vec<Buried>, StoreError> {
+        not_of_the_log()
+    }
+    async fn moment(&self, _: &str) -> Result<Option<UnixMillis>, StoreError> {
+        not_of_the_log()
+    }
+    async fn note_moment(&self, _: &str, _: UnixMillis) -> Result<(), StoreError> {
+        not_of_the_log()
+    }
+    async fn dump(&self, _: &mut dyn Sink) -> Result<(), StoreError> {
         not_of_the_log()
     }
     async fn zone(&self) -> Result<ZoneRecord, StoreError> {

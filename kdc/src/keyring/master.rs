@@ -73,6 +73,24 @@ impl MasterKey {
         Document { kind, id, revision, body, master_version: self.version, sealed }
     }
 
+    /// Version and key, as shares hold them.
+    pub(super) fn to_bytes(&self) -> Zeroizing<[u8; 36]> {
+        let mut bytes = Zeroizing::new([0; 36]);
+        let (version, secret) = bytes.split_at_mut(4);
+        version.copy_from_slice(&self.version.to_be_bytes());
+        secret.copy_from_slice(&self.secret);
+        bytes
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) gave.
+    pub(super) fn from_bytes(bytes: &[u8; 36]) -> Self {
+        let (version, secret) = bytes.split_at(4);
+        let mut key = Self { version: 0, secret: [0; 32] };
+        key.version = version.iter().fold(0, |version, byte| version << 8 | u32::from(*byte));
+        key.secret.copy_from_slice(secret);
+        key
+    }
+
     /// Wraps `secret` for the row `binding`.
     pub(super) fn wrap(&self, binding: &RowBinding<'_>, secret: &[u8], rng: &mut impl CryptoRng) -> Vec<u8> {
         let mut nonce = [0; NONCE];

@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod master;
 mod masters;
+pub mod shares;
 mod source;
 mod versions;
 

@@ -1,8 +1,12 @@
 //! `keycell master-key`
 
+mod drill;
+mod input;
 mod new;
+mod restore;
 mod retire;
 mod rotate;
+mod split;
 mod status;
 
 use clap::Subcommand;
@@ -20,6 +24,12 @@ pub(super) enum MasterKey {
     Rotate(rotate::Rotate),
     /// Take a version that nothing in the database needs out of the master key file
     Retire(retire::Retire),
+    /// Split the master key into shares for several people: any so many of them make it again
+    Split(split::Split),
+    /// Make the master key's file from shares
+    Restore(restore::Restore),
+    /// Prove that shares make the master key of the running cell, and change nothing
+    Drill(drill::Drill),
 }
 
 impl MasterKey {
@@ -29,6 +39,9 @@ impl MasterKey {
             Self::New(new) => new.run(global, output),
             Self::Rotate(rotate) => rotate.run(global, output).await,
             Self::Retire(retire) => retire.run(global, output).await,
+            Self::Split(split) => split.run(global, output).await,
+            Self::Restore(restore) => restore.run(global, output).await,
+            Self::Drill(drill) => drill.run(global, output).await,
         }
     }
 }

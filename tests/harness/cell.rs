@@ -127,6 +127,12 @@ impl Cell {
         Kdc::start(&command, self.listen, &self.roots())
     }
 
+    /// The same with more arguments.
+    #[must_use]
+    pub fn serve_told(&self, arguments: &[&str]) -> Kdc {
+        Kdc::start(self.command().arg("serve").args(arguments), self.listen, &self.roots())
+    }
+
     /// The same with everything in its log.
     #[must_use]
     pub fn serve_tracing(&self) -> Kdc {

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: real cells, served by the real binary, on real databases.
 
 pub mod admin;
+pub mod backup;
 pub mod cell;
 pub mod http;
 pub mod kdc;

@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
+use sqlx::error::ErrorKind;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, QueryBuilder, Row as _};
 
@@ -72,8 +73,13 @@ async fn insert(
             };
         }
     });
-    statement.build().persistent(false).execute(connection).await?;
-    Ok(())
+    match statement.build().persistent(false).execute(connection).await {
+        // A row that this very database could not have held.
+        Err(sqlx::Error::Database(error)) if error.kind() != ErrorKind::Other => {
+            Err(StoreError::damaged(format!("in the table {}", table.table.name), &error))
+        }
+        done => Ok(done.map(drop)?),
+    }
 }
 
 async fn described(connection: &mut PgConnection) -> Result<Vec<Described>, StoreError> {

@@ -2,6 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
+use sqlx::error::ErrorKind;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 
@@ -32,6 +33,8 @@ pub(super) async fn load(
     connection: &mut SqliteConnection,
     source: &mut dyn Source,
 ) -> Result<(), StoreError> {
+    // What is missing at the end tells more than the first row that misses it.
+    sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *connection).await?;
     let known = described(connection).await?;
     for table in known.iter().rev() {
         sqlx::query(AssertSqlSafe(table.clear())).execute(&mut *connection).await?;
@@ -75,8 +78,13 @@ async fn insert(
             };
         }
     });
-    statement.build().persistent(false).execute(connection).await?;
-    Ok(())
+    match statement.build().persistent(false).execute(connection).await {
+        // A row that this very database could not have held.
+        Err(sqlx::Error::Database(error)) if error.kind() != ErrorKind::Other => {
+            Err(StoreError::damaged(format!("in the table {}", table.table.name), &error))
+        }
+        done => Ok(done.map(drop)?),
+    }
 }
 
 async fn described(connection: &mut SqliteConnection) -> Result<Vec<Described>, StoreError> {

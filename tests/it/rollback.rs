@@ -290,3 +290,35 @@ async fn a_single_row_that_was_put_back_is_told_too() {
     let asked = a.ask(&kdc.http(), &["a@test.internal"]).await.unwrap_err();
     assert_eq!(asked.kind(), ProblemType::PartyDisabled);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_set_back_under_a_running_kdc_lets_nobody_in() {
+    let cell = Cell::postgres(&Postgres::shared());
+    let kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    let a = admin.add("a@test.internal").await;
+    admin.add("b@test.internal").await;
+    let config: toml::Table = fs::read_to_string(cell.file("keycell.toml")).unwrap().parse().unwrap();
+    let url = config["database"].as_str().unwrap();
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let mut copies = Vec::new();
+    for table in ["change_counter", "party", "party_key"] {
+        copies.push(format!("CREATE TABLE old_{table} AS SELECT * FROM {table}"));
+    }
+    let mut back = vec!["DELETE FROM party".to_owned(), "DELETE FROM change_counter".to_owned()];
+    for table in ["change_counter", "party", "party_key"] {
+        back.push(format!("INSERT INTO {table} SELECT * FROM old_{table}"));
+        back.push(format!("DROP TABLE old_{table}"));
+    }
+    let run = async |connection: &mut sqlx::PgConnection, all: &[String]| {
+        let sql = format!("BEGIN; {}; COMMIT", all.join("; "));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.unwrap();
+    };
+    run(&mut connection, &copies).await;
+    assert_eq!(admin.set_enabled("a@test.internal", false).await.status, 200);
+    run(&mut connection, &back).await;
+    kdc.logs("would undo 1 revocations (a@test.internal was disabled").await;
+    let asked = a.ask(&kdc.http(), &["b@test.internal"]).await.unwrap_err();
+    assert_eq!(asked.kind(), ProblemType::PartyDisabled);
+    connection.close().await.unwrap();
+}

@@ -17,7 +17,7 @@ use crate::store::{
     Change, ChangeNumber, Damaged, Documents, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store,
     StoreError,
 };
-use crate::watermark::Watermark;
+use crate::watermark::{self, Watermark};
 
 /// Carries changes from the store into the directory, always in their order.
 pub struct Follower {
@@ -117,6 +117,7 @@ impl Follower {
         let changes = self.store.changes_since(place.seen).await?;
         let went_back = changes.change < place.seen;
         if went_back {
+            self.refuse_set_back().await?;
             tracing::error!(
                 seen = place.seen.0,
                 now = changes.change.0,
@@ -178,6 +179,16 @@ impl Follower {
                 () = self.store.wait_for_change(seen, at_least) => {}
             }
             report(self.catch_up().await);
+        }
+    }
+
+    /// Refuses a database that was set back under this KDC and gives back what was taken: what is in memory stays in force.
+    async fn refuse_set_back(&self) -> Result<(), FollowError> {
+        let Some(watermark) = self.watermark.get() else { return Ok(()) };
+        let undone = watermark::undone(&*self.store, &watermark.known()).await?;
+        match undone.first() {
+            None => Ok(()),
+            Some(first) => Err(FollowError::SetBack { first: first.to_string(), count: undone.len() }),
         }
     }
 
@@ -408,6 +419,17 @@ pub enum FollowError {
         known: u64,
         /// The one that was found.
         found: u64,
+    },
+    /// The whole database was set back, and gives back what was taken from somebody.
+    #[error(
+        "the database was set back, and would undo {count} revocations ({first}, …): restore a newer one, or restart with \
+         --accept-rollback; what was in force before stays so"
+    )]
+    SetBack {
+        /// The first.
+        first: String,
+        /// How many.
+        count: usize,
     },
     /// The rules do not compile.
     #[error("the policy cannot be used")]

@@ -115,7 +115,14 @@ impl Verdict {
 /// # Errors
 /// The database's.
 pub async fn check(store: &dyn Store, known: &Known, key: &AuditKey) -> Result<Verdict, StoreError> {
-    let history = history(store, known, key).await?;
+    Ok(Verdict { history: history(store, known, key).await?, undone: undone(store, known).await? })
+}
+
+/// Who gets something back.
+///
+/// # Errors
+/// The database's.
+pub async fn undone(store: &dyn Store, known: &Known) -> Result<Vec<Undone>, StoreError> {
     let mut undone = Vec::new();
     let names: Vec<Name> = known.parties.keys().cloned().collect();
     for names in names.chunks(PAGE) {
@@ -132,7 +139,7 @@ pub async fn check(store: &dyn Store, known: &Known, key: &AuditKey) -> Result<V
             undone.push(Undone { name: document.id, what: What::TokenRevoked });
         }
     }
-    Ok(Verdict { history, undone })
+    Ok(undone)
 }
 
 /// What a party as it is in the database has that was taken from it. Only what its keys are bound to counts: a revision

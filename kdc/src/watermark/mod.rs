@@ -22,7 +22,7 @@ use crate::store::{PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
 
 pub use again::{Acceptance, Kept, accept};
-pub use check::{History, Undone, Verdict, What, check};
+pub use check::{History, Undone, Verdict, What, check, undone};
 pub use known::Known;
 
 use file::Written;

@@ -1,1 +1,155 @@
+use std::fs;
+use std::sync::Arc;
 
+use keycell_protocol::{Epoch, Generation, UnixMillis};
+
+use super::check::gives_back;
+use super::known::{Entry, PartyMark};
+use super::*;
+use crate::store::{KeyRecord, KeyState};
+
+fn party(name: &str, revision: u64, enabled: bool, epoch: u32, keys: &[(u32, KeyState)]) -> PartyRecord {
+    let key = |(generation, state): &(u32, KeyState)| KeyRecord {
+        generation: Generation(*generation),
+        state: *state,
+        epoch: Epoch(1),
+        created_at: UnixMillis(1),
+        ends_at: None,
+        master_version: 1,
+        wrapped: Vec::new(),
+    };
+    PartyRecord {
+        name: format!("{name}@z").parse().unwrap(),
+        enabled,
+        revision,
+        revocation_epoch: epoch,
+        created_at: UnixMillis(10),
+        updated_at: UnixMillis(10),
+        log_tickets: false,
+        note: String::new(),
+        rotate_after: None,
+        keys: keys.iter().map(key).collect(),
+    }
+}
+
+const ONE: &[(u32, KeyState)] = &[(1, KeyState::Active)];
+const TURNING: &[(u32, KeyState)] = &[(1, KeyState::Retiring), (2, KeyState::Active)];
+const TWO: &[(u32, KeyState)] = &[(2, KeyState::Active)];
+
+/// What is remembered after these were seen, one after the other.
+fn mark(seen: &[Entry]) -> Option<PartyMark> {
+    let mut known = Known::default();
+    for entry in seen {
+        known.take(entry.clone());
+    }
+    known.parties.into_values().next()
+}
+
+#[test]
+fn what_is_taken_is_remembered_and_what_is_given_is_not_held_against_anybody() {
+    let (one, off) = (party("a", 1, true, 0, ONE), party("a", 2, false, 1, ONE));
+    let on = party("a", 3, true, 1, ONE);
+    let seen = |records: &[&PartyRecord]| {
+        mark(&records.iter().map(|record| Entry::of_party(record)).collect::<Vec<_>>())
+    };
+    assert_eq!(seen(&[&one]), None);
+    let disabled = seen(&[&one, &off]).unwrap();
+    assert_eq!(gives_back(&disabled, &one), Some(What::Disabled));
+    assert_eq!(gives_back(&disabled, &off), None);
+    assert_eq!(gives_back(&disabled, &on), None, "it was enabled again later");
+    // A revision that somebody wrote by hand changes nothing.
+    assert_eq!(gives_back(&disabled, &party("a", 99, true, 0, ONE)), Some(What::Disabled));
+    assert_eq!(seen(&[&off, &on]), None, "enabled again, with the key of before");
+    assert_eq!(seen(&[&off, &one]), Some(disabled), "what is older is no news");
+
+    let (turning, two) = (party("a", 4, true, 0, TURNING), party("a", 5, true, 0, TWO));
+    assert_eq!(seen(&[&one, &turning]), None, "the key of before is still good");
+    let turned = seen(&[&one, &turning, &two]).unwrap();
+    for older in [&one, &turning] {
+        assert_eq!(gives_back(&turned, older), Some(What::OlderKey));
+    }
+    assert_eq!(gives_back(&turned, &two), None);
+    assert_eq!(gives_back(&turned, &party("a", 5, true, 0, &[(1, KeyState::Dead)])), None);
+}
+
+#[test]
+fn a_party_that_is_made_again_is_another_one() {
+    let one = party("a", 2, false, 1, ONE);
+    let deleted = mark(&[Entry::of_party(&one), Entry::of_deleted(&one)]).unwrap();
+    assert_eq!(gives_back(&deleted, &party("a", 1, true, 0, ONE)), Some(What::Deleted));
+    let again = PartyRecord { created_at: UnixMillis(20), ..party("a", 3, true, 0, TWO) };
+    assert_eq!(gives_back(&deleted, &again), None);
+    let disabled = mark(&[Entry::of_party(&one)]).unwrap();
+    assert_eq!(gives_back(&disabled, &again), None, "this KDC may not have heard of the deletion");
+    // Only its key proves that it is another one, not a date that anybody can write.
+    let dated = PartyRecord { created_at: UnixMillis(20), ..party("a", 3, true, 0, ONE) };
+    assert_eq!(gives_back(&disabled, &dated), Some(What::Disabled));
+    let remade = mark(&[Entry::of_deleted(&one), Entry::of_party(&again)]).unwrap();
+    assert_eq!(gives_back(&remade, &party("a", 1, true, 0, ONE)), Some(What::OlderKey));
+    // The last that a name had before counts, in whatever order it is heard of.
+    assert_eq!(mark(&[Entry::of_party(&again), Entry::of_deleted(&one)]), Some(remade));
+}
+
+fn key() -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, b"a key of the tests")
+}
+
+fn watermark(path: &Path) -> Arc<Watermark> {
+    let read = file::read(path, &key()).unwrap();
+    let (known, written) = read.map(|(known, written)| (known, Some(written))).unwrap_or_default();
+    let state = State { known, written, ..State::default() };
+    Arc::new(Watermark { path: path.to_owned(), key: key(), state: Mutex::new(state) })
+}
+
+fn append(watermark: &Watermark) {
+    file::append(&watermark.path, &watermark.key, &mut watermark.lock()).unwrap();
+}
+
+#[test]
+fn two_kdcs_that_share_a_folder_share_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revocations");
+    append(&watermark(&path));
+    let (a, b) = (watermark(&path), watermark(&path));
+    for n in 0..20 {
+        let (one, other) = if n % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        one.saw_party(&party(&format!("p{n}"), 2, false, 1, ONE));
+        append(one);
+        other.saw_party(&party(&format!("q{n}"), 2, false, 1, ONE));
+        append(other);
+    }
+    let (known, _) = file::read(&path, &key()).unwrap().unwrap();
+    assert_eq!(known.len(), 40);
+}
+
+#[test]
+fn the_file_is_written_anew_before_it_is_mostly_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revocations");
+    append(&watermark(&path));
+    let (a, b) = (watermark(&path), watermark(&path));
+    b.saw_party(&party("b", 2, false, 1, ONE));
+    for n in 1..2000 {
+        a.saw_party(&party("a", n, false, u32::try_from(n).unwrap(), ONE));
+        append(&a);
+    }
+    let lines = || fs::read_to_string(&path).unwrap().lines().count();
+    assert!(lines() < 1100, "{}", lines());
+    // Who had the old file open goes on with the new one.
+    append(&b);
+    let (known, _) = file::read(&path, &key()).unwrap().unwrap();
+    assert_eq!(known.len(), 2);
+}
+
+#[test]
+fn a_file_of_another_cell_does_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revocations");
+    let a = watermark(&path);
+    a.saw_party(&party("a", 2, false, 1, ONE));
+    append(&a);
+    let other = hmac::Key::new(hmac::HMAC_SHA256, b"another");
+    let error = file::read(&path, &other).unwrap_err();
+    assert!(matches!(error, WatermarkError::Altered { line: 2, .. }), "{error}");
+    assert!(file::read(&path, &key()).unwrap().is_some());
+}

@@ -164,9 +164,6 @@ enum Command {
     Dev(dev::Dev),
     /// Back a cell up into one encrypted file, while its KDC runs
     Backup(backup::Backup),
-    /// The master key: what wraps every secret in the database
-    #[command(subcommand)]
-    MasterKey(master_key::MasterKey),
     /// Put a backup back; nobody whom this machine knows to be revoked comes back with it
     Restore(restore::Restore),
     /// Check a configuration and everything it names, without serving
@@ -217,7 +214,6 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
     match cli.command {
         Command::Init(init) => init.run(global, output).await?,
         Command::Serve(serve) => serve.run(&global.config()?).await?,
-        Command::MasterKey(master_key) => master_key.run(global, output).await?,
         Command::Backup(backup) => return backup.run(global, output).await,
         Command::Restore(restore) => restore.run(output).await?,
         Command::Dev(dev) => dev.run(output).await?,

@@ -164,6 +164,9 @@ async fn a_backup_of_a_damaged_row_is_told_of_and_taken_on_purpose() {
     recovery.restore(&cell, &file, &["--accept-damage"]).succeeded();
     let kdc = cell.serve();
     let mine = "lost@test.internal";
-    assert_eq!(whole.refusal(&kdc.http(), mine).await, Some(keycell_protocol::ProblemType::UnknownParty));
+    assert_eq!(
+        whole.refusal(&kdc.http(), mine).await,
+        Some(keycell_protocol::ProblemType::UnknownDestination)
+    );
     assert!(lost.ask(&kdc.http(), &["whole@test.internal"]).await.is_err());
 }

@@ -1,25 +1,29 @@
 //! The log: to standard error, for people or as JSON. Never a secret in it: no type that holds one prints it.
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
-/// Starts the log; `KEYCELL_LOG` goes before the configured level. A second call changes nothing.
+/// Starts the log. A second call changes nothing.
 ///
 /// # Errors
 /// The level cannot be read.
 pub fn start(log: &Log) -> Result<(), LevelError> {
-    let filter = check(log)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Fails only when a log was started before, as in a test with several KDCs.
-    let _ = match log.format {
-        LogFormat::Text => {
-            subscriber.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
-        }
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+    let (filter, level) = reload::Layer::new(check(log)?);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    // Fails only when a log was started before, as in a test with several KDCs.
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = LEVEL.set(level);
+    }
     Ok(())
 }
 
@@ -28,9 +32,20 @@ pub fn start(log: &Log) -> Result<(), LevelError> {
 /// # Errors
 /// It is none.
 pub fn check(log: &Log) -> Result<EnvFilter, LevelError> {
-    let level = std::env::var("KEYCELL_LOG").unwrap_or_else(|_| log.level.clone());
-    EnvFilter::try_new(&level).map_err(|_| LevelError(level))
+    EnvFilter::try_new(&log.level).map_err(|_| LevelError(log.level.clone()))
 }
+
+/// Goes over to another level, if there is a log.
+pub fn set_level(filter: EnvFilter) {
+    if let Some(level) = LEVEL.get()
+        && let Err(error) = level.reload(filter)
+    {
+        tracing::error!(%error, "the level of the log cannot be changed");
+    }
+}
+
+/// The level of the log: a process has one.
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// A level that is none.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use super::{BackupError, Checked, Header, MOMENT, Opened, Reader, Writer, check,
 use crate::audit::SealKind;
 use crate::cell::{Cell, CellError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Environment};
 use crate::keyring::MasterKeySource;
 use crate::store::{self, Replaced, Store, StoreError};
 use crate::watermark::{self, Acceptance, Kept, Undone, Watermark, WatermarkError};
@@ -88,8 +88,8 @@ impl Restore {
         clock: &dyn Clock,
     ) -> Result<Restored, BackupError> {
         let header = opened.header().clone();
-        let config =
-            Config::load(&folder.join(Config::FILE), self.database.clone()).map_err(CellError::from)?;
+        let environment = Environment::of_database(self.database.as_deref());
+        let config = Config::load(&folder.join(Config::FILE), Some(&environment)).map_err(CellError::from)?;
         let source = self.master_key.clone().map(MasterKeySource::File);
         let master = source.as_ref().unwrap_or(&config.master_key).load().map_err(CellError::from)?;
         let mut scratch = Scratch::of(&config, folder)?;

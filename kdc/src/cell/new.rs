@@ -183,11 +183,7 @@ impl NewCell {
             },
             revocations: Config::REVOCATIONS.into(),
             master_key: MasterKeySource::File(MASTER_KEY.into()),
-            tls: Tls {
-                certificate: "tls/server.pem".into(),
-                key: "tls/server.key".into(),
-                roots: "tls/roots.pem".into(),
-            },
+            tls: Tls::new("tls/server.pem", "tls/server.key", "tls/roots.pem"),
             tickets: Tickets::default(),
             limits: LimitsConfig::default(),
             log: Log::default(),
@@ -260,4 +256,5 @@ pub(crate) const MASTER_KEY: &str = "master.key";
 const DATABASE: &str = "keycell.db";
 /// The first token is good for a day, in seconds.
 const FIRST_TOKEN: u64 = 86_400;
-const HEADER: &str = "# The configuration of a Keycell KDC. `keycell check-config` checks it; docs/operations.md explains it.\n";
+const HEADER: &str =
+    "# The configuration of a Keycell KDC. `keycell check-config` checks it; docs/running.md explains it.\n";

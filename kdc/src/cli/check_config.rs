@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::output::Output;
+use super::table::table;
 use crate::cell::Cell;
-use crate::config::Config;
+use crate::config::{Config, Effective, Setting};
 use crate::oidc::Issuers;
 use crate::watermark::{self, Watermark};
 use crate::{telemetry, tls};
@@ -15,19 +16,27 @@ struct Checked {
     zone: keycell_protocol::Zone,
     listen: std::net::SocketAddr,
     urls: Vec<String>,
+    settings: Vec<Setting>,
 }
 
-pub(super) async fn run(config: &Config, output: &Output) -> Outcome {
+pub(super) async fn run(effective: Effective, output: &Output) -> Outcome {
+    let Effective { config, settings } = effective;
     telemetry::check(&config.log)?;
     tls::server(&config.tls)?;
     tls::roots(&config.tls)?;
     Issuers::new(&config.oidc)?;
-    let cell = Cell::open(config).await?;
-    let remembered = remembers(config, &cell, output).await;
+    let cell = Cell::open(&config).await?;
+    let remembered = remembers(&config, &cell, output).await;
     cell.store.close().await;
     remembered?;
-    let checked = Checked { zone: cell.zone.zone, listen: config.listen, urls: config.urls.clone() };
+    let checked = Checked { zone: cell.zone.zone, listen: config.listen, urls: config.urls, settings };
     Ok(output.print(&checked, |out| {
+        let rows = checked.settings.iter().map(|setting| {
+            let Setting { name, value, from } = setting.clone();
+            [name, value, from.to_string()]
+        });
+        table(out, ["SETTING", "VALUE", "FROM"], rows)?;
+        writeln!(out)?;
         writeln!(out, "The configuration is good: zone {}, listening on {}.", checked.zone, checked.listen)
     })?)
 }

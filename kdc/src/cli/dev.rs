@@ -24,7 +24,8 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) async fn run(self, output: &Output) -> Outcome {
-        telemetry::start(&Log { level: "warn".to_owned(), ..Log::default() })?;
+        let level = std::env::var("KEYCELL_LOG").unwrap_or_else(|_| "warn".to_owned());
+        telemetry::start(&Log { level, ..Log::default() })?;
         process::no_core_dumps();
         let mut running = Running::start(&self.folder).await?;
         let report = running.show().await?;

@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use crate::config::Config;
+use crate::config::{Config, Effective, Environment};
 use output::{Output, print_error};
 
 /// Runs the command line and says how it ended: 0 done, 1 not done, 2 not understood.
@@ -75,8 +75,9 @@ Environment:
   KEYCELL_ROOTS       the file of root certificates to trust there
   KEYCELL_TOKEN_FILE  the file with the administrator's token [default: admin.token in the cell]
   KEYCELL_TOKEN       the token itself; like its file, only for a KDC and roots that are named, too
-  KEYCELL_DATABASE    the URL of the database, before the configuration's
-  KEYCELL_LOG         the level of the log, before the configuration's
+  KEYCELL_LOG         the level of the log
+  KEYCELL_DATABASE    the URL of the database; like this, every setting of the configuration has a variable that goes
+                      before it: KEYCELL_LIMITS__CONNECTIONS for limits.connections
 
 Exit status: 0 done, 1 not done, 2 not understood";
 
@@ -138,6 +139,11 @@ impl Global {
     /// Reads the configuration. One that nobody named counts only in a folder that no other user can put one in: this
     /// command could have been run anywhere.
     fn config(&self) -> Outcome<Config> {
+        Ok(self.effective()?.config)
+    }
+
+    /// The same with where each setting came from.
+    fn effective(&self) -> Outcome<Effective> {
         let folder =
             Path::new(DEFAULT_CONFIG).parent().filter(|folder| self.config.is_none() && folder.exists());
         if let Some(folder) = folder
@@ -150,7 +156,7 @@ impl Global {
             )
             .into());
         }
-        Ok(Config::load(self.config_path(), std::env::var("KEYCELL_DATABASE").ok())?)
+        Ok(Effective::load(self.config_path(), &Environment::of_process()?)?)
     }
 }
 
@@ -217,7 +223,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Backup(backup) => return backup.run(global, output).await,
         Command::Restore(restore) => restore.run(output).await?,
         Command::Dev(dev) => dev.run(output).await?,
-        Command::CheckConfig => check_config::run(&global.config()?, output).await?,
+        Command::CheckConfig => check_config::run(global.effective()?, output).await?,
         Command::Migrate => migrate::run(&global.config()?, output).await?,
         Command::Status(status) => return status.command.run(&global.at(status.profile), output).await,
         Command::Whoami(whoami) => whoami.command.run(&global.at(whoami.profile), output).await?,
@@ -241,4 +247,18 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Man(man) => man.run(output)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variables_of_the_command_line_are_explained_and_no_others_are_kept_from_the_settings() {
+        for name in crate::config::COMMAND_LINE {
+            assert!(ENVIRONMENT.contains(&format!("  {name} ")), "{name}");
+        }
+        let named = ENVIRONMENT.lines().filter_map(|line| line.strip_prefix("  KEYCELL_"));
+        assert_eq!(named.count(), crate::config::COMMAND_LINE.len() + 2, "and the log and the database");
+    }
 }

@@ -1,0 +1,158 @@
+//! The sections of the configuration.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limit::Rate;
+
+/// The files of the server's TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The root certificates that hosts are to trust, PEM: goes into every key file.
+    pub roots: PathBuf,
+    /// Whether the KDC makes itself a new certificate in time, where it has the key of the cell's own root.
+    #[serde(default = "yes")]
+    pub renew: bool,
+    /// How often the files are looked at for a new certificate: 1 to 3,600 seconds.
+    #[serde(default = "half_a_minute")]
+    pub look_every_seconds: u32,
+}
+
+impl Tls {
+    /// With these files, and the rest as it is where nobody says otherwise.
+    #[must_use]
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>, roots: impl Into<PathBuf>) -> Self {
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+            roots: roots.into(),
+            renew: yes(),
+            look_every_seconds: half_a_minute(),
+        }
+    }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn half_a_minute() -> u32 {
+    30
+}
+
+/// Backups.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backup {
+    /// Who can open a backup: recipients of age, as `keycell backup keygen` prints them.
+    pub recipients: Vec<String>,
+}
+
+impl Backup {
+    /// Whether nothing is said of backups.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.recipients.is_empty()
+    }
+}
+
+/// How tickets are given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tickets {
+    /// How long a ticket lasts: 10 seconds to 24 hours.
+    pub lifetime_seconds: u32,
+    /// How far a request's timestamp may be from the KDC's clock, either way: 1 to 600 seconds.
+    pub clock_skew_seconds: u32,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self { lifetime_seconds: 900, clock_skew_seconds: 60 }
+    }
+}
+
+/// Rates and sizes that keep one KDC up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests of one address, before authentication. Many hosts may share one.
+    pub per_address: Rate,
+    /// Failed authentications of one address; past it, the address is refused unread.
+    pub failures_per_address: Rate,
+    /// Tickets of one party, after authentication. The burst is at least 1,000, the largest request.
+    pub tickets_per_party: Rate,
+    /// How many addresses, and how many parties, are remembered for the rates.
+    pub remembered: usize,
+    /// How many nonces are remembered; at 40 bytes each.
+    pub nonces: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections of one address. Many hosts may share one.
+    pub connections_per_address: usize,
+    /// Requests in work at once; what comes on top is refused with 503.
+    pub requests_in_flight: usize,
+    /// The largest body in bytes.
+    pub body_bytes: usize,
+    /// How long a client may take for a TLS handshake, the head of a request, and the whole of one.
+    pub request_timeout_seconds: u32,
+    /// After how long without a request a connection is ended.
+    pub idle_seconds: u32,
+    /// How long requests may take to finish when the KDC stops.
+    pub shutdown_seconds: u32,
+    /// With less than this free where a SQLite database is, the KDC says that it is not ready.
+    pub disk_free_bytes: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            per_address: Rate::new(2_000, 10_000),
+            failures_per_address: Rate::new(10, 100),
+            tickets_per_party: Rate::new(500, 100_000),
+            remembered: 200_000,
+            nonces: 4_000_000,
+            connections: 10_000,
+            connections_per_address: 2_000,
+            requests_in_flight: 1_024,
+            body_bytes: 512 * 1024,
+            request_timeout_seconds: 10,
+            idle_seconds: 120,
+            shutdown_seconds: 30,
+            disk_free_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`, also per module. `KEYCELL_LOG` is its variable
+    /// too.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}

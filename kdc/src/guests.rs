@@ -16,21 +16,20 @@ use crate::limit::Network;
 
 /// Counts the open connections of each address.
 pub(crate) struct Guests {
-    most: usize,
     present: Mutex<HashMap<Network, usize>>,
 }
 
 impl Guests {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, present: Mutex::default() }
+    pub(crate) fn new() -> Self {
+        Self { present: Mutex::default() }
     }
 
-    /// Lets one more connection of `address` in; `None` when it has too many.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Guest> {
+    /// Lets one more connection of `address` in; `None` when it has `most` of them.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize) -> Option<Guest> {
         let network = Network::of(address);
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         let count = present.entry(network).or_default();
-        if *count >= self.most {
+        if *count >= most {
             return None;
         }
         *count += 1;
@@ -156,14 +155,14 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_and_gets_them_back() {
-        let guests = Arc::new(Guests::new(2));
+        let guests = Arc::new(Guests::new());
         let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let first = guests.enter(one).unwrap();
-        let _second = guests.enter(one).unwrap();
-        assert!(guests.enter(one).is_none());
-        drop(guests.enter(other).unwrap());
+        let first = guests.enter(one, 2).unwrap();
+        let _second = guests.enter(one, 2).unwrap();
+        assert!(guests.enter(one, 2).is_none());
+        drop(guests.enter(other, 2).unwrap());
         drop(first);
-        assert!(guests.enter(one).is_some());
+        assert!(guests.enter(one, 2).is_some());
         assert_eq!(guests.present.lock().unwrap().len(), 1, "who has gone is forgotten");
     }
 }

@@ -1,16 +1,19 @@
 //! One running KDC: what all requests share.
 
+mod certificate;
 mod house;
+mod reload;
 mod rotate;
 
 use std::net::IpAddr;
 use std::num::NonZero;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
     Access, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk,
@@ -29,11 +32,18 @@ use crate::policy::RuleId;
 use crate::rewrap::Rewrapper;
 use crate::store::{Store, ZoneRecord};
 use crate::ticket_log::{TicketLine, TicketLog};
+use crate::tls::Served;
 use crate::token::TokenKey;
+pub use reload::{Origin, ReloadError};
 
 /// The state of one KDC process.
 pub struct Kdc {
-    config: Config,
+    config: ArcSwap<Config>,
+    /// Where the configuration is read again from.
+    origin: OnceLock<Origin>,
+    reloading: Mutex<()>,
+    /// How far a request's timestamp may be off; the nonces were laid out for it.
+    skew_ms: u64,
     zone: ZoneRecord,
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
@@ -61,7 +71,7 @@ pub struct Kdc {
     imports: Arc<Semaphore>,
     /// For who looks through the audit log.
     audits: Arc<Semaphore>,
-    certificate_expires_at: Option<UnixMillis>,
+    certificate: Arc<Served>,
     started_at: UnixMillis,
     /// When this process began, by a clock that nobody sets.
     begun: Instant,
@@ -69,6 +79,8 @@ pub struct Kdc {
     in_step_at: AtomicU64,
     /// When damage last stopped retention, by the clock; 0 when it did not.
     retention_stopped_at: AtomicU64,
+    /// Bytes free where the database is; as many as there can be where that is elsewhere.
+    disk_free: AtomicU64,
 }
 
 /// What a KDC is made of.
@@ -91,8 +103,8 @@ pub struct Parts {
     pub token_key: TokenKey,
     /// Who else makes tokens for administrators.
     pub issuers: Issuers,
-    /// When the server's certificate ends.
-    pub certificate_expires_at: Option<UnixMillis>,
+    /// The server's certificate.
+    pub certificate: Arc<Served>,
 }
 
 impl Kdc {
@@ -109,7 +121,7 @@ impl Kdc {
             follower,
             token_key,
             issuers,
-            certificate_expires_at,
+            certificate,
         } = parts;
         let follower = Arc::new(follower);
         let directory = follower.directory();
@@ -126,9 +138,13 @@ impl Kdc {
         let token_key = Arc::new(token_key);
         let metrics = Metrics::new();
         let rewrapper = Arc::new(Rewrapper::new(ledger.clone(), metrics.at_rest.clone()));
+        let started_at = clock.now();
+        metrics.running.start_time.set(started_at.seconds().0.cast_signed());
+        metrics.running.last_reload.set(started_at.seconds().0.cast_signed());
+        let skew_ms = u64::from(config.tickets.clock_skew_seconds) * 1000;
         let kdc = Self {
             parties: Parties::new(ledger.clone()),
-            keys: Keys::new(ledger.clone(), u64::from(config.tickets.clock_skew_seconds) * 1000),
+            keys: Keys::new(ledger.clone(), skew_ms),
             lifetimes: Lifetimes::default(),
             policies: Policies::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
@@ -141,7 +157,7 @@ impl Kdc {
                 rates.tickets_per_party,
                 limits.remembered,
             ),
-            nonces: Nonces::new(u64::from(config.tickets.clock_skew_seconds) * 1000, limits.nonces),
+            nonces: Nonces::new(skew_ms, limits.nonces),
             access: Access::new(token_key, issuers, follower.clone()),
             recorder: Recorder::new(metrics.unrecorded.clone()),
             ticket_log: TicketLog::new(),
@@ -153,15 +169,19 @@ impl Kdc {
             begun: Instant::now(),
             in_step_at: AtomicU64::new(0),
             retention_stopped_at: AtomicU64::new(0),
-            started_at: clock.now(),
-            config,
+            disk_free: AtomicU64::new(u64::MAX),
+            started_at,
+            config: ArcSwap::from_pointee(config),
+            origin: OnceLock::new(),
+            reloading: Mutex::new(()),
+            skew_ms,
             zone,
             clock,
             store,
             ledger,
             follower,
             directory,
-            certificate_expires_at,
+            certificate,
         };
         kdc.settled();
         kdc
@@ -190,10 +210,7 @@ impl Kdc {
     }
 
     fn freshness(&self) -> Freshness {
-        Freshness {
-            skew_ms: u64::from(self.config.tickets.clock_skew_seconds) * 1000,
-            since: self.started_at,
-        }
+        Freshness { skew_ms: self.skew_ms, since: self.started_at }
     }
 
     /// Counts, logs and records what a request got. None of it waits for anything.
@@ -260,10 +277,10 @@ impl Kdc {
         self.heavy.clone()
     }
 
-    /// The configuration.
+    /// The configuration that is in force now.
     #[must_use]
-    pub const fn config(&self) -> &Config {
-        &self.config
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     /// The zone's name.
@@ -380,12 +397,6 @@ impl Kdc {
         self.started_at
     }
 
-    /// When the server's certificate ends.
-    #[must_use]
-    pub const fn certificate_expires_at(&self) -> Option<UnixMillis> {
-        self.certificate_expires_at
-    }
-
     /// The counters.
     #[must_use]
     pub const fn metrics(&self) -> &Metrics {
@@ -406,7 +417,7 @@ impl Kdc {
 
     /// Goes over to the rates that are set.
     pub fn settled(&self) {
-        let rates = self.directory.settings().rates(&self.config);
+        let rates = self.directory.settings().rates(&self.config.load());
         self.limits.set(rates.per_address, rates.failures_per_address, rates.tickets_per_party);
         self.lifetimes.note(self.now(), self.directory.rules().policy.ticket_lifetime_seconds());
     }
@@ -423,6 +434,21 @@ impl Kdc {
         self.running_ms().saturating_sub(self.in_step_at.load(Ordering::Relaxed))
     }
 
+    /// What keeps this KDC from being ready, if anything does. It goes on giving tickets by what it knows.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        if let Some(lacking) = self.ledger.keyring().lacking() {
+            return Some(lacking.to_string());
+        }
+        if self.staleness_ms() > STALE_MS {
+            return Some(
+                "the database has not answered for a while; changes may not be in force here".to_owned(),
+            );
+        }
+        let short = self.disk_free.load(Ordering::Relaxed) < self.config.load().limits.disk_free_bytes;
+        short.then(|| "less than limits.disk_free_bytes is free where the database is: make room".to_owned())
+    }
+
     fn running_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -433,5 +459,7 @@ impl Kdc {
     }
 }
 
+/// A revocation is to hold within a second; past this the KDC says that it may not.
+const STALE_MS: u64 = 5_000;
 /// As many as the database has connections for them.
 const AUDITS: usize = 2;

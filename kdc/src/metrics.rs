@@ -3,6 +3,7 @@
 mod at_rest;
 mod keys;
 mod recovery;
+mod running;
 
 use std::sync::atomic::AtomicU64;
 
@@ -17,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub use at_rest::AtRestMetrics;
 pub use keys::{InState, KeyMetrics};
 pub use recovery::RecoveryMetrics;
+pub use running::{Reloaded, Running};
 
 /// The counters of one KDC.
 pub struct Metrics {
@@ -53,6 +55,8 @@ pub struct Metrics {
     pub keys: KeyMetrics,
     /// Backups, and what is remembered of revocations.
     pub recovery: RecoveryMetrics,
+    /// The process.
+    pub running: Running,
 }
 
 /// The label of a refusal.
@@ -100,6 +104,7 @@ impl Metrics {
             at_rest: AtRestMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
             recovery: RecoveryMetrics::register(&mut registry),
+            running: Running::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("tickets_issued", "Tickets given out", metrics.tickets.clone());

@@ -1,5 +1,7 @@
 //! Accepting connections, and letting go of them without losing an answer.
 
+mod watchdog;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,6 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +27,8 @@ use crate::audit::Action;
 use crate::guests::{Activity, Guest, Guests};
 use crate::http::{self, Peer};
 use crate::kdc::Kdc;
+use crate::process;
+use watchdog::Pulse;
 
 /// Serves until `stop`, then finishes what was accepted, for as long as the configuration allows.
 pub async fn serve(
@@ -37,28 +42,27 @@ pub async fn serve(
     if let Err(error) = kdc.record(Action::KdcStart).await {
         tracing::error!(error = http::chain(&error), "the start is not recorded in the audit log");
     }
+    let pulse = Arc::new(Pulse::new());
     let tasks = [
         tokio::spawn(record(kdc.clone(), background.clone())),
         tokio::spawn(follow(kdc.clone(), background.clone())),
-        tokio::spawn(tidy(kdc.clone(), background.clone())),
+        tokio::spawn(tidy(kdc.clone(), pulse.clone(), background.clone())),
         tokio::spawn(keep_house(kdc.clone(), background.clone())),
         tokio::spawn(rewrap(kdc.clone(), background.clone())),
+        tokio::spawn(kdc.clone().watch_certificate(background.clone())),
     ];
 
-    let limits = &kdc.config().limits;
-    let patience = Duration::from_secs(limits.request_timeout_seconds.into());
-    let builder = builder(patience);
+    let watched = tasks.each_ref().map(JoinHandle::abort_handle);
+    let silent = background.clone();
+    let watchdog = tokio::spawn(async move { watchdog::watch(&pulse, &watched, silent).await });
+
     let server = Arc::new(Server {
         router: http::router(&kdc),
         acceptor: TlsAcceptor::from(tls),
-        http1: builder.clone().http1_only(),
-        http2: builder.http2_only(),
-        patience,
-        rest: Duration::from_secs(limits.idle_seconds.into()),
-        guests: Arc::new(Guests::new(limits.connections_per_address)),
+        guests: Arc::new(Guests::new()),
         kdc: kdc.clone(),
     });
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let places = Arc::new(Semaphore::new(process::connections(kdc.config().limits.connections)));
     let graceful = GracefulShutdown::new();
     let mut short_of = None;
     tokio::pin!(stop);
@@ -77,7 +81,8 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 short_of = None;
                 // Dropped at once when its address has too many: others need the room.
-                if let Some(guest) = server.guests.enter(peer.ip()) {
+                let most = kdc.config().limits.connections_per_address;
+                if let Some(guest) = server.guests.enter(peer.ip(), most) {
                     tokio::spawn(server.clone().connection(stream, peer, graceful.watcher(), (place, guest)));
                 }
             }
@@ -98,7 +103,7 @@ pub async fn serve(
         tracing::warn!("some requests did not finish in time");
     }
     background.cancel();
-    for task in tasks {
+    for task in tasks.into_iter().chain([watchdog]) {
         // A task that panicked has said so already.
         let _ = task.await;
     }
@@ -114,12 +119,6 @@ pub async fn serve(
 struct Server {
     router: Router,
     acceptor: TlsAcceptor,
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
-    /// For a handshake, and for the first request.
-    patience: Duration,
-    /// Between two requests, and for a client to take the next piece of an answer.
-    rest: Duration,
     guests: Arc<Guests>,
     kdc: Arc<Kdc>,
 }
@@ -135,7 +134,13 @@ impl Server {
         // Answers leave at once; waiting to fill a packet would cost a round trip.
         let _ = stream.set_nodelay(true);
         let metrics = self.kdc.metrics();
-        let stream = match timeout(self.patience, self.acceptor.accept(stream)).await {
+        let (patience, rest) = {
+            let limits = &self.kdc.config().limits;
+            // For a handshake, and for the first request; between two, and for the next piece of an answer to be taken.
+            (limits.request_timeout_seconds, limits.idle_seconds)
+        };
+        let (patience, rest) = (Duration::from_secs(patience.into()), Duration::from_secs(rest.into()));
+        let stream = match timeout(patience, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 metrics.handshake_failures.inc();
@@ -160,13 +165,14 @@ impl Server {
         });
         // By what was agreed in the handshake: to guess from the first bytes would wait for them without end.
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let builder = if http2 { &self.http2 } else { &self.http1 };
+        let builder = builder(patience);
+        let builder = if http2 { builder.http2_only() } else { builder.http1_only() };
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         tokio::select! {
             served = watcher.watch(connection) => if let Err(error) = served {
                 tracing::debug!(%peer, %error, "a connection ended early");
             },
-            () = activity.rests(self.patience, self.rest) => tracing::debug!(%peer, "no request came"),
+            () = activity.rests(patience, rest) => tracing::debug!(%peer, "no request came"),
         }
         metrics.connections.dec();
     }
@@ -210,12 +216,13 @@ async fn follow(kdc: Arc<Kdc>, stop: CancellationToken) {
     kdc.follower().follow(LOOK_EVERY, stop, report).await;
 }
 
-async fn tidy(kdc: Arc<Kdc>, stop: CancellationToken) {
+async fn tidy(kdc: Arc<Kdc>, pulse: Arc<Pulse>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(TIDY_EVERY) => kdc.tidy(),
         }
+        pulse.beat();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use keycell_protocol::UnixMillis;
 
 use super::Caller;
@@ -13,14 +14,24 @@ use crate::token::{Flaw, TokenError, TokenKey};
 /// Checks administrators' tokens.
 pub struct Access {
     key: Arc<TokenKey>,
-    issuers: Issuers,
+    issuers: ArcSwap<Issuers>,
     directory: Arc<Directory>,
     follower: Arc<Follower>,
 }
 
 impl Access {
     pub(crate) fn new(key: Arc<TokenKey>, issuers: Issuers, follower: Arc<Follower>) -> Self {
-        Self { key, issuers, directory: follower.directory(), follower }
+        Self { key, issuers: ArcSwap::from_pointee(issuers), directory: follower.directory(), follower }
+    }
+
+    /// The issuers outside that count now.
+    pub(crate) fn issuers(&self) -> Arc<Issuers> {
+        self.issuers.load_full()
+    }
+
+    /// From now on these count.
+    pub(crate) fn set_issuers(&self, issuers: Issuers) {
+        self.issuers.store(Arc::new(issuers));
     }
 
     /// The administrator that a token is of.
@@ -28,8 +39,9 @@ impl Access {
     /// # Errors
     /// [`AccessError`]; the reason is for the log.
     pub async fn check(&self, token: &str, now: UnixMillis) -> Result<Caller, AccessError> {
-        if self.issuers.named_by(token) {
-            let identity = self.issuers.check(token, now).await?;
+        let issuers = self.issuers.load_full();
+        if issuers.named_by(token) {
+            let identity = issuers.check(token, now).await?;
             return Ok(Caller {
                 actor: Actor::External { issuer: identity.issuer, subject: identity.subject },
                 role: identity.role,

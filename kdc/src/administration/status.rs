@@ -1,7 +1,6 @@
 //! The cell at a glance.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,9 @@ use keycell_protocol::UnixMillis;
 
 use super::AdminError;
 use crate::api::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
+use crate::certificates::DUE_DAYS;
 use crate::directory;
+use crate::disk::Space;
 use crate::kdc::Kdc;
 use crate::policy::Mode;
 
@@ -21,7 +22,7 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
     let now = kdc.now();
     let Walk { parties, oldest_key } = walk;
     let rules = kdc.directory().rules();
-    let (disk_free_bytes, disk_total_bytes) = disk(&kdc.config().database).unzip();
+    let space = Space::of(&kdc.config().database);
     let seal = kdc.ledger().journal().seal().await?;
     let mut view = StatusView {
         zone: kdc.zone().to_string(),
@@ -39,11 +40,11 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
         rules_monitored: rules.policy.rules().iter().filter(|rule| rule.mode == Mode::Monitor).count() as u64,
         tokens: directory::live(&kdc.directory().tokens(), now) as u64,
         oldest_key,
-        certificate_expires_at: kdc.certificate_expires_at(),
+        certificate_expires_at: kdc.certificate().ends_at(),
         database: if kdc.config().database.starts_with("sqlite:") { "sqlite" } else { "postgres" }.to_owned(),
         directory_staleness_ms: kdc.staleness_ms(),
-        disk_free_bytes,
-        disk_total_bytes,
+        disk_free_bytes: space.map(|space| space.free),
+        disk_total_bytes: space.map(|space| space.total),
         audit_seq: seal.map_or(0, |seal| seal.link.seq),
         warnings: Vec::new(),
     };
@@ -151,26 +152,29 @@ fn parties(kdc: &Kdc, now: UnixMillis) -> (PartyCounts, Option<OldestKey>) {
     (counts, oldest)
 }
 
-/// Free and total bytes of the disk that the database is on, if it is a file here.
-fn disk(database: &str) -> Option<(u64, u64)> {
-    let path = Path::new(database.strip_prefix("sqlite:")?);
-    let stat = rustix::fs::statvfs(path).ok()?;
-    Some((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
-}
-
 fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |kind: &str, text: String| warnings.push(Warning { kind: kind.to_owned(), text });
     if let Some(end) = view.certificate_expires_at {
         let days = end.0.saturating_sub(view.server_time.0) / DAY_MS;
         if end <= view.server_time {
-            warn(
-                "certificate-expired",
-                "the server's certificate has expired: replace it and restart".to_owned(),
-            );
-        } else if days < CERTIFICATE_DAYS {
-            let text = format!("the server's certificate ends in {days} days: replace it and restart");
+            warn("certificate-expired", format!("the server's certificate has expired: {RENEW}"));
+        } else if days < DUE_DAYS {
+            let text = format!("the server's certificate ends in {days} days: {RENEW}");
             warn("certificate-expires", text);
+        }
+    }
+    if let Some(refusal) = kdc.certificate().refusal() {
+        warn("certificate-refused", format!("the certificate in the files is not served: {refusal}"));
+    }
+    if let Some(end) = kdc.certificate().root_ends_at() {
+        let days = end.0.saturating_sub(view.server_time.0) / DAY_MS;
+        if days < ROOT_DAYS {
+            let text = format!(
+                "the root that signed the server's certificate ends in {days} days: make another, and give it to every host \
+                 beside this one"
+            );
+            warn("root-expires", text);
         }
     }
     if let (Some(free), Some(total)) = (view.disk_free_bytes, view.disk_total_bytes)
@@ -233,7 +237,9 @@ fn backup_warning(last: Option<UnixMillis>, now: UnixMillis) -> Option<Warning> 
 
 const WALK_EVERY: Duration = Duration::from_secs(1);
 const DAY_MS: u64 = 86_400_000;
-const CERTIFICATE_DAYS: u64 = 30;
+/// A root takes long to get to every host.
+const ROOT_DAYS: u64 = 365;
+const RENEW: &str = "replace its files, or run `keycell certificate renew` where the cell's own root signs";
 const DISK_BYTES: u64 = 5 << 30;
 const BACKUP_DAYS: u64 = 7;
 const STALE_MS: u64 = 5_000;

@@ -8,6 +8,7 @@ mod master_key;
 mod object;
 mod party;
 mod policy;
+mod reload;
 mod status;
 mod token;
 mod zone;
@@ -19,6 +20,7 @@ pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, Ratch
 pub(crate) use object::Object;
 pub use party::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
 pub use policy::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
+pub use reload::Reloaded;
 pub use status::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 pub use token::{CreatedToken, NewToken, TokenPage, TokenView, WhoAmI};
 pub use zone::{LimitsPatch, LimitsView, RateView, ZonePatch, ZoneSettings};

@@ -142,7 +142,7 @@ impl Cell {
         let Self { store, zone, keyring, tokens: token_key, audit_key } = self;
         let (keyring, audit_key) = (Arc::new(keyring), Arc::new(audit_key));
         let follower = Follower::start(store.clone(), keyring.clone(), config.tickets.clone()).await?;
-        let certificate_expires_at = tls::expires_at(&config.tls)?;
+        let certificate = tls::Served::load(&config.tls)?;
         let issuers = Issuers::new(&config.oidc)?;
         Ok(Kdc::new(Parts {
             config,
@@ -154,7 +154,7 @@ impl Cell {
             follower,
             token_key,
             issuers,
-            certificate_expires_at,
+            certificate,
         }))
     }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod backup;
 mod bench;
+mod certificate;
 mod check_config;
 mod completions;
 mod dev;
@@ -23,6 +24,7 @@ mod policy;
 mod profile;
 mod ratchet;
 mod recipients;
+mod reload;
 mod restore;
 mod seal;
 mod serve;
@@ -174,6 +176,11 @@ enum Command {
     Restore(restore::Restore),
     /// Check a configuration and everything it names, without serving
     CheckConfig,
+    /// Make a KDC that runs read its configuration and its certificate again
+    Reload(Remote<reload::Reload>),
+    /// The server's certificate of a cell with its own root
+    #[command(subcommand)]
+    Certificate(certificate::Certificate),
     /// Bring the database to this release's schema; stop every KDC of the zone first
     Migrate,
     /// The cell at a glance
@@ -219,9 +226,11 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
     let global = &cli.global;
     match cli.command {
         Command::Init(init) => init.run(global, output).await?,
-        Command::Serve(serve) => serve.run(&global.config()?).await?,
+        Command::Serve(serve) => serve.run(global).await?,
         Command::Backup(backup) => return backup.run(global, output).await,
         Command::Restore(restore) => restore.run(output).await?,
+        Command::Reload(reload) => reload.command.run(&global.at(reload.profile), output).await?,
+        Command::Certificate(certificate) => certificate.run(&global.config()?, output)?,
         Command::Dev(dev) => dev.run(output).await?,
         Command::CheckConfig => check_config::run(global.effective()?, output).await?,
         Command::Migrate => migrate::run(&global.config()?, output).await?,

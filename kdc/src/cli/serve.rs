@@ -9,12 +9,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Outcome;
+use super::{Global, Outcome};
 use crate::cell::Cell;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, Environment};
+use crate::kdc::Origin;
 use crate::watermark::Kept;
-use crate::{process, serve, telemetry, tls};
+use crate::{process, serve, systemd, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -25,26 +26,31 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) async fn run(self, config: &Config) -> Outcome {
-        run(config, self.accept_rollback).await
+    pub(super) async fn run(self, global: &Global) -> Outcome {
+        run(global, self.accept_rollback).await
     }
 }
 
-async fn run(config: &Config, accept_rollback: Option<Kept>) -> Outcome {
-    let mut config = config.clone();
+async fn run(global: &Global, accept_rollback: Option<Kept>) -> Outcome {
+    let config = global.config()?;
     telemetry::start(&config.log)?;
     process::no_core_dumps();
-    config.limits.connections = process::connections(config.limits.connections);
+    // From here on, so that one that comes too early does not end the process.
+    let mut hangup = signal(SignalKind::hangup())?;
     let _only = only_one(&config)?;
-    let tls = tls::server(&config.tls)?;
     let cell = Cell::open(&config).await?;
     let watermark = cell.watermark(&config, accept_rollback, SystemClock.now()).await?;
     let kdc = Arc::new(cell.into_kdc(config.clone(), Arc::new(SystemClock)).await?);
+    kdc.reads_again(Origin {
+        file: global.config_path().to_owned(),
+        environment: Environment::of_process()?,
+    });
     if let Some(trouble) = watermark.trouble() {
         tracing::warn!("{trouble}");
     }
     kdc.follower().remember(watermark).await?;
     kdc.note_backup().await?;
+    let tls = kdc.certificate().server()?;
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
@@ -56,11 +62,14 @@ async fn run(config: &Config, accept_rollback: Option<Kept>) -> Outcome {
         "the KDC is up"
     );
 
+    let status = format!("serving {}", kdc.zone());
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let asked = stop.clone();
-    let serving = tokio::spawn(async move { serve::serve(kdc, listener, tls, asked.cancelled()).await });
+    let served = kdc.clone();
+    let serving = tokio::spawn(async move { serve::serve(served, listener, tls, asked.cancelled()).await });
+    systemd::ready(&status);
     tokio::pin!(serving);
     loop {
         tokio::select! {
@@ -70,10 +79,21 @@ async fn run(config: &Config, accept_rollback: Option<Kept>) -> Outcome {
             }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {
+                let (kdc, status) = (kdc.clone(), status.clone());
+                tokio::spawn(async move {
+                    systemd::reloading();
+                    // It has said in the log what came of it.
+                    let _ = kdc.reload(None).await;
+                    systemd::ready(&status);
+                });
+                continue;
+            }
         }
         if stop.is_cancelled() {
             return Err("stopped at once, at the second signal; requests may have gone unanswered".into());
         }
+        systemd::stopping();
         stop.cancel();
     }
     tracing::info!("stopped");

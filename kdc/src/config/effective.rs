@@ -89,6 +89,21 @@ impl Config {
         settings
     }
 
+    /// Keeps what cannot change in a process that runs as it is there: what it listens on, whose keys it holds, and what
+    /// its memory of requests was laid out for.
+    pub fn keep(&mut self, running: &Self) {
+        let Self { listen, database, master_key, .. } = running;
+        self.listen = *listen;
+        self.database.clone_from(database);
+        self.master_key.clone_from(master_key);
+        // Nonces are forgotten by it: a wider skew would let in again what was forgotten under a narrower one.
+        self.tickets.clock_skew_seconds = running.tickets.clock_skew_seconds;
+        self.limits.connections = running.limits.connections;
+        self.limits.remembered = running.limits.remembered;
+        self.limits.nonces = running.limits.nonces;
+        self.log.format = running.log.format;
+    }
+
     /// The names of the settings that differ between two configurations.
     #[must_use]
     pub fn differences(&self, other: &Self) -> Vec<String> {

@@ -60,9 +60,9 @@ impl DevCell {
             let cell = Cell::open(&config).await?;
             (listener, config, cell)
         };
-        let tls = tls::server(&config.tls)?;
         let roots = tls::roots(&config.tls)?;
         let kdc = Arc::new(cell.into_kdc(config, Arc::new(SystemClock)).await?);
+        let tls = kdc.certificate().server()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let server = tokio::spawn(serve::serve(kdc.clone(), listener, tls, stopped));
@@ -119,8 +119,8 @@ impl DevCell {
     }
 
     /// The KDC's URL.
-    pub(crate) fn url(&self) -> &str {
-        self.kdc.config().urls.first().map_or("", String::as_str)
+    pub(crate) fn url(&self) -> String {
+        self.kdc.config().urls.first().cloned().unwrap_or_default()
     }
 
     /// Finishes what was accepted and closes the database.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ pub struct Follower {
     store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     directory: Arc<Directory>,
-    tickets: Tickets,
+    tickets: ArcSwap<Tickets>,
     place: Mutex<Place>,
     /// What is remembered of revocations beside the database.
     watermark: OnceLock<Arc<Watermark>>,
@@ -57,7 +58,7 @@ impl Follower {
             store,
             keyring,
             directory,
-            tickets,
+            tickets: ArcSwap::from_pointee(tickets),
             place: Mutex::new(Place { seen: snapshot.change, ..Place::default() }),
             watermark: OnceLock::new(),
             damaged: std::sync::Mutex::default(),
@@ -164,6 +165,22 @@ impl Follower {
         outcome
     }
 
+    /// Goes over to what another configuration says of tickets, where the zone has no setting of its own.
+    ///
+    /// # Errors
+    /// [`FollowError::Policy`].
+    pub async fn set_tickets(&self, tickets: Tickets) -> Result<(), FollowError> {
+        // While nobody reads: rules that are compiled meanwhile would have the lifetime from before.
+        let _place = self.place.lock().await;
+        let lifetime = self.directory.settings().ticket_lifetime_seconds(&tickets);
+        let rules = self.directory.rules();
+        if rules.policy.ticket_lifetime_seconds() != lifetime {
+            self.directory.set_rules(rules.with_lifetime(lifetime)?);
+        }
+        self.tickets.store(Arc::new(tickets));
+        Ok(())
+    }
+
     /// Follows the database until told to stop: at once where it notifies, and at least every `at_least`. `report`
     /// hears how each look ended.
     pub async fn follow(
@@ -232,7 +249,7 @@ impl Follower {
                         "this version of the master key wraps from now on"
                     );
                 }
-                let lifetime = settings.ticket_lifetime_seconds(&self.tickets);
+                let lifetime = settings.ticket_lifetime_seconds(&self.tickets.load());
                 let rules = self.directory.rules();
                 if rules.policy.ticket_lifetime_seconds() != lifetime {
                     self.directory.set_rules(rules.with_lifetime(lifetime)?);
@@ -240,7 +257,7 @@ impl Follower {
                 self.directory.set_settings(settings);
             }
             Kind::Rule => {
-                let lifetime = self.directory.settings().ticket_lifetime_seconds(&self.tickets);
+                let lifetime = self.directory.settings().ticket_lifetime_seconds(&self.tickets.load());
                 let rules = Rules::read(&found, &self.keyring, lifetime)?;
                 let before = self.directory.rules();
                 let known: BTreeMap<_, _> =

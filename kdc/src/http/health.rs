@@ -15,16 +15,12 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// It can answer, and what it answers is not out of date.
+/// It can answer, what it answers is not out of date, and there is room for what changes.
 pub(super) async fn ready(State(kdc): State<Arc<Kdc>>) -> Result<&'static str, Failure> {
-    if let Some(lacking) = kdc.ledger().keyring().lacking() {
-        return Err(Failure::new(ProblemType::Unavailable).detail(lacking.to_string()));
+    match kdc.unready() {
+        Some(why) => Err(Failure::new(ProblemType::Unavailable).detail(why)),
+        None => Ok("ok\n"),
     }
-    if kdc.staleness_ms() > STALE_MS {
-        return Err(Failure::new(ProblemType::Unavailable)
-            .detail("the database has not answered for a while; changes may not be in force here"));
-    }
-    Ok("ok\n")
 }
 
 pub(super) async fn metrics(State(kdc): State<Arc<Kdc>>) -> Response {
@@ -37,6 +33,3 @@ pub(super) async fn metrics(State(kdc): State<Arc<Kdc>>) -> Response {
         Err(_) => Failure::new(ProblemType::Internal).into_response(),
     }
 }
-
-/// A revocation is to hold within a second; past this the KDC says that it may not.
-const STALE_MS: u64 = 5_000;

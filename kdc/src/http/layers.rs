@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -35,10 +35,8 @@ pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc
     paths.dedup_by_key(|path| path.route);
     let gate = Arc::new(Gate {
         kdc: kdc.clone(),
-        places: Semaphore::new(kdc.config().limits.requests_in_flight),
+        places: Places::default(),
         buffers: Semaphore::new(BUFFERED_BYTES),
-        time: Duration::from_secs(kdc.config().limits.request_timeout_seconds.into()),
-        body_bytes: kdc.config().limits.body_bytes,
         process: rand_core::Rng::next_u32(&mut crate::random::system()),
         count: AtomicU64::new(0),
         paths,
@@ -64,11 +62,9 @@ impl fmt::Display for RequestId {
 struct Gate {
     kdc: Arc<Kdc>,
     /// One for each request in work.
-    places: Semaphore,
+    places: Places,
     /// One for each byte of a body that is held.
     buffers: Semaphore,
-    time: Duration,
-    body_bytes: usize,
     process: u32,
     count: AtomicU64,
     paths: Vec<Path>,
@@ -163,22 +159,26 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
     if matches!(route, "/metrics" | super::IMPORT) {
         return next.run(request).await;
     }
+    let (time, mut most, places) = {
+        let limits = &gate.kdc.config().limits;
+        let time = Duration::from_secs(limits.request_timeout_seconds.into());
+        (time, limits.body_bytes, limits.requests_in_flight)
+    };
     let (mut head, mut body) = request.into_parts();
-    let mut most = gate.body_bytes;
     let fits = body.size_hint().upper().is_some_and(|upper| upper <= most as u64);
     if route == super::POLICY && head.method == Method::PUT && !fits {
         // So much is read for an administrator only.
         let operator = Operator::from_request_parts(&mut head, &gate.kdc).await;
         if let Err(failure) = operator.and_then(|operator| operator.may(Role::Admin)) {
-            pass_over(body, gate.time).await;
+            pass_over(body, time).await;
             return failure.into_response();
         }
         most = most.max(POLICY_BYTES);
     }
-    let held = match timeout(gate.time, gate.collect(&mut body, most)).await {
+    let held = match timeout(time, gate.collect(&mut body, most)).await {
         Ok(Ok(held)) => held,
         Ok(Err(failure)) => {
-            pass_over(body, gate.time).await;
+            pass_over(body, time).await;
             return failure.into_response();
         }
         Err(_) => return Failure::new(ProblemType::Timeout).into_response(),
@@ -188,16 +188,37 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
         return next.run(Request::from_parts(head, Body::from(held.body))).await;
     }
     // Only now: who sends slowly takes no place from anybody.
-    let Ok(_place) = gate.places.try_acquire() else {
+    let Some(_place) = gate.places.take(places) else {
         return Failure::overloaded().into_response();
     };
     let request = Request::from_parts(head, Body::from(held.body));
-    match timeout(gate.time, next.run(request)).await {
+    match timeout(time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Failure::new(ProblemType::Unavailable)
             .detail("the database takes too long; what you asked for may or may not be done")
             .retry_after(Duration::from_secs(2))
             .into_response(),
+    }
+}
+
+/// Counts the requests in work. Not a semaphore: how many there may be can change.
+#[derive(Debug, Default)]
+struct Places(AtomicUsize);
+
+impl Places {
+    /// A place, if fewer than `most` are taken.
+    fn take(&self, most: usize) -> Option<Place<'_>> {
+        let another = |taken| (taken < most).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).ok().map(|_| Place(&self.0))
+    }
+}
+
+/// Given back when it is dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

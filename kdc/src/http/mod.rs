@@ -81,6 +81,7 @@ pub fn routes() -> Vec<Route> {
         route(M::POST, VERIFY, admin::audit::verify),
         route(M::GET, "/v1/admin/audit/seal", admin::audit::seal),
         route(M::POST, TRIM, admin::audit::trim),
+        route(M::POST, "/v1/admin/reload", admin::reload::reload),
         route(M::GET, "/livez", health::live),
         route(M::GET, "/readyz", health::ready),
         route(M::GET, "/metrics", health::metrics),

@@ -10,6 +10,7 @@ use super::Kdc;
 use crate::administration::Sample;
 use crate::audit::{Action, Actor, Event, JournalError, OnDamage, Outcome};
 use crate::backup;
+use crate::disk::Space;
 use crate::metrics::InState;
 use crate::store::{Act, KeyState, StoreError};
 
@@ -21,7 +22,7 @@ impl Kdc {
     pub async fn record(&self, action: Action) -> Result<(), StoreError> {
         let event = Event::new(self.now(), Actor::Kdc, action, "")
             .with("version", env!("CARGO_PKG_VERSION"))
-            .with("listen", self.config.listen.to_string());
+            .with("listen", self.config.load().listen.to_string());
         self.ledger.journal().commit(&Act { writes: Vec::new(), events: vec![event] }).await.map(drop)
     }
 
@@ -142,6 +143,15 @@ impl Kdc {
         let watermark = watermark.map_or(0, |head| i64::try_from(head.seq).unwrap_or(i64::MAX));
         self.metrics.recovery.watermark.set(watermark);
         self.metrics.staleness.set(self.staleness_ms() as f64 / 1000.0);
+
+        let running = &self.metrics.running;
+        if let Some(space) = Space::of(&self.config.load().database) {
+            self.disk_free.store(space.free, Ordering::Relaxed);
+            running.disk_free.get_or_create(&Vec::new()).set(space.free.cast_signed());
+        }
+        let ends_at = self.certificate.ends_at().map_or(0, |end| end.seconds().0);
+        running.certificate_expires.set(ends_at.cast_signed());
+        running.ready.set(i64::from(self.unready().is_none()));
     }
 }
 

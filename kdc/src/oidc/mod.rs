@@ -34,6 +34,8 @@ pub struct Issuers(Vec<Issuer>);
 
 struct Issuer {
     config: IssuerConfig,
+    /// What its file of roots held.
+    roots: Option<Vec<u8>>,
     source: Arc<Source>,
 }
 
@@ -55,9 +57,28 @@ impl Issuers {
         let issuer = |config: &IssuerConfig| {
             let discovery = config.discovery().ok_or_else(|| IssuersError::Issuer(config.issuer.clone()))?;
             let source = Source::new(&config.issuer, discovery, fetch(config)?, patience);
-            Ok(Issuer { config: config.clone(), source: Arc::new(source) })
+            let roots = config.roots.as_deref().and_then(|path| std::fs::read(path).ok());
+            Ok(Issuer { config: config.clone(), roots, source: Arc::new(source) })
         };
         configs.iter().map(issuer).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Takes another configuration's. One that is the same in both, down to its roots, keeps its keys: it need not be asked
+    /// again, and may be away.
+    ///
+    /// # Errors
+    /// As [`Issuers::new`].
+    pub fn again(&self, configs: &[IssuerConfig]) -> Result<Self, IssuersError> {
+        let mut issuers = Self::new(configs)?;
+        for issuer in &mut issuers.0 {
+            let known = self.find(&issuer.config.issuer);
+            if let Some(known) =
+                known.filter(|known| known.config == issuer.config && known.roots == issuer.roots)
+            {
+                issuer.source = known.source.clone();
+            }
+        }
+        Ok(issuers)
     }
 
     /// Whether this is one of them.
@@ -78,7 +99,7 @@ impl Issuers {
     /// [`OidcError`], for the log. [`OidcError::Away`] says nothing about the token: it may hold later.
     pub async fn check(&self, token: &str, now: UnixMillis) -> Result<Identity, OidcError> {
         let token = Unverified::parse(token)?;
-        let Issuer { config, source } = self.find(token.issuer()).ok_or(OidcError::UnknownIssuer)?;
+        let Issuer { config, source, .. } = self.find(token.issuer()).ok_or(OidcError::UnknownIssuer)?;
         token.check_type()?;
         let algorithm = token.algorithm(&config.algorithms)?;
         let key = source.key(token.kid()?, algorithm, now).await?;

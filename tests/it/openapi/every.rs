@@ -33,6 +33,8 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
         let etag = seen.http.get(path).await.header(ETAG.as_str()).to_owned();
         seen.see(304, seen.http.request(Method::GET, path).header(IF_NONE_MATCH, etag)).await;
     }
+    cell.configure("tickets = { lifetime_seconds = 1 }");
+    seen.send(409, Method::POST, "/v1/admin/reload", &json!(null)).await;
     seen.all
 }
 
@@ -179,6 +181,7 @@ impl Seen {
             (Method::PUT, "/v1/admin/policy", json!({ "rules": [rule] })),
             (Method::POST, "/v1/admin/policy/test", json!({ "source": "a", "destination": "b" })),
             (Method::POST, "/v1/admin/policy/test", json!({ "source": "x", "destination": "y", "at": 5 })),
+            (Method::POST, "/v1/admin/reload", json!(null)),
             (Method::POST, "/v1/admin/audit/verify", json!(null)),
             (Method::POST, "/v1/admin/master-key/rotate", json!(null)),
             (Method::POST, "/v1/admin/audit/trim", json!({ "before": 5, "dry_run": true })),

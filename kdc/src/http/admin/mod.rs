@@ -8,6 +8,7 @@ pub(super) mod keys;
 pub(super) mod master_key;
 pub(super) mod parties;
 pub(super) mod policy;
+pub(super) mod reload;
 pub(super) mod status;
 pub(super) mod tokens;
 pub(super) mod zone;

@@ -85,7 +85,7 @@ fn zone(kdc: &Kdc, settings: &Settings) -> Response {
 }
 
 fn limits(kdc: &Kdc, settings: &Settings) -> Response {
-    let rates = settings.rates(kdc.config());
+    let rates = settings.rates(&kdc.config());
     let set = &settings.limits;
     let view = LimitsView {
         revision: settings.limits_revision,

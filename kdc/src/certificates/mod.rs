@@ -1,4 +1,6 @@
-//! The cell's own certificate authority, for those who have none: one root, one server certificate.
+//! The cell's own certificate authority, for those who have none: one root, one server certificate at a time.
+
+mod renew;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -6,10 +8,12 @@ use std::net::SocketAddr;
 use keycell_protocol::UnixMillis;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SigningKey,
 };
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
+
+pub use renew::{DUE_DAYS, RenewError, Renewed, When, renew};
 
 /// A root and a server certificate, in PEM.
 pub struct Certificates {
@@ -35,18 +39,30 @@ pub fn make(urls: &[String], listen: SocketAddr, now: UnixMillis) -> Result<Cert
     let root = params.self_signed(&roots_key)?;
     let issuer = Issuer::from_params(&params, &roots_key);
 
-    let server_key = KeyPair::generate()?;
-    let mut params = self::params(hosts(urls, listen), "Keycell KDC", now, 366)?;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    let server = params.signed_by(&server_key, &issuer)?;
+    let (server, server_key) = server(urls, listen, now, SERVER_DAYS, &issuer)?;
     Ok(Certificates {
         roots: root.pem(),
         roots_key: Zeroizing::new(roots_key.serialize_pem()),
-        server: server.pem(),
-        server_key: Zeroizing::new(server_key.serialize_pem()),
+        server,
+        server_key,
     })
+}
+
+/// A certificate for the hosts of `urls`, and its key, in PEM.
+fn server(
+    urls: &[String],
+    listen: SocketAddr,
+    now: UnixMillis,
+    days: i64,
+    issuer: &Issuer<'_, impl SigningKey>,
+) -> Result<(String, Zeroizing<String>), CertificateError> {
+    let key = KeyPair::generate()?;
+    let mut params = params(hosts(urls, listen), "Keycell KDC", now, days)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let certificate = params.signed_by(&key, issuer)?;
+    Ok((certificate.pem(), Zeroizing::new(key.serialize_pem())))
 }
 
 /// No certificate could be made.
@@ -82,6 +98,8 @@ fn hosts(urls: &[String], listen: SocketAddr) -> Vec<String> {
     }
     hosts.into_iter().collect()
 }
+
+const SERVER_DAYS: i64 = 366;
 
 #[cfg(test)]
 mod tests {

@@ -1,17 +1,24 @@
 //! TLS 1.3 and nothing below it (docs/architecture.md, "TLS").
 
+mod pair;
+mod served;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use keycell_protocol::{UnixMillis, UnixSeconds};
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, version};
+use zeroize::Zeroizing;
 
 use crate::config::Tls;
+pub(crate) use pair::is_missing;
+pub use pair::{Pair, next_key};
+pub use served::{Look, Served};
 
 /// What the server offers: suites with 256-bit keys only, and X25519MLKEM768 before X25519, so that what was recorded
 /// today stays closed.
@@ -29,36 +36,19 @@ pub fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// Reads the server's certificate and key.
+/// Reads the server's certificate and key, for a server that keeps them as long as it runs.
 ///
 /// # Errors
 /// [`TlsError`], which names the file.
 pub fn server(files: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
-        .map_err(|_| TlsError::Content { path: files.key.display().to_string() })?;
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&version::TLS13])
-        .map_err(TlsError::Pair)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(TlsError::Pair)?;
-    config.ignore_client_order = true;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Served::load(files)?.server()
 }
 
-/// When the server's certificate ends, if it says so.
-///
-/// # Errors
-/// [`TlsError`], which names the file.
-pub fn expires_at(files: &Tls) -> Result<Option<UnixMillis>, TlsError> {
-    let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
-    let end = chain.first().and_then(|first| {
-        let (_, certificate) = x509_parser::parse_x509_certificate(first).ok()?;
-        u64::try_from(certificate.validity().not_after.timestamp()).ok()
-    });
-    Ok(end.map(|seconds| UnixSeconds(seconds).millis()))
+/// When a certificate ends, if it says so.
+pub(crate) fn ends_at(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    Some(UnixSeconds(seconds).millis())
 }
 
 /// Reads the root certificates that hosts are to trust.
@@ -68,18 +58,20 @@ pub fn expires_at(files: &Tls) -> Result<Option<UnixMillis>, TlsError> {
 pub fn roots(files: &Tls) -> Result<String, TlsError> {
     let pem = read(&files.roots)?;
     certificates(&files.roots, &pem)?;
-    String::from_utf8(pem).map_err(|_| TlsError::Content { path: files.roots.display().to_string() })
+    String::from_utf8(pem.to_vec()).map_err(|_| TlsError::Content { path: files.roots.display().to_string() })
 }
 
 /// One certificate or more.
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     found.ok_or_else(|| TlsError::Content { path: path.display().to_string() })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(path).map_err(|source| TlsError::Read { path: path.display().to_string(), source })
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|source| TlsError::Read { path: path.display().to_string(), source })
 }
 
 /// Why the server has no TLS.

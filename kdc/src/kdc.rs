@@ -34,6 +34,7 @@ use crate::store::{Store, ZoneRecord};
 use crate::ticket_log::{TicketLine, TicketLog};
 use crate::tls::Served;
 use crate::token::TokenKey;
+use crate::traces::Traces;
 pub use reload::{Origin, ReloadError};
 
 /// The state of one KDC process.
@@ -41,6 +42,8 @@ pub struct Kdc {
     config: ArcSwap<Config>,
     /// Where the configuration is read again from.
     origin: OnceLock<Origin>,
+    /// Where spans go.
+    traces: OnceLock<Traces>,
     reloading: Mutex<()>,
     /// How far a request's timestamp may be off; the nonces were laid out for it.
     skew_ms: u64,
@@ -173,6 +176,7 @@ impl Kdc {
             started_at,
             config: ArcSwap::from_pointee(config),
             origin: OnceLock::new(),
+            traces: OnceLock::new(),
             reloading: Mutex::new(()),
             skew_ms,
             zone,
@@ -281,6 +285,17 @@ impl Kdc {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Sends a span for each request from now on. The first time counts.
+    pub fn trace_to(&self, traces: Traces) {
+        let _ = self.traces.set(traces);
+    }
+
+    /// Where spans go, if anywhere.
+    #[must_use]
+    pub fn traces(&self) -> Option<&Traces> {
+        self.traces.get()
     }
 
     /// The zone's name.

@@ -41,4 +41,5 @@ pub mod telemetry;
 pub mod ticket_log;
 pub mod tls;
 pub mod token;
+pub mod traces;
 pub mod watermark;

@@ -113,6 +113,9 @@ pub async fn serve(
     if let Err(error) = kdc.record(Action::KdcStop).await {
         tracing::error!(error = http::chain(&error), "the stop is not recorded in the audit log");
     }
+    if let Some(traces) = kdc.traces() {
+        traces.stop().await;
+    }
     kdc.close().await;
 }
 

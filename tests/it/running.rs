@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "running/traces.rs"]
+mod traces;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

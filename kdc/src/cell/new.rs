@@ -15,7 +15,7 @@ use crate::api::NewToken;
 use crate::audit::{Action, AuditKey};
 use crate::certificates;
 use crate::clock::Clock;
-use crate::config::{Backup, Config, LimitsConfig, Log, Tickets, Tls};
+use crate::config::{Backup, Config, LimitsConfig, Log, Telemetry, Tickets, Tls};
 use crate::files;
 use crate::keyring::{Keyring, MasterKey, MasterKeySource};
 use crate::policy::Profile;
@@ -188,6 +188,7 @@ impl NewCell {
             limits: LimitsConfig::default(),
             log: Log::default(),
             backup: Backup::default(),
+            telemetry: Telemetry::default(),
             oidc: Vec::new(),
         }
     }

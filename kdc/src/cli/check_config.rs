@@ -8,6 +8,7 @@ use super::table::table;
 use crate::cell::Cell;
 use crate::config::{Config, Effective, Setting};
 use crate::oidc::Issuers;
+use crate::traces::Traces;
 use crate::watermark::{self, Watermark};
 use crate::{telemetry, tls};
 
@@ -25,6 +26,7 @@ pub(super) async fn run(effective: Effective, output: &Output) -> Outcome {
     tls::server(&config.tls)?;
     tls::roots(&config.tls)?;
     Issuers::new(&config.oidc)?;
+    drop(Traces::start(&config.telemetry)?);
     let cell = Cell::open(&config).await?;
     let remembered = remembers(&config, &cell, output).await;
     cell.store.close().await;

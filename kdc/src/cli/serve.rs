@@ -14,6 +14,7 @@ use crate::cell::Cell;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Environment};
 use crate::kdc::Origin;
+use crate::traces::Traces;
 use crate::watermark::Kept;
 use crate::{process, serve, systemd, telemetry};
 
@@ -50,6 +51,9 @@ async fn run(global: &Global, accept_rollback: Option<Kept>) -> Outcome {
     }
     kdc.follower().remember(watermark).await?;
     kdc.note_backup().await?;
+    if let Some(traces) = Traces::start(&config.telemetry)? {
+        kdc.trace_to(traces);
+    }
     let tls = kdc.certificate().server()?;
     let listener = TcpListener::bind(config.listen)
         .await

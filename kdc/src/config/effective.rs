@@ -102,6 +102,7 @@ impl Config {
         self.limits.remembered = running.limits.remembered;
         self.limits.nonces = running.limits.nonces;
         self.log.format = running.log.format;
+        self.telemetry.clone_from(&running.telemetry);
     }
 
     /// The names of the settings that differ between two configurations.

@@ -22,7 +22,7 @@ pub use effective::{Effective, Origin, Setting};
 pub(crate) use environment::COMMAND_LINE;
 pub use environment::Environment;
 pub use error::{ConfigError, Place};
-pub use sections::{Backup, LimitsConfig, Log, LogFormat, Tickets, Tls};
+pub use sections::{Backup, LimitsConfig, Log, LogFormat, Telemetry, Tickets, Tls};
 
 /// What one KDC process needs to know. What belongs to the zone itself is in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct Config {
     /// Backups.
     #[serde(default, skip_serializing_if = "Backup::is_empty")]
     pub backup: Backup,
+    /// What is told of requests, and to whom.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Issuers outside of Keycell whose tokens administrators may carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub oidc: Vec<IssuerConfig>,

@@ -23,6 +23,10 @@ impl Config {
             ((1..=86_400).contains(&self.limits.idle_seconds), "limits.idle_seconds: 1 to 86400"),
             ((1..=3600).contains(&self.tls.look_every_seconds), "tls.look_every_seconds: 1 to 3600"),
             (self.limits.disk_free_bytes <= 1 << 50, "limits.disk_free_bytes: at most 1125899906842624"),
+            (
+                self.telemetry.otlp_endpoint.as_ref().is_none_or(|url| is_collector(url)),
+                "telemetry.otlp_endpoint: write http://HOST:PORT or https://HOST:PORT",
+            ),
             (self.limits.requests_in_flight > 0, "limits.requests_in_flight: at least 1"),
             (self.limits.nonces >= 1000, "limits.nonces: at least 1000"),
             (
@@ -31,6 +35,12 @@ impl Config {
             ),
         ]
     }
+}
+
+/// Whether it is a base URL that spans can be sent to.
+fn is_collector(text: &str) -> bool {
+    reqwest::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none())
 }
 
 /// Whether it is `https://HOST[:PORT]`, with a host that a certificate can name.

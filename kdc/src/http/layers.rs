@@ -27,6 +27,7 @@ use super::{Peer, routes};
 use crate::kdc::Kdc;
 use crate::metrics::{Answered, Metrics, Route};
 use crate::token::Role;
+use crate::traces;
 
 /// Puts the layers around a router.
 pub(super) fn around(router: Router<Arc<Kdc>>, kdc: &Arc<Kdc>) -> Router<Arc<Kdc>> {
@@ -129,6 +130,14 @@ async fn pass(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
     }
     let took = started.elapsed();
     path.count(status, took, metrics);
+    // Who watches the process is not worth a span each time.
+    if let Some(traces) =
+        gate.kdc.traces().filter(|_| !matches!(path.route, "/livez" | "/readyz" | "/metrics"))
+    {
+        let problem = problem.map(ProblemType::urn);
+        let (route, id, at) = (path.route, id.to_string(), gate.kdc.now());
+        traces.answered(&traces::Answered { method: &method, route, status, problem, id, at, took });
+    }
     tracing::debug!(
         %id,
         %method,

@@ -40,15 +40,29 @@ impl Https {
             Some(path) => from_file(path)?,
             None => from_system()?,
         };
-        // TLS 1.2 too: what issuers speak is not ours to choose.
-        let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS)?
-            .with_root_certificates(store)
-            .with_no_client_auth();
-        let client = Client::builder().tls_backend_preconfigured(tls).https_only(true).no_proxy();
+        let client =
+            Client::builder().tls_backend_preconfigured(trusting(store)?).https_only(true).no_proxy();
         // The documents are where the issuer's URL says, and nowhere else.
         Ok(Self(client.redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build()?))
     }
+}
+
+/// For a client that trusts whom the system trusts.
+pub(crate) fn tls_of_system() -> Result<ClientConfig, IssuersError> {
+    trusting(from_system()?)
+}
+
+/// For a client that trusts nobody: one of plain HTTP.
+pub(crate) fn tls_of_nobody() -> Result<ClientConfig, IssuersError> {
+    trusting(RootCertStore::empty())
+}
+
+/// TLS 1.2 too: what others speak is not ours to choose.
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, IssuersError> {
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(rustls::ALL_VERSIONS)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 #[async_trait]

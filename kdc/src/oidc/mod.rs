@@ -25,6 +25,7 @@ use keycell_protocol::{UnixMillis, UnixSeconds};
 pub use self::config::{Algorithm, ClaimPath, ClaimPathError, IssuerConfig};
 pub use self::error::{FetchError, IssuersError, OidcError};
 use self::fetch::{Fetch, Https};
+pub(crate) use self::fetch::{tls_of_nobody, tls_of_system};
 use self::source::Source;
 use self::token::Unverified;
 use crate::token::Role;

@@ -8,6 +8,7 @@ mod clocks;
 mod damage;
 mod keys;
 mod requests;
+mod retention;
 mod rotation;
 mod zone;
 

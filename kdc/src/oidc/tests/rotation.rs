@@ -208,3 +208,28 @@ async fn what_is_no_discovery_document_of_this_issuer_gives_no_keys() {
     *site.keys.lock().unwrap() = json!({ "no": "keys" });
     assert_eq!(holds(&site.issuers(config()), &key, "k", NOW).await, Err(OidcError::Away));
 }
+
+#[tokio::test]
+async fn an_issuer_that_a_reload_leaves_as_it_is_keeps_its_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    let root = || crate::certificates::make(&[], ([127, 0, 0, 1], 1).into(), NOW).unwrap().roots;
+    std::fs::write(&roots, root()).unwrap();
+    let config = IssuerConfig { roots: Some(roots.clone()), ..config() };
+    let key = Signer::ed25519();
+    let site = Site::new(&[key.jwk("k")]);
+    let issuers = site.issuers(config.clone());
+    assert_eq!(holds(&issuers, &key, "k", NOW).await, Ok(()));
+    let kept = |next: &Issuers| Arc::ptr_eq(&issuers.0[0].source, &next.0[0].source);
+
+    let same = issuers.again(std::slice::from_ref(&config)).unwrap();
+    assert!(kept(&same));
+    assert_eq!(holds(&same, &key, "k", NOW).await, Ok(()));
+    assert_eq!(site.asked(), 1);
+    let stricter = IssuerConfig { audience: "other".to_owned(), ..config.clone() };
+    assert!(!kept(&issuers.again(&[stricter]).unwrap()));
+    assert!(issuers.again(&[]).unwrap().0.is_empty());
+    // Whoever the old root vouched for counts no more.
+    std::fs::write(&roots, root()).unwrap();
+    assert!(!kept(&issuers.again(std::slice::from_ref(&config)).unwrap()));
+}

@@ -38,6 +38,21 @@ fn operations() {
 }
 
 #[test]
+fn running() {
+    let printed = run("docs/running.md");
+    for what in [
+        "KEYCELL_LIMITS__CONNECTIONS\n",
+        "The configuration is good",
+        "Changed: tickets.lifetime_seconds.",
+        "server.pem is new, good until 20",
+        "New connections see another certificate, good until 20",
+    ] {
+        assert!(printed.contains(what), "{what}\n{printed}");
+    }
+    assert!(!printed.contains("Only after a restart"), "{printed}");
+}
+
+#[test]
 fn administration() {
     let printed = run("docs/administration.md");
     for what in [

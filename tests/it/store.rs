@@ -16,6 +16,8 @@ mod bulk;
 mod database;
 #[path = "store/documents.rs"]
 mod documents;
+#[path = "schemas/raw.rs"]
+mod raw;
 #[path = "store/rows.rs"]
 mod rows;
 #[path = "store/schema.rs"]
@@ -51,7 +53,10 @@ use rows::{
     a_damaged_row_is_named, a_damaged_row_keeps_no_other_back, a_large_cell_loads, a_moved_row_does_not_open,
     another_schema_is_refused,
 };
-use schema::an_older_database_is_migrated;
+use schema::{
+    a_later_schema_leaves_this_release_working, a_later_schema_may_end_this_release,
+    an_older_database_is_migrated, two_who_migrate_follow_each_other,
+};
 
 /// Makes a test for each database of each function named.
 macro_rules! on_both {
@@ -83,6 +88,9 @@ on_both! {
     another_schema_is_refused,
     a_large_cell_loads,
     an_older_database_is_migrated,
+    two_who_migrate_follow_each_other,
+    a_later_schema_leaves_this_release_working,
+    a_later_schema_may_end_this_release,
     records_follow_each_other,
     a_failing_act_leaves_no_record,
     committers_at_once_keep_the_chain,

@@ -9,12 +9,13 @@ use crate::policy::Profile;
 use crate::store::{self, ZoneRecord};
 
 /// Brings a database that an earlier release made to this one's form: its tables, the secrets and the records that came
-/// since. Returns the schema it had and the one it has. Doing it again changes nothing.
+/// since. Returns the schema it had and the one it has. Doing it again changes nothing; two at once follow each other.
 ///
 /// # Errors
 /// [`CellError`]: then what is missing is added the next time.
 pub async fn migrate(config: &Config, clock: &dyn Clock) -> Result<(i64, i64), CellError> {
     let master = config.master_key.load()?;
+    let _alone = store::turn(&config.database).await?;
     let (from, to) = store::migrate(&config.database).await?;
     let store = store::connect(&config.database).await?;
     let zone = store.zone().await?;

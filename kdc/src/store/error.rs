@@ -117,6 +117,14 @@ pub enum StoreError {
         "a KDC or another command uses the database: stop every KDC of the zone first; nothing was changed"
     )]
     InUse,
+    /// Who migrates a SQLite file locks its folder.
+    #[error("cannot lock {}: {source}; check that this user may read it", .path.display())]
+    Lock {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is no room left.
     #[error("the database's disk is full: free some room; nothing was changed ({0})")]
     Full(#[source] sqlx::Error),

@@ -15,6 +15,7 @@ mod rows;
 mod schema;
 mod sql;
 mod sqlite;
+mod turn;
 mod writer;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub use record::{
     Buried, Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
     Snapshot, UnknownKeyState, ZoneRecord,
 };
+pub use turn::Turn;
 
 /// Where the zone, its parties and their keys are kept.
 ///
@@ -162,8 +164,8 @@ pub const CHECKPOINT_EVERY: u64 = 1000;
 /// Opens the database at `url`: `sqlite:PATH` or `postgres://USER@HOST/DATABASE`.
 ///
 /// # Errors
-/// [`StoreError::Url`], [`StoreError::NoDatabase`], [`StoreError::Schema`] when its tables are not those of this
-/// release, and [`StoreError::Unavailable`].
+/// [`StoreError::Url`], [`StoreError::NoDatabase`], [`StoreError::Schema`] when this release cannot work with its
+/// tables, and [`StoreError::Unavailable`].
 pub async fn connect(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match Location::parse(url)? {
         Location::Sqlite(path) => Ok(Arc::new(sqlite::SqliteStore::connect(&path).await?)),
@@ -183,7 +185,20 @@ pub async fn create(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     }
 }
 
-/// Brings the tables of the database at `url` to this release's schema. Returns the schema it had and the one it has.
+/// Waits until nobody else migrates the database at `url`: [`migrate`], and what a release adds after it, is for one at a
+/// time.
+///
+/// # Errors
+/// [`StoreError::Url`], [`StoreError::Lock`] and [`StoreError::Unavailable`].
+pub async fn turn(url: &str) -> Result<Turn, StoreError> {
+    match Location::parse(url)? {
+        Location::Sqlite(path) => Turn::sqlite(&path).await,
+        Location::Postgres(url) => Turn::postgres(url).await,
+    }
+}
+
+/// Brings the tables of the database at `url` to this release's schema, one migration a transaction; KDCs of the release
+/// before may serve meanwhile. Take [`turn`] first. Returns the schema it had and the one it has.
 ///
 /// # Errors
 /// As [`connect`], but for an older schema.

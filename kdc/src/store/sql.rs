@@ -146,3 +146,4 @@ pub(super) const STALE: &str = "SELECT
              WHERE master_version <> $1 AND name <> 'key check' AND name NOT LIKE 'key check %')";
 pub(super) const RATCHET_EPOCH: &str = "SELECT ratchet_epoch FROM zone";
 pub(super) const NOTE_RATCHET_EPOCH: &str = "UPDATE zone SET ratchet_epoch = $1 WHERE ratchet_epoch < $1";
+pub(super) const SCHEMA_NEEDS: &str = "SELECT oldest FROM schema_needs";

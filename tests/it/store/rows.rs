@@ -186,14 +186,7 @@ pub(crate) async fn another_schema_is_refused(database: Database) {
     database.create().await.close().await;
     database.connect().await.unwrap().close().await;
 
-    database
-        .run(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         SELECT 9999, description, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1",
-        )
-        .await;
-    assert!(matches!(refused().await, SchemaError::Newer { found: 9999, .. }));
-    database.run("DELETE FROM _sqlx_migrations WHERE version = 9999; UPDATE _sqlx_migrations SET checksum = '' WHERE version = 1").await;
+    database.run("UPDATE _sqlx_migrations SET checksum = '' WHERE version = 1").await;
     let error = refused().await;
     assert_eq!(error, SchemaError::Unknown { version: 1 });
     database.run("DELETE FROM _sqlx_migrations").await;

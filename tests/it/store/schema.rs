@@ -1,41 +1,35 @@
-//! A database that an older release made.
+//! A database that another release made.
 
-use keycell_kdc::store::{self, SchemaError};
-use sqlx::migrate::{Migrate, Migration, MigrationType};
-use sqlx::{Connection, PgConnection, SqlSafeStr, SqliteConnection};
+use keycell_kdc::audit::Action;
+use keycell_kdc::store::{self, SchemaError, Write};
 
+use tokio::runtime::Handle;
+
+use super::raw::Raw;
 use super::*;
 
-/// Runs the first migration alone, as the first release did.
-async fn first_release(database: &Database) {
-    let migration = |sql: &'static str| {
-        Migration::new(1, "parties".into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    if database.is_sqlite() {
-        std::fs::File::create(database.path()).unwrap();
-        let sql = include_str!("../../../migrations/sqlite/0001_parties.sql");
-        let mut connection = SqliteConnection::connect(&database.url()).await.unwrap();
-        connection.ensure_migrations_table("_sqlx_migrations").await.unwrap();
-        connection.apply("_sqlx_migrations", &migration(sql)).await.unwrap();
-        connection.close().await.unwrap();
-    } else {
-        let sql = include_str!("../../../migrations/postgres/0001_parties.sql");
-        let mut connection = PgConnection::connect(&database.url()).await.unwrap();
-        connection.ensure_migrations_table("_sqlx_migrations").await.unwrap();
-        connection.apply("_sqlx_migrations", &migration(sql)).await.unwrap();
-        connection.close().await.unwrap();
-    }
+/// Makes the tables as a release of this schema did.
+async fn release_of(database: &Database, schema: usize) {
+    let mut raw = Raw::open(&database.url()).await;
+    raw.make(schema).await;
+    raw.close().await;
+}
+
+/// Brings a database to this release's schema, as `keycell migrate` does.
+async fn migrate(url: &str) -> Result<(i64, i64), StoreError> {
+    let _turn = store::turn(url).await?;
+    store::migrate(url).await
 }
 
 pub(crate) async fn an_older_database_is_migrated(database: Database) {
-    let refused = store::migrate(&database.url()).await.unwrap_err();
+    let refused = migrate(&database.url()).await.unwrap_err();
     if database.is_sqlite() {
         assert!(matches!(refused, StoreError::NoDatabase { .. }), "{refused}");
         assert!(!database.path().exists());
     } else {
         assert!(matches!(refused, StoreError::Schema(SchemaError::None)), "{refused}");
     }
-    first_release(&database).await;
+    release_of(&database, 1).await;
     let (on, blob) = if database.is_sqlite() { ("1", "X'00ff07'") } else { ("TRUE", "'\\x00ff07'") };
     database
         .run(&format!(
@@ -48,18 +42,21 @@ pub(crate) async fn an_older_database_is_migrated(database: Database) {
         ))
         .await;
     match database.connect().await {
-        Err(StoreError::Schema(SchemaError::Older { found: 1, needed: 2 })) => {}
+        Err(StoreError::Schema(SchemaError::Older { found: 1, needed: NEWEST })) => {}
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it was accepted"),
     }
-    assert_eq!(store::migrate(&database.url()).await.unwrap(), (1, 2));
-    assert_eq!(store::migrate(&database.url()).await.unwrap(), (2, 2), "a second time changes nothing");
+    assert_eq!(migrate(&database.url()).await.unwrap(), (1, NEWEST));
+    assert_eq!(migrate(&database.url()).await.unwrap(), (NEWEST, NEWEST), "a second time changes nothing");
 
     let store = database.connect().await.unwrap();
     assert_eq!(store.zone().await.unwrap(), zone());
+    assert_eq!(store.secret("one").await.unwrap().unwrap().wrapped, [0, 255, 7]);
     let mut a = party("a@z", &[1]);
     a.revision = 4;
+    a.rotate_after = None;
     a.keys[0].created_at = UnixMillis(0);
+    a.keys[0].ends_at = None;
     let snapshot = store.parties().await.unwrap();
     assert_eq!((snapshot.change, snapshot.parties), (ChangeNumber(5), vec![a]));
     assert_eq!(store.last_generation(&name("b@z")).await, Some(Generation(6)));
@@ -69,3 +66,91 @@ pub(crate) async fn an_older_database_is_migrated(database: Database) {
     assert_eq!(store.secret("audit key").await.unwrap(), Some(secret("audit key")));
     assert_eq!(store.put_party(&party("b@z", &[7]), None).await.unwrap(), ChangeNumber(6));
 }
+
+pub(crate) async fn two_who_migrate_follow_each_other(database: Database) {
+    release_of(&database, 1).await;
+    let url = database.url();
+    let migrating: Vec<_> = (0..8)
+        .map(|_| {
+            let url = url.clone();
+            tokio::task::spawn_blocking(move || Handle::current().block_on(migrate(&url)).unwrap())
+        })
+        .collect();
+    let mut steps = Vec::new();
+    for one in migrating {
+        steps.push(one.await.unwrap());
+    }
+    steps.sort_unstable();
+    assert_eq!(steps[0], (1, NEWEST));
+    assert!(steps[1..].iter().all(|steps| *steps == (NEWEST, NEWEST)), "{steps:?}");
+    database.connect().await.unwrap();
+}
+
+/// While this release's KDCs write, the next release migrates.
+pub(crate) async fn a_later_schema_leaves_this_release_working(database: Database) {
+    let store = database.create().await;
+    store.make_zone(&zone(), &[secret("one")]).await.unwrap();
+    store.put_party(&party("a@z", &[1]), None).await.unwrap();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        async move {
+            for number in 0..200 {
+                store.put_party(&party(&format!("w{number}@z"), &[1, 2]), None).await.unwrap();
+                store.note_seen(&[(name("a@z"), UnixMillis(number))]).await.unwrap();
+            }
+        }
+    });
+    let mut raw = Raw::open(&database.url()).await;
+    if database.is_sqlite() {
+        raw.run("PRAGMA busy_timeout = 60000").await;
+    }
+    raw.expand().await;
+    raw.close().await;
+    writing.await.unwrap();
+
+    let fresh = database.connect().await.unwrap();
+    for store in [store, fresh] {
+        let earlier = store.parties().await.unwrap();
+        assert!(earlier.parties.len() > 200, "{}", earlier.parties.len());
+        let b = party(&format!("b{}@z", earlier.change.0), &[1, 2]);
+        let change = store.put_party(&b, None).await.unwrap();
+        assert_eq!(store.changes_since(earlier.change).await.unwrap().parties, [Change::Put(b.clone())]);
+        assert_eq!(store.party(&b.name).await.unwrap(), Some(b.clone()));
+        store.delete_party(&b.name, None).await.unwrap();
+        assert_eq!(store.last_generation(&b.name).await, Some(Generation(2)));
+        assert_eq!(store.zone().await.unwrap(), zone());
+        assert_eq!(store.secret("one").await.unwrap(), Some(secret("one")));
+        let id = change.0.to_string();
+        store.add_secret(&secret(&id)).await.unwrap();
+        let kept = answer(&id, 9);
+        let writes = vec![put_document(Kind::Rule, &id, 1, None), Write::KeepAnswer(kept.clone())];
+        store.act(writes, vec![event(2, Action::RuleCreate, &id)]).await.unwrap();
+        assert_eq!(store.document(Kind::Rule, &id).await.unwrap(), Some(document(Kind::Rule, &id, 1)));
+        assert_eq!(store.answer(&kept.actor, &id).await.unwrap(), Some(kept));
+    }
+    let (_, to) = migrate(&database.url()).await.unwrap();
+    assert_eq!(to, NEWEST + 1, "there is no way back, and nothing to do");
+}
+
+pub(crate) async fn a_later_schema_may_end_this_release(database: Database) {
+    database.create().await.close().await;
+    let mut raw = Raw::open(&database.url()).await;
+    raw.expand().await;
+    raw.run(&format!("UPDATE schema_needs SET oldest = {}", NEWEST + 1)).await;
+    let newer = SchemaError::Newer { found: NEWEST + 1, known: NEWEST };
+    let refused = async |what: &str| match database.connect().await {
+        Err(StoreError::Schema(error)) => assert_eq!(error, newer, "{what}"),
+        Err(other) => panic!("{what}: {other}"),
+        Ok(_) => panic!("{what}: it was accepted"),
+    };
+    refused("it needs the next release").await;
+    assert!(matches!(migrate(&database.url()).await, Err(StoreError::Schema(error)) if error == newer));
+    raw.run("DELETE FROM schema_needs").await;
+    refused("nobody says what it needs").await;
+    raw.run("DROP TABLE schema_needs").await;
+    refused("there is no such table").await;
+    raw.close().await;
+}
+
+/// The schema of this release.
+const NEWEST: i64 = 3;

@@ -15,7 +15,7 @@ use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Mutex;
 
-use self::open::{applied, auditors, connection, options, pool, warn_unless_durable};
+use self::open::{auditors, connection, found, options, pool, warn_unless_durable};
 use super::dump::{Sink, Source};
 use super::rows::{self, audit_query};
 use super::{
@@ -31,11 +31,16 @@ pub(super) struct PostgresStore {
     listener: Mutex<Option<PgListener>>,
 }
 
+/// One connection to the database at `url`.
+pub(super) async fn connection_to(url: &str) -> Result<PgConnection, StoreError> {
+    connection(&options(url)?).await
+}
+
 impl PostgresStore {
     pub(super) async fn connect(url: &str) -> Result<Self, StoreError> {
         let options = options(url)?;
         let mut first = connection(&options).await?;
-        schema::check(&schema::postgres(), applied(&mut first).await?.as_deref())?;
+        schema::check(&schema::postgres(), &found(&mut first).await?)?;
         warn_unless_durable(&mut first).await?;
         first.close().await?;
         let auditors = auditors(options.clone());
@@ -50,9 +55,11 @@ impl PostgresStore {
     }
 
     pub(super) async fn migrate(url: &str) -> Result<(i64, i64), StoreError> {
-        let mut connection = connection(&options(url)?).await?;
-        let steps = schema::steps(&schema::postgres(), applied(&mut connection).await?.as_deref())?;
+        let mut connection = connection_to(url).await?;
+        let steps = schema::steps(&schema::postgres(), &found(&mut connection).await?)?;
         if steps.0 < steps.1 {
+            // A table that is changed is locked for a moment. Behind somebody who reads it for long, all KDCs would wait.
+            sqlx::query(LOCK_TIMEOUT).execute(&mut connection).await?;
             schema::postgres().run(&mut connection).await.map_err(schema::failed)?;
         }
         connection.close().await?;
@@ -67,12 +74,12 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         let migrations = schema::postgres();
         let mut connection = connection(&options(url)?).await?;
-        match applied(&mut connection).await?.filter(|applied| !applied.is_empty()) {
-            Some(applied) => schema::check(&migrations, Some(&applied))?,
-            None => {
-                let tables = schema::through(&migrations, schema)?;
-                tables.run(&mut connection).await.map_err(schema::failed)?;
-            }
+        let there = found(&mut connection).await?;
+        if there.applied.is_empty() {
+            let tables = schema::through(&migrations, schema)?;
+            tables.run(&mut connection).await.map_err(schema::failed)?;
+        } else {
+            schema::check(&migrations, &there)?;
         }
         if replaced == Replaced::Yes {
             alone(&mut connection).await?;
@@ -316,6 +323,8 @@ async fn alone(connection: &mut PgConnection) -> Result<(), StoreError> {
 }
 
 const LOOKS: usize = 20;
+/// After so long the migration gives up, having changed nothing; it can be repeated.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '10s'";
 const CHANNEL: &str = "keycell_change";
 /// For how long closing waits for who looks through the log.
 const AUDITORS_END: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Connections to the server, and what migrations the database has had.
+//! Connections to the server, and what schema the database has.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -27,17 +27,21 @@ pub(super) fn auditors(options: PgConnectOptions) -> PgPool {
     pools(2).connect_lazy_with(options)
 }
 
-pub(super) async fn applied(
-    connection: &mut PgConnection,
-) -> Result<Option<Vec<schema::Applied>>, StoreError> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await?;
-    if !there {
-        return Ok(None);
+pub(super) async fn found(connection: &mut PgConnection) -> Result<schema::Found, StoreError> {
+    let mut found = schema::Found::default();
+    if there(connection, "_sqlx_migrations").await? {
+        found.applied = sqlx::query_as(sql::MIGRATIONS).fetch_all(&mut *connection).await?;
     }
-    let rows = sqlx::query_as(sql::MIGRATIONS);
-    Ok(Some(rows.fetch_all(connection).await?))
+    // After the migrations: of one that comes between, the need is known at least.
+    if there(connection, "schema_needs").await? {
+        found.oldest = sqlx::query_scalar(sql::SCHEMA_NEEDS).fetch_optional(connection).await?;
+    }
+    Ok(found)
+}
+
+async fn there(connection: &mut PgConnection, table: &str) -> Result<bool, StoreError> {
+    let tables = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL");
+    Ok(tables.bind(table).fetch_one(connection).await?)
 }
 
 /// "Returns only when it is durable" is the server's to keep.

@@ -16,7 +16,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
 
-use self::open::{make_file, migrations, open, with_side_files};
+use self::open::{make_file, open, schema_of, with_side_files};
 use super::dump::{Sink, Source};
 use super::rows::{self, audit_query};
 use super::{
@@ -36,7 +36,7 @@ pub(super) struct SqliteStore {
 
 impl SqliteStore {
     pub(super) async fn connect(path: &Path) -> Result<Self, StoreError> {
-        schema::check(&schema::sqlite(), migrations(path).await?.as_deref())?;
+        schema::check(&schema::sqlite(), &schema_of(path).await?)?;
         let writer = open(path, 1).await?;
         let readers = open(path, 2).await?;
         let auditors = open(path, 2).await?;
@@ -58,7 +58,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn migrate(path: &Path) -> Result<(i64, i64), StoreError> {
-        let steps = schema::steps(&schema::sqlite(), migrations(path).await?.as_deref())?;
+        let steps = schema::steps(&schema::sqlite(), &schema_of(path).await?)?;
         if steps.0 < steps.1 {
             bring_up_to_date(path).await?;
         }

@@ -1,4 +1,4 @@
-//! The file: making it, opening it, and what migrations it has had.
+//! The file: making it, opening it, and what schema it has.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,15 +11,15 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
 
 use crate::store::{StoreError, schema, sql};
 
-/// What migrations the file has had. Nothing is set meanwhile: a file that is not ours stays as it is.
-pub(super) async fn migrations(path: &Path) -> Result<Option<Vec<schema::Applied>>, StoreError> {
+/// What schema the file has. Nothing is set meanwhile: a file that is not ours stays as it is.
+pub(super) async fn schema_of(path: &Path) -> Result<schema::Found, StoreError> {
     if !path.is_file() {
         return Err(StoreError::NoDatabase { path: path.to_owned() });
     }
     let mut first = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY).connect().await?;
-    let applied = applied(&mut first).await;
+    let found = found(&mut first).await;
     first.close().await?;
-    applied
+    found
 }
 
 pub(super) async fn open(path: &Path, connections: u32) -> Result<SqlitePool, StoreError> {
@@ -75,15 +75,21 @@ pub(super) fn with_side_files(path: &Path) -> [PathBuf; 3] {
     })
 }
 
-async fn applied(connection: &mut SqliteConnection) -> Result<Option<Vec<schema::Applied>>, StoreError> {
-    let there: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-        .fetch_one(&mut *connection)
-        .await?;
-    if there == 0 {
-        return Ok(None);
+async fn found(connection: &mut SqliteConnection) -> Result<schema::Found, StoreError> {
+    let mut found = schema::Found::default();
+    if there(connection, "_sqlx_migrations").await? {
+        found.applied = sqlx::query_as(sql::MIGRATIONS).fetch_all(&mut *connection).await?;
     }
-    let rows = sqlx::query_as(sql::MIGRATIONS);
-    Ok(Some(rows.fetch_all(connection).await?))
+    // After the migrations: of one that comes between, the need is known at least.
+    if there(connection, "schema_needs").await? {
+        found.oldest = sqlx::query_scalar(sql::SCHEMA_NEEDS).fetch_optional(connection).await?;
+    }
+    Ok(found)
+}
+
+async fn there(connection: &mut SqliteConnection, table: &str) -> Result<bool, StoreError> {
+    let tables = sqlx::query_scalar("SELECT count(*) > 0 FROM sqlite_schema WHERE name = $1");
+    Ok(tables.bind(table).fetch_one(connection).await?)
 }
 
 // Another process (`keycell party add` beside a server) may hold the write lock this long.

@@ -16,8 +16,6 @@ mod bulk;
 mod database;
 #[path = "store/documents.rs"]
 mod documents;
-#[path = "schemas/raw.rs"]
-mod raw;
 #[path = "store/rows.rs"]
 mod rows;
 #[path = "store/schema.rs"]

@@ -3,9 +3,9 @@
 use keycell_kdc::audit::Action;
 use keycell_kdc::store::{self, SchemaError, Write};
 
+use keycell_tests::schema::Raw;
 use tokio::runtime::Handle;
 
-use super::raw::Raw;
 use super::*;
 
 /// Makes the tables as a release of this schema did.

@@ -1,70 +1,81 @@
 //! A database past Keycell: as an earlier release made it, or as a later one may.
 
+#![expect(clippy::expect_used, reason = "what the harness cannot do fails the test")]
+
 use sqlx::migrate::{Migrate as _, Migration, MigrationType};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
 
 /// The migrations that a release of schema 2 carried.
 const SQLITE: [&str; 2] = [
-    include_str!("../../../migrations/sqlite/0001_parties.sql"),
-    include_str!("../../../migrations/sqlite/0002_administration.sql"),
+    include_str!("../../migrations/sqlite/0001_parties.sql"),
+    include_str!("../../migrations/sqlite/0002_administration.sql"),
 ];
 const POSTGRES: [&str; 2] = [
-    include_str!("../../../migrations/postgres/0001_parties.sql"),
-    include_str!("../../../migrations/postgres/0002_administration.sql"),
+    include_str!("../../migrations/postgres/0001_parties.sql"),
+    include_str!("../../migrations/postgres/0002_administration.sql"),
 ];
 const NAMES: [&str; 2] = ["parties", "administration"];
 
-pub(crate) enum Raw {
+/// One connection to either database.
+#[derive(Debug)]
+pub enum Raw {
+    /// To a file.
     Sqlite(SqliteConnection),
+    /// To a server.
     Postgres(PgConnection),
 }
 
 impl Raw {
-    pub(crate) async fn open(url: &str) -> Self {
+    /// Opens the database at `url`; a file that is not there is made.
+    pub async fn open(url: &str) -> Self {
         if url.starts_with("sqlite:") {
-            Self::Sqlite(SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap())
+            Self::Sqlite(
+                SqliteConnection::connect(&format!("{url}?mode=rwc")).await.expect("the database does it"),
+            )
         } else {
-            Self::Postgres(PgConnection::connect(url).await.unwrap())
+            Self::Postgres(PgConnection::connect(url).await.expect("the database does it"))
         }
     }
 
-    pub(crate) async fn run(&mut self, sql: &str) {
+    /// Runs statements.
+    pub async fn run(&mut self, sql: &str) {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match self {
-            Self::Sqlite(connection) => drop(sql.execute(connection).await.unwrap()),
-            Self::Postgres(connection) => drop(sql.execute(connection).await.unwrap()),
+            Self::Sqlite(connection) => drop(sql.execute(connection).await.expect("the database does it")),
+            Self::Postgres(connection) => drop(sql.execute(connection).await.expect("the database does it")),
         }
     }
 
     /// The first column of what a query finds.
-    pub(crate) async fn texts(&mut self, sql: &str) -> Vec<String> {
+    pub async fn texts(&mut self, sql: &str) -> Vec<String> {
         let query = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
         match self {
-            Self::Sqlite(connection) => query.fetch_all(connection).await.unwrap(),
-            Self::Postgres(connection) => {
-                sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(connection).await.unwrap()
-            }
+            Self::Sqlite(connection) => query.fetch_all(connection).await.expect("the database does it"),
+            Self::Postgres(connection) => sqlx::query_scalar(AssertSqlSafe(sql.to_owned()))
+                .fetch_all(connection)
+                .await
+                .expect("the database does it"),
         }
     }
 
     /// Makes the tables as a release of this schema did.
-    pub(crate) async fn make(&mut self, schema: usize) {
+    pub async fn make(&mut self, schema: usize) {
         let texts = match self {
             Self::Sqlite(_) => SQLITE,
             Self::Postgres(_) => POSTGRES,
         };
         for (index, (name, sql)) in NAMES.into_iter().zip(texts).take(schema).enumerate() {
-            let version = i64::try_from(index).unwrap() + 1;
+            let version = i64::try_from(index).expect("a small number") + 1;
             let migration =
                 Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false);
             match self {
                 Self::Sqlite(connection) => {
-                    connection.ensure_migrations_table(MIGRATIONS).await.unwrap();
-                    connection.apply(MIGRATIONS, &migration).await.unwrap();
+                    connection.ensure_migrations_table(MIGRATIONS).await.expect("the database does it");
+                    connection.apply(MIGRATIONS, &migration).await.expect("the database does it");
                 }
                 Self::Postgres(connection) => {
-                    connection.ensure_migrations_table(MIGRATIONS).await.unwrap();
-                    connection.apply(MIGRATIONS, &migration).await.unwrap();
+                    connection.ensure_migrations_table(MIGRATIONS).await.expect("the database does it");
+                    connection.apply(MIGRATIONS, &migration).await.expect("the database does it");
                 }
             }
         }
@@ -72,7 +83,7 @@ impl Raw {
 
     /// Does what the next release may do while this one serves: more columns in every table, another table, and no word
     /// to this one that it must stop.
-    pub(crate) async fn expand(&mut self) {
+    pub async fn expand(&mut self) {
         let tables = match self {
             Self::Sqlite(_) => {
                 "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
@@ -94,10 +105,11 @@ impl Raw {
         self.run(&sql).await;
     }
 
-    pub(crate) async fn close(self) {
+    /// Ends the connection.
+    pub async fn close(self) {
         match self {
-            Self::Sqlite(connection) => connection.close().await.unwrap(),
-            Self::Postgres(connection) => connection.close().await.unwrap(),
+            Self::Sqlite(connection) => connection.close().await.expect("the database does it"),
+            Self::Postgres(connection) => connection.close().await.expect("the database does it"),
         }
     }
 }

@@ -150,6 +150,10 @@ impl Metrics {
             Unit::Seconds,
             metrics.staleness.clone(),
         );
+        // There from the start, so that the first refusal is an increase.
+        for problem in ProblemType::ALL {
+            drop(metrics.refusals.get_or_create(&Refused { problem: problem.urn() }));
+        }
         Self { registry, ..metrics }
     }
 

@@ -1,9 +1,13 @@
 //! What is in `deploy/`, held against the tools that will read it and the `keycell` that it starts.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "deploy/commands.rs"]
 mod commands;
+#[path = "deploy/prometheus.rs"]
+mod prometheus;
+#[path = "deploy/promql.rs"]
+mod promql;
 #[path = "deploy/systemd.rs"]
 mod systemd;
 

@@ -4,6 +4,8 @@
 
 #[path = "deploy/commands.rs"]
 mod commands;
+#[path = "deploy/manual.rs"]
+mod manual;
 #[path = "deploy/prometheus.rs"]
 mod prometheus;
 #[path = "deploy/promql.rs"]

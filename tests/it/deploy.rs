@@ -4,12 +4,16 @@
 
 #[path = "deploy/commands.rs"]
 mod commands;
+#[path = "deploy/container.rs"]
+mod container;
 #[path = "deploy/manual.rs"]
 mod manual;
 #[path = "deploy/prometheus.rs"]
 mod prometheus;
 #[path = "deploy/promql.rs"]
 mod promql;
+#[path = "deploy/ready.rs"]
+mod ready;
 #[path = "deploy/systemd.rs"]
 mod systemd;
 

@@ -13,7 +13,7 @@ use super::promql::metrics;
 use super::{file, text, tool};
 
 /// A program of Prometheus.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     // target/debug/keycell
     let target = binary().parent().and_then(Path::parent).unwrap().to_owned();
     let program = target.join("prometheus").join(name);

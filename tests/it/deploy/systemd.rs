@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use keycell_tests::cell::{Cell, binary};
+use keycell_tests::cell::{Cell, binary, free_address};
 use keycell_tests::http::Http;
 use keycell_tests::wait::until_blocking;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
@@ -123,6 +123,40 @@ fn every_command_is_one_of_keycells() {
         assert_eq!(values(&unit, "Environment"), ["KEYCELL_CONFIG=/var/lib/keycell/keycell.toml"]);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The commands under "With systemd" in docs/operations.md, in folders of this test's own and without the steps that change
+/// the machine: who runs it, and systemd.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_manual_installs_a_kdc_with_its_key_as_a_credential() {
+    let manual = fs::read_to_string(file("../docs/operations.md")).unwrap();
+    let (_, section) = manual.split_once("### With systemd").unwrap();
+    let mut blocks = section.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let (install, use_it) = (blocks.next().unwrap(), blocks.next().unwrap());
+    let root = tempfile::tempdir().unwrap();
+    let root_path = root.path().display().to_string();
+    let address = free_address();
+    let script = format!("{install}\n{use_it}\nkeycell check-config\n")
+        .replace("/var/lib/keycell", &format!("{root_path}/cell"))
+        .replace("/etc/keycell", &format!("{root_path}/etc"))
+        .replace("/usr/lib/", &format!("{root_path}/lib/"))
+        .replace(" && systemd-sysusers", "")
+        .replace(" && systemd-tmpfiles --create", "")
+        .replace("setpriv --reuid=keycell --regid=keycell --clear-groups \\\n", "")
+        .replace("systemctl enable --now keycell.service", "")
+        .replace("0.0.0.0:8443", &address.to_string());
+    assert!(!script.contains("systemctl") && !script.contains("setpriv"), "{script}");
+    for folder in ["cell", "etc", "lib/systemd/system", "lib/sysusers.d", "lib/tmpfiles.d"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
+    }
+    let path = format!("{}:{}", binary().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let script = format!("cp {}/* .\n{script}", file("systemd").display());
+    let mut shell = Command::new("bash");
+    shell.args(["-euxo", "pipefail", "-c", &script]).current_dir(root.path()).env("PATH", path);
+    let printed = tool(&mut shell);
+    assert!(printed.contains("The configuration is good: zone cell1.internal"), "{printed}");
+    assert!(printed.contains("is in rescue.token"), "{printed}");
+    assert!(!root.path().join("cell/master.key").exists() && root.path().join("etc/master.key").exists());
 }
 
 /// What the filter of system calls refuses would be an error that no test sees and every machine has.

@@ -9,9 +9,6 @@ pub mod markdown;
 pub mod openapi;
 pub mod party;
 pub mod postgres;
-<<<<<<< HEAD
 pub mod rotation;
-=======
 pub mod schema;
->>>>>>> f8101ff (Test upgrades from both earlier schemas, and a KDC under a later one)
 pub mod wait;

@@ -236,6 +236,9 @@ impl Store for Fake {
     async fn wait_for_change(&self, _: ChangeNumber, _: Duration) {
         not_of_the_log()
     }
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        not_of_the_log()
+    }
     async fn ping(&self) -> Result<(), StoreError> {
         not_of_the_log()
     }

@@ -22,14 +22,11 @@ mod output;
 mod party;
 mod policy;
 mod profile;
-<<<<<<< HEAD
 mod ratchet;
+mod ready;
 mod recipients;
 mod reload;
 mod restore;
-=======
-mod ready;
->>>>>>> 60d3fa8 (Add `keycell ready`, for health checks where there is no curl)
 mod seal;
 mod serve;
 mod status;
@@ -180,16 +177,13 @@ enum Command {
     Restore(restore::Restore),
     /// Check a configuration and everything it names, without serving
     CheckConfig,
-<<<<<<< HEAD
     /// Make a KDC that runs read its configuration and its certificate again
     Reload(Remote<reload::Reload>),
     /// The server's certificate of a cell with its own root
     #[command(subcommand)]
     Certificate(certificate::Certificate),
-=======
     /// Say whether the KDC of this configuration is ready, for health checks
     Ready(ready::Ready),
->>>>>>> 60d3fa8 (Add `keycell ready`, for health checks where there is no curl)
     /// Bring the database to this release's schema; stop every KDC of the zone first
     Migrate,
     /// The cell at a glance
@@ -241,11 +235,8 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Reload(reload) => reload.command.run(&global.at(reload.profile), output).await?,
         Command::Certificate(certificate) => certificate.run(&global.config()?, output)?,
         Command::Dev(dev) => dev.run(output).await?,
-<<<<<<< HEAD
         Command::CheckConfig => check_config::run(global.effective()?, output).await?,
-=======
         Command::Ready(ready) => ready.run(global, output).await?,
->>>>>>> 60d3fa8 (Add `keycell ready`, for health checks where there is no curl)
         Command::Migrate => migrate::run(&global.config()?, output).await?,
         Command::Status(status) => return status.command.run(&global.at(status.profile), output).await,
         Command::Whoami(whoami) => whoami.command.run(&global.at(whoami.profile), output).await?,

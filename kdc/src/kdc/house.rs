@@ -47,6 +47,7 @@ impl Kdc {
     /// An error that names all that was not done: it is tried the next time.
     pub async fn keep_house(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut failed = HouseError::default();
+        failed.note("looking at the schema", self.store.check_schema().await);
         failed.note("recording damaged keys", self.record_damaged().await);
         failed.note("noting who was seen", self.exchange_seen().await);
         failed.note("erasing keys that have ended", self.keys.erase_ended().await);

@@ -151,6 +151,12 @@ pub trait Store: AtRest + Send + Sync + 'static {
     /// broken connection), so follow up with [`changes_since`](Self::changes_since) whichever way it ends.
     async fn wait_for_change(&self, since: ChangeNumber, at_most: Duration);
 
+    /// Whether this release may go on with the tables: another one may have migrated them meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] when it may not, and [`StoreError::Unavailable`].
+    async fn check_schema(&self) -> Result<(), StoreError>;
+
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 

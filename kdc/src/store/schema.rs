@@ -73,6 +73,14 @@ pub(super) fn check(migrator: &Migrator, database: &Found) -> Result<(), SchemaE
     if found < known {
         return Err(SchemaError::Older { found, needed: known });
     }
+    Ok(())
+}
+
+/// The same at a start, which is told of in the log.
+pub(super) fn admit(migrator: &Migrator, database: &Found) -> Result<(), SchemaError> {
+    check(migrator, database)?;
+    let known = newest(migrator.iter().map(|migration| migration.version));
+    let found = newest(database.applied.iter().map(|(version, ..)| *version));
     if found > known {
         tracing::info!(found, known, "a newer release has migrated the database, and lets this one go on");
     }

@@ -133,9 +133,11 @@ pub(crate) async fn a_later_schema_leaves_this_release_working(database: Databas
 }
 
 pub(crate) async fn a_later_schema_may_end_this_release(database: Database) {
-    database.create().await.close().await;
+    let running = database.create().await;
+    running.check_schema().await.unwrap();
     let mut raw = Raw::open(&database.url()).await;
     raw.expand().await;
+    running.check_schema().await.unwrap();
     raw.run(&format!("UPDATE schema_needs SET oldest = {}", NEWEST + 1)).await;
     let newer = SchemaError::Newer { found: NEWEST + 1, known: NEWEST };
     let refused = async |what: &str| match database.connect().await {
@@ -144,6 +146,9 @@ pub(crate) async fn a_later_schema_may_end_this_release(database: Database) {
         Ok(_) => panic!("{what}: it was accepted"),
     };
     refused("it needs the next release").await;
+    let noticed = running.check_schema().await;
+    assert!(matches!(noticed, Err(StoreError::Schema(error)) if error == newer), "{noticed:?}");
+    running.close().await;
     assert!(matches!(migrate(&database.url()).await, Err(StoreError::Schema(error)) if error == newer));
     raw.run("DELETE FROM schema_needs").await;
     refused("nobody says what it needs").await;

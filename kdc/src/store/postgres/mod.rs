@@ -40,7 +40,7 @@ impl PostgresStore {
     pub(super) async fn connect(url: &str) -> Result<Self, StoreError> {
         let options = options(url)?;
         let mut first = connection(&options).await?;
-        schema::check(&schema::postgres(), &found(&mut first).await?)?;
+        schema::admit(&schema::postgres(), &found(&mut first).await?)?;
         warn_unless_durable(&mut first).await?;
         first.close().await?;
         let auditors = auditors(options.clone());
@@ -287,6 +287,11 @@ impl Store for PostgresStore {
             }
         });
         let _ = waited.await;
+    }
+
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        Ok(schema::check(&schema::postgres(), &found(&mut connection).await?)?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

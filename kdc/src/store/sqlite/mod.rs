@@ -16,7 +16,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
 
-use self::open::{make_file, open, schema_of, with_side_files};
+use self::open::{found, make_file, open, schema_of, with_side_files};
 use super::dump::{Sink, Source};
 use super::rows::{self, audit_query};
 use super::{
@@ -36,7 +36,7 @@ pub(super) struct SqliteStore {
 
 impl SqliteStore {
     pub(super) async fn connect(path: &Path) -> Result<Self, StoreError> {
-        schema::check(&schema::sqlite(), &schema_of(path).await?)?;
+        schema::admit(&schema::sqlite(), &schema_of(path).await?)?;
         let writer = open(path, 1).await?;
         let readers = open(path, 2).await?;
         let auditors = open(path, 2).await?;
@@ -243,6 +243,11 @@ impl Store for SqliteStore {
     async fn wait_for_change(&self, since: ChangeNumber, at_most: Duration) {
         let mut last = self.last_change.subscribe();
         let _ = tokio::time::timeout(at_most, last.wait_for(|last| *last > since.0)).await;
+    }
+
+    async fn check_schema(&self) -> Result<(), StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        Ok(schema::check(&schema::sqlite(), &found(&mut connection).await?)?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

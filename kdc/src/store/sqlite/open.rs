@@ -75,7 +75,7 @@ pub(super) fn with_side_files(path: &Path) -> [PathBuf; 3] {
     })
 }
 
-async fn found(connection: &mut SqliteConnection) -> Result<schema::Found, StoreError> {
+pub(super) async fn found(connection: &mut SqliteConnection) -> Result<schema::Found, StoreError> {
     let mut found = schema::Found::default();
     if there(connection, "_sqlx_migrations").await? {
         found.applied = sqlx::query_as(sql::MIGRATIONS).fetch_all(&mut *connection).await?;

@@ -109,6 +109,7 @@ pub(super) const NOTE_MOMENT: &str = "INSERT INTO moment (name, at) VALUES ($1, 
 pub(super) const SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations";
 pub(super) const MIGRATIONS: &str =
     "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
+pub(super) const SCHEMA_NEEDS: &str = "SELECT oldest FROM schema_needs";
 
 pub(super) const SECRETS: &str = "SELECT name, version, master_version, wrapped FROM secret ORDER BY name";
 /// As `BoundKeyRow` has them: `$1` master version, `$2` epoch, `$3` and `$4` where to go on, `$5` how many.
@@ -146,4 +147,3 @@ pub(super) const STALE: &str = "SELECT
              WHERE master_version <> $1 AND name <> 'key check' AND name NOT LIKE 'key check %')";
 pub(super) const RATCHET_EPOCH: &str = "SELECT ratchet_epoch FROM zone";
 pub(super) const NOTE_RATCHET_EPOCH: &str = "UPDATE zone SET ratchet_epoch = $1 WHERE ratchet_epoch < $1";
-pub(super) const SCHEMA_NEEDS: &str = "SELECT oldest FROM schema_needs";

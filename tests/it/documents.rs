@@ -58,6 +58,11 @@ fn administration() {
     for what in [
         "refused, as it should be",
         "A token for admin (admin) is in rescue.token",
+        "2 keys are replaced when the party next asks for tickets.",
+        "0 keys are replaced",
+        "it is in moved.key",
+        "The party has no other key.",
+        "Its keys are erased",
         "2 rows: 2 made",
         "web.host1@cell1.internal -> db.main@cell1.internal: allowed by rule web-to-db, with tickets of at most 300 s",
         "denied: the rules that allowed it have expired",

@@ -20,7 +20,7 @@ pub use access::{Access, AccessError};
 pub use caller::Caller;
 pub use error::AdminError;
 pub use import::{ImportEntry, ImportResult};
-pub use keys::{Asked, Keys, NewKey, Replacement, RotationError, Selection, Turned, due};
+pub use keys::{Keys, NewKey, Replacement, RotationError, Selected, Selection, Turned, due};
 pub use ledger::Ledger;
 pub use master_key::MasterKeyDesk;
 pub use parties::{Created, Filter, NewEntry, Parties};

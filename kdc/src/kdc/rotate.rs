@@ -29,7 +29,6 @@ impl Kdc {
             }
             outcome => outcome?,
         };
-        rotation.party().seen().mark(self.now());
         let Turned { staged, changed } = self.keys.turn(&rotation, request, address).await?;
         let (request, keys) = (rotation.request(), rotation.keys());
         let (now, random) = (self.now(), &mut crate::random::system());

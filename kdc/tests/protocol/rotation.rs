@@ -102,8 +102,9 @@ impl Zone {
 
     async fn ask_for_a_new_key(&self, local: &str) {
         let selection = Selection::Named(vec![self.name(local)]);
-        let asked = self.kdc.keys().ask(&Caller::console(), &selection, None).await.unwrap();
-        assert_eq!((asked.asked, asked.next), (1, None));
+        let selected = self.kdc.keys().select(&selection, None).unwrap();
+        assert_eq!((selected.parties.len(), selected.next.clone()), (1, None));
+        self.kdc.keys().ask(&Caller::console(), &selected).await.unwrap();
     }
 }
 
@@ -304,6 +305,31 @@ async fn a_party_is_told_to_rotate_until_it_has() {
     assert!(!zone.ticket("a", &next, "b").unwrap().rotate);
     zone.clock.advance(RETIRING);
     assert!(zone.ticket("a", &next, "b").unwrap().rotate);
+}
+
+/// Messages that are on their way open with the key that they are for, and new ones are for the new key at once.
+#[tokio::test]
+async fn messages_go_on_across_a_rotation() {
+    let zone = Zone::new().await;
+    let old = zone.party("b").await;
+    let (mut a, mut before) = (zone.agent("a").await, zone.agent_with("b", old.clone(), zone.now()));
+    let mut c = zone.agent("c").await;
+    let early = zone.seal(&mut a, "b", b"early").unwrap();
+    let next = zone.stage("b", &old).await;
+    zone.commit("b", &next).await;
+    // Under a ticket that was given before.
+    let late = zone.seal(&mut a, "b", b"late").unwrap();
+    let mut after = zone.agent_with("b", next, zone.now());
+    for message in [&early, &late] {
+        assert!(before.open(zone.now(), message).is_ok());
+        assert_eq!(after.open(zone.now(), message).unwrap_err().cause().code(), "no-key");
+    }
+    let message = zone.seal(&mut c, "b", b"new").unwrap();
+    assert_eq!(after.open(zone.now(), &message).unwrap().body, b"new");
+    assert_eq!(before.open(zone.now(), &message).unwrap_err().cause().code(), "no-key");
+    // A ticket of the old key ends before the key does.
+    let end = a.ticket_expiration(zone.now(), &zone.name("b")).unwrap();
+    assert!(end.millis() < zone.now().plus(RETIRING));
 }
 
 /// A key that somebody else could have staged before is not what an administrator wants now.

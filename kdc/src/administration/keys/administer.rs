@@ -1,5 +1,7 @@
 //! What administrators do to keys: ask parties for new ones, and hand new ones out.
 
+use std::sync::Arc;
+
 use keycell_protocol::{LongTermKey, Name, UnixMillis};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -28,11 +30,11 @@ pub enum Selection {
 /// How many of a selection are dealt with at once, in one request.
 const PAGE: usize = 1000;
 
-/// What came of asking.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// How many parties are to replace their key now, those that were asked before included.
-    pub asked: usize,
+/// The parties that were selected.
+#[derive(Debug)]
+pub struct Selected {
+    /// In the order of their names, or as they were named.
+    pub parties: Vec<Arc<Party>>,
     /// The last one of this page, when there may be more.
     pub next: Option<Name>,
 }
@@ -57,23 +59,21 @@ pub struct Replacement {
 }
 
 impl Keys {
-    /// Asks parties to replace their keys, by themselves, when they next ask for tickets: those whose key was made before
-    /// `made_before`, or all of the selection. Asking again changes nothing, until they have done so.
+    /// The parties of a selection whose key was made before `made_before`, or all of them. Where these are found among
+    /// all, it takes milliseconds.
     ///
     /// # Errors
     /// [`AdminError::Missing`] for a named party that is not there.
-    pub async fn ask(
+    pub fn select(
         &self,
-        caller: &Caller,
         selection: &Selection,
         made_before: Option<UnixMillis>,
-    ) -> Result<Asked, AdminError> {
-        self.ledger.catch_up().await;
+    ) -> Result<Selected, AdminError> {
         let old = |party: &Party| {
             party.active().is_some_and(|key| made_before.is_none_or(|before| key.created_at < before))
         };
         let directory = self.ledger.directory();
-        let (parties, next) = match selection {
+        match selection {
             Selection::Named(names) => {
                 let mut parties = Vec::with_capacity(names.len());
                 for name in names {
@@ -81,16 +81,25 @@ impl Keys {
                     parties.push(party.ok_or_else(|| AdminError::Missing(format!("party {name}")))?);
                 }
                 parties.retain(|party| old(party));
-                (parties, None)
+                Ok(Selected { parties, next: None })
             }
             Selection::Matching { filter, after } => {
                 let wanted = |party: &Party| party.enabled() && old(party) && filter.wants(party);
-                let page = directory.page(after.as_ref(), PAGE, wanted);
-                let next = page.last().filter(|_| page.len() == PAGE).map(|party| party.name().clone());
-                (page, next)
+                let parties = directory.page(after.as_ref(), PAGE, wanted);
+                let next = parties.last().filter(|_| parties.len() == PAGE).map(|party| party.name().clone());
+                Ok(Selected { parties, next })
             }
-        };
-        let names: Vec<_> = parties
+        }
+    }
+
+    /// Asks parties to replace their keys, by themselves, when they next ask for tickets. Asking again changes nothing,
+    /// until they have done so.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ask(&self, caller: &Caller, selected: &Selected) -> Result<(), AdminError> {
+        let names: Vec<_> = selected
+            .parties
             .iter()
             .filter(|party| !is_asked(party.record()))
             .map(|party| party.name().clone())
@@ -98,7 +107,7 @@ impl Keys {
         for names in names.chunks(BATCH) {
             self.ask_these(caller, names).await?;
         }
-        Ok(Asked { asked: parties.len(), next })
+        Ok(())
     }
 
     async fn ask_these(&self, caller: &Caller, names: &[Name]) -> Result<(), AdminError> {

@@ -17,7 +17,7 @@ use crate::audit::{Action, Actor, Event};
 use crate::issuance::{AuthenticatedRotation, Denied, Refusal};
 use crate::store::{Act, PartyRecord, StoreError, Write};
 
-pub use administer::{Asked, NewKey, Replacement, Selection};
+pub use administer::{NewKey, Replacement, Selected, Selection};
 pub use due::due;
 
 /// The keys of the zone's parties. Everything here is durable, recorded, and in force on this KDC, when it returns.

@@ -14,6 +14,7 @@ use super::body;
 use super::parties::{handed_out, secret};
 use crate::administration::{Filter, NewKey, Replacement, Selection};
 use crate::api::{NewPartyKey, RotateKeys, RotationAsked};
+use crate::http::heavy::heavily;
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
@@ -34,13 +35,16 @@ pub(in crate::http) async fn rotate(
         None => None,
     };
     let selection = selection(&kdc, request)?;
-    let asked = to_the_end(async move {
-        let asked = kdc.keys().ask(&caller, &selection, made_before).await?;
-        tracing::info!(administrator = %caller.actor, parties = asked.asked, "parties are to rotate their keys");
-        Ok(asked)
+    kdc.ledger().catch_up().await;
+    let selected = heavily(&kdc, move |kdc| kdc.keys().select(&selection, made_before)).await??;
+    let (asked, next) = (u64::try_from(selected.parties.len()).unwrap_or(u64::MAX), selected.next.clone());
+    to_the_end(async move {
+        kdc.keys().ask(&caller, &selected).await?;
+        tracing::info!(administrator = %caller.actor, parties = asked, "parties are to rotate their keys");
+        Ok(())
     })
     .await?;
-    Ok(Json(RotationAsked { asked: u64::try_from(asked.asked).unwrap_or(u64::MAX), next: asked.next }))
+    Ok(Json(RotationAsked { asked, next }))
 }
 
 fn selection(kdc: &Kdc, request: RotateKeys) -> Result<Selection, Failure> {

@@ -36,7 +36,7 @@ def before_load_schema(context, schema):
         short = pattern.replace("(?=.{1,63}$)", "").replace("[a-z0-9-]*", "[a-z0-9-]{0,9}").replace(")?)*", ")?){0,3}")
         schema["components"]["schemas"][name]["pattern"] = short
     for maker, status, found, parameter, users in [
-        ("/v1/admin/parties", "201", "/party/name", "name", ["showParty", "updateParty", "listKeys", "deleteParty"]),
+        ("/v1/admin/parties", "201", "/party/name", "name", ["showParty", "updateParty", "listKeys", "replaceKey", "deleteParty"]),
         ("/v1/admin/policy/rules", "201", "/id", "id", ["showRule", "updateRule", "deleteRule"]),
         ("/v1/admin/tokens", "201", "/info/id", "id", ["showToken", "revokeToken"]),
     ]:

@@ -3,6 +3,7 @@
 use keycell_client::system_rng;
 use keycell_kdc::administration::{Caller, NewKey, Precondition, RotationError, Selection};
 use keycell_kdc::api::PartyPatch;
+use keycell_kdc::kdc::Kdc;
 use keycell_kdc::limit::Rate;
 use keycell_kdc::store::KeyState::{self, Active, Retiring, Staged};
 use keycell_kdc::store::{AuditQuery, KeyRecord};
@@ -25,6 +26,17 @@ impl Zone {
         step: Step,
         key: &LongTermKey,
     ) -> Result<Rotated, RotationError> {
+        self.rotate_at(&self.kdc, local, step, key).await
+    }
+
+    /// Takes a step with `key`, at one of several KDCs.
+    async fn rotate_at(
+        &self,
+        kdc: &Kdc,
+        local: &str,
+        step: Step,
+        key: &LongTermKey,
+    ) -> Result<Rotated, RotationError> {
         let request = RotationRequest {
             source: self.name(local),
             step,
@@ -34,7 +46,7 @@ impl Zone {
         };
         let keys = self.turned(key).rotation_keys();
         let json = SignedRotation::sign(&request, &keys).to_json();
-        let answer = self.kdc.rotate(&SignedRotation::parse(&json).unwrap(), None, None).await?;
+        let answer = kdc.rotate(&SignedRotation::parse(&json).unwrap(), None, None).await?;
         Ok(SealedRotation::parse(&answer).unwrap().open(&keys, &request).unwrap())
     }
 
@@ -265,6 +277,31 @@ async fn a_request_to_rotate_is_checked_as_one_for_tickets() {
             Err(problem) => break assert_eq!((problem, done), (ProblemType::RateLimited, 10)),
         }
     }
+}
+
+/// A KDC is a moment behind the others of its zone. What it does to a key begins with the database all the same.
+#[tokio::test]
+async fn what_another_kdc_did_a_moment_ago_counts() {
+    let zone = Zone::new().await;
+    let (a, b) = (zone.party("a").await, zone.party("b").await);
+    let behind = zone.cell().await.into_kdc(zone.config.clone(), zone.clock.clone()).await.unwrap();
+    let commit = async |local, key: &LongTermKey| zone.rotate_at(&behind, local, Step::Commit, key).await;
+    let stage = async |local, key: &LongTermKey| zone.rotate_at(&behind, local, Step::Stage, key).await;
+    let next = zone.stage("a", &a).await;
+    assert!(matches!(commit("a", &next).await.unwrap(), Rotated::Committed { .. }));
+    // The other one is behind now, and repeats it.
+    zone.commit("a", &next).await;
+    zone.ticket("a", &next, "b").unwrap();
+
+    let next = zone.stage("b", &b).await;
+    zone.commit("b", &next).await;
+    let error = stage("b", &b).await.unwrap_err().to_string();
+    assert!(error.contains("a newer key is active"), "{error}");
+    zone.set_enabled("b", false).await;
+    assert_eq!(problem(commit("b", &next).await), ProblemType::PartyDisabled);
+    zone.kdc.parties().delete(&Caller::console(), &zone.name("a"), &Precondition::NONE).await.unwrap();
+    assert_eq!(problem(stage("a", &a).await), ProblemType::Unauthenticated);
+    behind.close().await;
 }
 
 #[tokio::test]

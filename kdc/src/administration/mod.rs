@@ -3,6 +3,7 @@
 
 mod access;
 mod caller;
+mod chosen;
 mod error;
 mod import;
 mod keys;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::chosen::chosen;
 use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
@@ -258,19 +258,7 @@ impl Parties {
         record: &PartyRecord,
         secret: &[u8; LongTermKey::SIZE],
     ) -> Result<Option<LongTermKey>, AdminError> {
-        let Some(active) = record.keys.iter().find(|key| key.state == KeyState::Active) else {
-            return Ok(None);
-        };
-        let stored = self.ledger.keyring().open_key(record, active)?;
-        // The stored one has turned since: the secret is held against it after as many turns.
-        let period = self.ledger.zone().ratchet_period;
-        let begun = match active.created_at {
-            UnixMillis(0) => stored.epoch(),
-            created_at => period.epoch(created_at.seconds()),
-        };
-        let key = LongTermKey::new(active.generation, begun, *secret);
-        let Ok(turned) = key.clone().advance(stored.epoch()) else { return Ok(None) };
-        Ok(bool::from(turned.expose_secret().ct_eq(stored.expose_secret())).then_some(key))
+        Ok(chosen(&self.ledger, record, secret)?)
     }
 
     async fn retried(&self, entry: &NewEntry) -> Result<Created, AdminError> {

@@ -84,7 +84,22 @@ async fn a_retry_with_the_same_key_is_harmless_and_with_another_is_refused() {
     let again = create(Some([1; 32])).await.unwrap();
     assert!(!first.retried && again.retried);
     assert_eq!(again.key.generation(), first.key.generation());
+    // What is stored of it may have turned since; what is given back is what was sent.
+    let cell = zone.cell().await;
+    let mut record = cell.store.party(&name).await.unwrap().unwrap();
+    let turned = first.key.clone().ratchet().unwrap();
+    let life = Life::of(&record.keys[0]);
+    let mut random = keycell_kdc::random::system();
+    record.keys = vec![cell.keyring.seal_key(&name, Standing::NEW, &turned, life, &mut random)];
+    let expected = record.revise(zone.now());
+    let event = Event::new(zone.now(), Actor::Kdc, Action::PartyUpdate, name.as_str());
+    let put = Write::PutParty { party: record, expected: Some(expected) };
+    cell.store.commit(&Act::new(put, event), &cell.audit_key).await.unwrap();
+    cell.store.close().await;
+    let again = create(Some([1; 32])).await.unwrap();
+    assert_eq!((again.retried, again.key.epoch()), (true, first.key.epoch()));
+    assert_eq!(again.key.expose_secret(), first.key.expose_secret());
     assert!(create(Some([2; 32])).await.is_err());
     assert!(create(None).await.is_err());
-    assert_eq!(zone.kdc.parties().show(&name).unwrap().record().revision, 1);
+    assert_eq!(zone.cell().await.store.party(&name).await.unwrap().unwrap().revision, 2);
 }

@@ -416,7 +416,8 @@ async fn an_administrator_hands_out_a_key() {
     // The answer was lost: the same again, also days later.
     zone.clock.advance(3 * DAY);
     let (again, retried) = zone.replace("a", [9; 32], false).await;
-    assert_eq!((again.generation(), retried), (Generation(3), true));
+    assert_eq!((again.generation(), again.epoch(), retried), (Generation(3), next.epoch(), true));
+    assert_eq!(again.expose_secret(), next.expose_secret());
 
     // It was stolen: nothing of it is accepted from this moment.
     zone.replace("b", [7; 32], false).await;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use keycell_protocol::{LongTermKey, Name, UnixMillis};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::states::{Replaced, take_out};
 use super::{ATTEMPTS, BATCH, Keys};
+use crate::administration::chosen::chosen;
 use crate::administration::{AdminError, Caller, Filter, Precondition};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
@@ -153,7 +153,7 @@ impl Keys {
             let mut record = self.ledger.store().party(name).await?.ok_or_else(missing)?;
             let states = self.states();
             let mut erased = states.expire(&mut record);
-            let held = self.held(&record, new)?;
+            let held = self.held(&record, new);
             let retried = held.is_some();
             let mut events = Vec::new();
             let key = if let Some(key) = held {
@@ -198,22 +198,10 @@ impl Keys {
         Err(AdminError::Busy)
     }
 
-    /// The party's active key, if it is the one that the administrator chose.
-    fn held(&self, record: &PartyRecord, new: &NewKey) -> Result<Option<LongTermKey>, AdminError> {
-        let Some(secret) = &new.secret else { return Ok(None) };
-        let Some(active) = record.keys.iter().find(|key| key.state == KeyState::Active) else {
-            return Ok(None);
-        };
-        // One that does not open is another one.
-        let Ok(key) = self.ledger.keyring().open_key(record, active) else { return Ok(None) };
-        let turned = LongTermKey::new(key.generation(), self.made_in(active.created_at), **secret);
-        let Ok(turned) = turned.advance(key.epoch()) else { return Ok(None) };
-        Ok(bool::from(key.expose_secret().ct_eq(turned.expose_secret())).then_some(key))
-    }
-
-    /// The epoch of a moment.
-    fn made_in(&self, at: UnixMillis) -> keycell_protocol::Epoch {
-        self.ledger.zone().ratchet_period.epoch(at.seconds())
+    /// The key that the administrator chose, if it is the party's active one. One that does not open is another one.
+    fn held(&self, record: &PartyRecord, new: &NewKey) -> Option<LongTermKey> {
+        let secret = new.secret.as_ref()?;
+        chosen(&self.ledger, record, secret).unwrap_or_default()
     }
 }
 

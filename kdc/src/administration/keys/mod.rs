@@ -125,17 +125,15 @@ impl Keys {
                 return Err(RotationError::denied(ProblemType::PartyDisabled, "the party is disabled"));
             }
             let states = self.states();
-            let mut events: Vec<_> = states
-                .expire(&mut record)
-                .into_iter()
-                .map(|generation| event(Action::KeyErase).with("generation", generation.0))
-                .collect();
+            let erasure = |generation: Generation| event(Action::KeyErase).with("generation", generation.0);
+            let mut events: Vec<_> = states.expire(&mut record).into_iter().map(erasure).collect();
             let (turned, told) = match rotation.request().step {
                 Step::Stage => {
                     let Some(last) = self.last(name).await? else { return Err(Refused::Unknown.into()) };
                     let random = &mut crate::random::system();
-                    let Next { key, fresh } =
+                    let Next { key, fresh, erased } =
                         states.stage(&mut record, rotation.generation(), last, random)?;
+                    events.extend(erased.into_iter().map(erasure));
                     let told = event(Action::KeyStage).with("generation", key.generation().0);
                     (Turned { staged: Some(key), changed: fresh }, told)
                 }

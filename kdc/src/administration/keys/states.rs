@@ -47,6 +47,8 @@ pub(super) struct Next {
     pub(super) key: LongTermKey,
     /// Whether it was made by this step; else it was there.
     pub(super) fresh: bool,
+    /// The staged keys that it takes the place of.
+    pub(super) erased: Vec<Generation>,
 }
 
 /// What a commit did.
@@ -85,19 +87,19 @@ impl States<'_> {
             && !is_made_before(staged, record.rotate_after)
             && let Ok(key) = self.keyring.open_key(record, staged)
         {
-            return Ok(Next { key, fresh: false });
+            return Ok(Next { key, fresh: false, erased: Vec::new() });
         }
         let retiring = record.keys.iter().filter(|key| key.state == KeyState::Retiring);
         if let Some(end) = retiring.filter_map(|key| key.ends_at).max() {
             return Err(Refused::TooSoon(Duration::from_millis(end.0.saturating_sub(self.now.0))));
         }
         let generation = last.next().ok_or(Refused::Exhausted)?;
-        take_out(record, |key| key.state == KeyState::Staged);
+        let erased = take_out(record, |key| key.state == KeyState::Staged);
         let key = LongTermKey::generate(generation, self.epoch, rng);
         let ends_at = Some(self.now.plus(STAGED_MS));
         let life = Life { state: KeyState::Staged, created_at: self.made_at(record), ends_at };
         record.keys.push(self.keyring.seal_key(&record.name, Standing::of(record), &key, life, rng));
-        Ok(Next { key, fresh: true })
+        Ok(Next { key, fresh: true, erased })
     }
 
     /// Uses the staged key `signer` from now on: its party has proved to hold it. The one before is accepted for a while

@@ -46,7 +46,7 @@ impl AuthenticatedRotation {
 }
 
 /// Checks a request to rotate as [`authenticate`](super::authenticate) does one for tickets. A staged key is accepted
-/// for nothing but its commit. It costs the party as much as [`COST`] tickets: rotations are rare, and each is a write.
+/// for nothing but its commit. It costs the party as much as 100 tickets: rotations are rare, and each is a write.
 ///
 /// # Errors
 /// As [`authenticate`](super::authenticate).

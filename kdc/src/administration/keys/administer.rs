@@ -18,7 +18,7 @@ use crate::store::{Act, KeyState, PartyRecord, StoreError, Write};
 pub enum Selection {
     /// Of these parties.
     Named(Vec<Name>),
-    /// Of all enabled ones that the filter wants, from the first after `after`, at most [`PAGE`] of them.
+    /// Of all enabled ones that the filter wants, from the first after `after`, at most 1,000 of them.
     Matching {
         /// Which.
         filter: Box<Filter>,

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
-use keycell_protocol::{Rotated, Step};
+use keycell_protocol::{Generation, LongTermKey, Rotated, Step};
 use keycell_tests::cell::{Cell, ended};
 use keycell_tests::http::{Answer, Http};
 use keycell_tests::party::Party;
@@ -201,6 +201,35 @@ async fn an_administrator_hands_out_keys_on_the_command_line() {
         let file: Value = serde_json::from_slice(&std::fs::read(cell.folder().join(key)).unwrap()).unwrap();
         assert!(!kdc.log().contains(file["key"].as_str().unwrap()));
     }
+}
+
+/// Guessing costs the same as with tickets, whatever is wrong with the guess.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failed_rotations_count_against_the_address() {
+    let cell = Cell::sqlite();
+    cell.configure("limits = { failures_per_address = { per_second = 1, burst = 4 } }");
+    let kdc = cell.serve();
+    let (admin, http) = (cell.admin(&kdc), kdc.http());
+    let a = admin.add("a@test.internal").await;
+    let guess = a.with_key(&LongTermKey::new(a.key.generation(), a.key.epoch(), [7; 32]));
+    let later = a.with_key(&LongTermKey::new(Generation(9), a.key.epoch(), [7; 32]));
+    let nobody = Party { name: "nobody@test.internal".parse().unwrap(), ..a.with_key(&guess.key) };
+    let mut refused = Vec::new();
+    for guess in [&guess, &later, &nobody] {
+        let mut answer = guess.rotate(&http, Step::Commit).await.unwrap_err().json();
+        assert!(answer["server_time"].is_u64());
+        answer["server_time"] = json!(0);
+        refused.push((answer["status"].as_u64(), answer));
+    }
+    assert!(refused.iter().all(|one| *one == refused[0]), "none of them tells which it was: {refused:?}");
+    assert_eq!(refused[0].0, Some(401));
+    until("it is too often", async || {
+        let answer = guess.rotate(&http, Step::Stage).await.unwrap_err();
+        (answer.status == 429 && answer.text().contains("failed authentications")).then_some(())
+    })
+    .await;
+    // Whoever has the key is not kept from it.
+    a.stage(&http).await.unwrap();
 }
 
 /// It stays true however often it is asked for, and what is shortened afterwards shortens no ticket that is out.

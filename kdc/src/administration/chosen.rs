@@ -1,6 +1,6 @@
 //! Whether a party has a key that an administrator chose: then this is a retry.
 
-use keycell_protocol::LongTermKey;
+use keycell_protocol::{LongTermKey, UnixMillis};
 use subtle::ConstantTimeEq as _;
 
 use super::Ledger;
@@ -21,7 +21,11 @@ pub(super) fn chosen(
         return Ok(None);
     };
     let stored = ledger.keyring().open_key(record, active)?;
-    let made_in = ledger.zone().ratchet_period.epoch(active.created_at.seconds()).min(stored.epoch());
+    let made_in = match active.created_at {
+        // From before this was noted; nor had anything turned by then.
+        UnixMillis(0) => stored.epoch(),
+        created_at => ledger.zone().ratchet_period.epoch(created_at.seconds()).min(stored.epoch()),
+    };
     let made = LongTermKey::new(active.generation, made_in, *secret);
     let same = made
         .clone()

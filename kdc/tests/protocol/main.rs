@@ -6,6 +6,7 @@
 mod at_rest;
 mod clocks;
 mod damage;
+mod hosts;
 mod keys;
 mod requests;
 mod retention;

@@ -1,7 +1,8 @@
 //! What a key file looks like whatever happens while it is saved.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use keycell_protocol::{Epoch, Generation, LongTermKey, RatchetPeriod, UnixSeconds};
 use tempfile::TempDir;
@@ -94,6 +95,43 @@ fn what_a_killed_process_left_is_removed() {
     store.save(&key(1, 101)).unwrap();
     assert_eq!(names(folder.path()), ["a.key"]);
     assert_eq!(epoch(&path), 101);
+}
+
+#[test]
+fn killed_while_it_saves_it_leaves_what_it_said_or_what_came_after() {
+    let (folder, path) = new();
+    let exe = std::env::current_exe().unwrap();
+    let mut reached = 100;
+    for saves in 1..=20 {
+        let mut child = Command::new(&exe)
+            .args(["--exact", "keystore::tests::saves_without_end", "--ignored", "--nocapture"])
+            .env("KEYCELL_TEST_KEY", &path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Somewhere in the save after that many.
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let said = lines.filter_map(|line| line.strip_prefix("saved ")?.parse().ok()).take(saves).last();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (_store, key) = KeyStore::open(&path).unwrap();
+        let said: u32 = said.unwrap();
+        assert!(said > reached && key.key.epoch().0 >= said, "{said}: {:?}", key.key);
+        reached = key.key.epoch().0;
+        assert_eq!(names(folder.path()), ["a.key"]);
+    }
+}
+
+#[test]
+#[ignore = "run and killed by killed_while_it_saves_it_leaves_what_it_said_or_what_came_after"]
+fn saves_without_end() {
+    let (mut store, read) = KeyStore::open(std::env::var_os("KEYCELL_TEST_KEY").unwrap()).unwrap();
+    let mut out = io::stdout().lock();
+    for day in read.key.epoch().0 + 1.. {
+        store.save(&key(1, day)).unwrap();
+        // A line of its own, whatever the runner of the tests has written before.
+        writeln!(out, "\nsaved {day}").unwrap();
+    }
 }
 
 /// `unshare` gives this test a disk of its own: a file system of 64 KiB, or one that cannot be written to.

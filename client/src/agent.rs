@@ -73,7 +73,7 @@ impl Agent {
         opener.assume_correction(config.clock_correction_ms);
         Self {
             me: name,
-            keys: Keys::of(key),
+            keys: Keys::from(key),
             opener,
             tickets: Tickets::new(config.max_destinations, config.refusal_ms),
             replies: Replies::new(config.max_replies),

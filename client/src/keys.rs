@@ -41,17 +41,6 @@ impl Keys {
         Self { period, active, staged: None, retiring: Vec::new(), speaker, refused: 0 }
     }
 
-    /// The keys of a key file.
-    pub(crate) fn of(file: AgentKey) -> Self {
-        let AgentKey { name: _, key, ratchet_period, kdc: _, staged, retiring } = file;
-        let mut keys = Self::new(key, ratchet_period);
-        keys.staged = staged.map(RatchetedKey::new);
-        for RetiringKey { key, until } in retiring {
-            keys.retire(RatchetedKey::new(key), until);
-        }
-        keys
-    }
-
     /// Adds a key. One of a later generation is the active one from now on, and the one before goes on opening messages
     /// until it is [removed](Self::remove); one of the same generation is replaced.
     pub fn add(&mut self, key: LongTermKey) {
@@ -140,6 +129,19 @@ impl Keys {
     fn speak_again(&mut self) {
         self.speaker = self.active.generation();
         self.refused = 0;
+    }
+}
+
+impl From<AgentKey> for Keys {
+    /// All keys of a key file.
+    fn from(file: AgentKey) -> Self {
+        let AgentKey { name: _, key, ratchet_period, kdc: _, staged, retiring } = file;
+        let mut keys = Self::new(key, ratchet_period);
+        keys.staged = staged.map(RatchetedKey::new);
+        for RetiringKey { key, until } in retiring {
+            keys.retire(RatchetedKey::new(key), until);
+        }
+        keys
     }
 }
 

@@ -99,7 +99,7 @@ impl Inspect {
 fn look(bytes: &[u8], key: Option<AgentKey>, now: UnixMillis) -> Finding {
     if let Ok(ticket) = Ticket::parse(bytes) {
         let check = key.map(|key| {
-            let mut keys = Keys::new(key.key, key.ratchet_period);
+            let mut keys = Keys::from(key);
             let opened = keys
                 .named(now, ticket.generation(), ticket.epoch())
                 .and_then(|keys| ticket.open(&keys.ticket).map_err(keycell_protocol::Cause::from));

@@ -127,6 +127,17 @@ pub(crate) fn open(path: &Path) -> Result<File, KeyFileError> {
         .map_err(|error| KeyFileError::Read { path: path.to_owned(), error })
 }
 
+/// Opens a key file to lock it.
+pub(crate) fn open_to_lock(path: &Path) -> Result<File, KeyFileError> {
+    // NFS locks only what is open for writing. Elsewhere that is not needed, and often not allowed.
+    let write = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path);
+    write.or_else(|_| open(path))
+}
+
 /// A temporary file beside it, synced, then linked to its place: a link never overwrites.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder(path);

@@ -31,7 +31,7 @@ impl KeyStore {
     pub fn open(path: impl AsRef<Path>) -> Result<(Self, AgentKey), KeyFileError> {
         let path = path.as_ref().to_owned();
         for _ in 0..TRIES {
-            let held = keyfile::open(&path)?;
+            let held = keyfile::open_to_lock(&path)?;
             lock(&held, &path)?;
             let stamp = Stamp::of(&held).map_err(|error| KeyFileError::Read { path: path.clone(), error })?;
             // The one that was opened may have been replaced before it was locked: then it is no longer the file.
@@ -80,7 +80,7 @@ impl KeyStore {
         if there == self.stamp {
             return Ok(None);
         }
-        let file = keyfile::open(path)?;
+        let file = keyfile::open_to_lock(path)?;
         if there.inode != self.stamp.inode || there.device != self.stamp.device {
             lock(&file, path)?;
         }
@@ -105,6 +105,13 @@ impl KeyStore {
         if let Ok(target) = fs::canonicalize(&self.path) {
             let _ = fs::remove_file(beside(&target));
         }
+    }
+}
+
+impl Drop for KeyStore {
+    fn drop(&mut self) {
+        // Closing is not enough while a child process that is just being made has the file open too.
+        let _ = flock(&self.held, FlockOperation::Unlock);
     }
 }
 

@@ -116,7 +116,7 @@ impl Agent {
                 self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
             }
             // Another key may be the one that the KDC knows.
-            ProblemType::Unauthenticated if self.keys.refused() => {
+            ProblemType::Unauthenticated if self.keys.refused(asked.generation) => {
                 self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
                 self.hurry_commit();
             }

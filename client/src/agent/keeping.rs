@@ -97,6 +97,10 @@ impl Agent {
     /// A KDC answered a request that was signed with the key of this generation.
     pub(super) fn accepted(&mut self, now: UnixMillis, generation: Generation, rotate: bool) {
         let now = self.correction.apply(now).seconds();
+        if self.keys.is_staged(generation) {
+            // A staged key is accepted for its commit only, so this one is active: the answer to the commit was lost.
+            self.activated(generation, now);
+        }
         let changed = self.keys.accepted(generation, now, self.end_of_tickets(now));
         if let Some(kept) = &mut self.kept {
             // What was said to the key before is past.
@@ -109,6 +113,16 @@ impl Agent {
         }
     }
 
+    /// The KDC uses the staged key.
+    pub(super) fn activated(&mut self, generation: Generation, now: UnixSeconds) {
+        if self.keys.activate(generation, self.end_of_tickets(now))
+            && let Some(kept) = &mut self.kept
+        {
+            kept.done();
+            self.stats.rotations += 1;
+        }
+    }
+
     pub(super) fn keys_changed(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.changed();
@@ -116,7 +130,7 @@ impl Agent {
     }
 
     /// When no ticket is alive any more that a KDC seals now. Another KDC of the zone may hear of a new key a moment later.
-    pub(super) const fn end_of_tickets(&self, now: UnixSeconds) -> UnixSeconds {
+    const fn end_of_tickets(&self, now: UnixSeconds) -> UnixSeconds {
         now.plus(self.max_lifetime).plus(LATE)
     }
 }

@@ -63,13 +63,7 @@ impl Agent {
             }
             Rotated::Committed { generation, server_time } => {
                 self.learn(asked.at, now, server_time);
-                let until = self.end_of_tickets(self.correction.apply(now).seconds());
-                if self.keys.activate(generation, until)
-                    && let Some(kept) = &mut self.kept
-                {
-                    kept.done();
-                    self.stats.rotations += 1;
-                }
+                self.activated(generation, self.correction.apply(now).seconds());
             }
         }
         Ok(())

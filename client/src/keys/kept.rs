@@ -26,6 +26,10 @@ impl Keys {
         self.staged.is_some()
     }
 
+    pub(crate) fn is_staged(&self, generation: Generation) -> bool {
+        self.staged.as_ref().is_some_and(|staged| staged.generation() == generation)
+    }
+
     /// What is to be in the key file.
     pub(crate) fn to_file(&self, name: Name, kdc: KdcAddress) -> AgentKey {
         let retiring = self.retiring.iter();
@@ -59,11 +63,13 @@ impl Keys {
         turned
     }
 
-    /// The keys to ask for the next key with.
-    pub(crate) fn staging(&mut self, now: UnixMillis) -> Result<RotationKeys, RatchetError> {
-        let speaker = self.speaker;
+    /// The keys to ask for the next key with: those of the active one, or of what is tried in its place. Not of the
+    /// staged one: if that is what counts, to commit it says so.
+    pub(crate) fn staging(&self, now: UnixMillis) -> Result<RotationKeys, RatchetError> {
         let clock = self.period.epoch(now.seconds());
-        let key = self.generation(speaker).ok_or(RatchetError::EndOfTime)?;
+        let speaker = self.speaker;
+        let old = self.retiring.iter().map(|old| &old.key).find(|key| key.generation() == speaker);
+        let key = old.unwrap_or(&self.active);
         key.rotation_keys(clock.max(key.epoch()), clock)
     }
 
@@ -100,12 +106,15 @@ impl Keys {
         }
     }
 
-    /// No KDC accepts the key that requests are signed with: the next one is to be tried. `false` when all were.
-    pub(crate) fn refused(&mut self) -> bool {
-        let speaker = self.speaker;
+    /// No KDC accepts requests that this generation signed: the next one is to be tried. `false` when all were.
+    pub(crate) fn refused(&mut self, generation: Generation) -> bool {
+        if generation != self.speaker {
+            // Another one is being tried already.
+            return true;
+        }
         let generations: Vec<_> = self.all().map(|key| key.generation()).collect();
-        let next = generations.iter().cycle().skip_while(|held| **held != speaker).nth(1);
-        self.speaker = next.copied().unwrap_or(speaker);
+        let next = generations.iter().cycle().skip_while(|held| **held != generation).nth(1);
+        self.speaker = next.copied().unwrap_or(generation);
         self.refused += 1;
         if self.refused < generations.len() {
             return true;
@@ -114,8 +123,8 @@ impl Keys {
         false
     }
 
-    /// A KDC accepts a generation. One that was to be erased soon is kept until `until` then: it is the one that works.
-    /// Whether that is news.
+    /// A KDC accepts requests of a generation. If that was to be erased soon it is kept `until` then: it is the one that
+    /// works. Whether that changes anything.
     pub(crate) fn accepted(&mut self, generation: Generation, now: UnixSeconds, until: UnixSeconds) -> bool {
         self.refused = 0;
         let soon = UnixSeconds(now.0.midpoint(until.0));

@@ -68,6 +68,16 @@ fn another_program_is_kept_out_too() {
 }
 
 #[test]
+fn a_child_that_inherits_the_file_keeps_nobody_out_for_longer() {
+    let (_folder, path) = new();
+    let (store, _) = KeyStore::open(&path).unwrap();
+    let inherited = store.held.try_clone().unwrap();
+    drop(store);
+    KeyStore::open(&path).unwrap();
+    drop(inherited);
+}
+
+#[test]
 fn owner_rights_and_links_stay() {
     let (folder, path) = new();
     fs::create_dir(folder.path().join("run")).unwrap();

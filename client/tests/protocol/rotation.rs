@@ -387,3 +387,87 @@ fn who_only_reads_the_file_finds_the_key_that_counts() {
     let _ = cell.seal(&mut reader, "b", "", b"");
     assert_eq!(reader.stats().requests, 2, "the old key is refused, the next is not");
 }
+
+/// The KDC has done the commit, and the host has not heard of it; what it signs with the old key is refused by now.
+fn committed_unheard() -> (Cell, Host) {
+    let (mut cell, mut a) = cell();
+    a.agent.want(cell.now, &name("b")).unwrap();
+    for _ in 0..2 {
+        let pending = a.agent.wants(cell.now).unwrap();
+        a.answer(&mut cell, &pending);
+    }
+    a.save();
+    let commit = a.wants_rotation(&cell);
+    let _ = cell.answer_at(commit.path(), &commit.body);
+    a.agent.give_up(cell.now, &commit);
+    cell.pass(2 * DAY);
+    (cell, a)
+}
+
+#[test]
+fn a_staged_key_that_is_accepted_for_tickets_is_the_active_one() {
+    let (mut cell, mut a) = committed_unheard();
+    // A KDC that is behind refuses the commit, so that the host means to stage anew.
+    let commit = a.wants_rotation(&cell);
+    a.agent.take_problem(cell.now, &commit, &Problem::new(ProblemType::Unauthenticated));
+    cell.want_rotation("a");
+    a.agent.want(cell.now, &name("b")).unwrap();
+    for generation in [1, 2] {
+        let tickets = a.agent.wants(cell.now).unwrap();
+        assert_eq!(tickets.path(), "/v1/tickets");
+        assert_eq!(a.agent.generation(), Generation(1), "{generation}");
+        a.answer(&mut cell, &tickets);
+    }
+    assert_eq!(a.agent.generation(), Generation(2));
+    a.save();
+    assert_eq!((a.file().key.generation(), a.file().retiring.len()), (Generation(2), 1));
+    // And only then it is told to rotate, and does.
+    for _ in 0..3 {
+        cell.pass(HOUR);
+        a.ask(&mut cell, "b");
+    }
+    is_well(&mut cell, &mut a);
+    assert_eq!(a.agent.generation(), Generation(3));
+}
+
+#[test]
+fn the_next_key_is_asked_for_with_no_staged_one() {
+    let (mut cell, mut a) = committed_unheard();
+    let commit = a.wants_rotation(&cell);
+    a.agent.take_problem(cell.now, &commit, &Problem::new(ProblemType::Unauthenticated));
+    // The old key is refused: the staged one is to be tried for tickets next. Before that comes a rotation.
+    a.agent.want(cell.now, &name("b")).unwrap();
+    let tickets = a.agent.wants(cell.now).unwrap();
+    a.agent.take_problem(cell.now, &tickets, &Problem::new(ProblemType::Unauthenticated));
+    let tickets = a.agent.wants(cell.now).unwrap();
+    let commit = a.wants_rotation(&cell);
+    a.agent.take_problem(cell.now, &commit, &Problem::new(ProblemType::Unauthenticated));
+    cell.pass(60_000 - 1);
+    let stage = a.wants_rotation(&cell);
+    assert_eq!(a.answer(&mut cell, &stage), Some(ProblemType::Unauthenticated));
+    assert_eq!(
+        cell.party("a").staged.as_ref().map(|(key, _)| key.generation()),
+        None,
+        "no third one was made"
+    );
+    a.agent.give_up(cell.now, &tickets);
+    cell.pass(HOUR);
+    is_well(&mut cell, &mut a);
+}
+
+#[test]
+fn requests_at_the_same_time_try_each_key_once() {
+    let (mut cell, mut a) = committed_unheard();
+    for n in 0..2_500 {
+        cell.key(&format!("probe{n}"));
+        a.agent.want(cell.now, &name(&format!("probe{n}"))).unwrap();
+    }
+    let pending: Vec<_> = (0..3).map(|_| a.agent.wants(cell.now).unwrap()).collect();
+    for pending in &pending {
+        assert_eq!(a.answer(&mut cell, pending), Some(ProblemType::Unauthenticated));
+    }
+    let before = cell.requests.len();
+    a.serve(&mut cell);
+    assert!((0..2_500).all(|n| a.agent.ticket_expiration(cell.now, &name(&format!("probe{n}"))).is_some()));
+    assert_eq!(cell.requests.len() - before, 3);
+}

@@ -197,9 +197,9 @@ async fn lines_are_made_for_other_sources() {
     let admin = kdc.http().with_token(token.trim());
     let view = admin.get(MASTER_KEY).await.json();
     assert_eq!((&view["active"], &view["source"]), (&json!(1), &json!("the environment variable MASTER")));
-    let told = run(&["master-key", "rotate"]).succeeded().stdout;
+    let told = cell.run(&["master-key", "rotate"]).succeeded().stdout;
     assert!(told.starts_with("Version 2"), "{told}");
-    let refused = run(&["master-key", "rotate"]).failed();
+    let refused = cell.run(&["master-key", "rotate"]).failed();
     assert!(refused.contains("keycell master-key new"), "{refused}");
     let refused = run(&["master-key", "retire", "1"]).failed();
     assert!(refused.contains("is not a file that can be changed here"), "{refused}");

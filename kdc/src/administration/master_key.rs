@@ -35,8 +35,8 @@ impl MasterKeyDesk {
             rows.insert(wrapped.master_version, wrapped.rows);
         }
         let (active, held) = (keyring.master_version(), keyring.versions());
-        let remaining = rows.iter().filter(|(version, _)| **version != active).map(|(_, rows)| rows).sum();
-        let damaged = self.rewrapper.damaged().min(remaining);
+        let remaining = rows.range(..active).map(|(_, rows)| rows).sum();
+        let damaged = self.rewrapper.stuck().min(remaining);
         Ok(MasterKeyView {
             active,
             source: keyring.place(),

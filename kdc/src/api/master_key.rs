@@ -12,7 +12,7 @@ pub struct MasterKeyView {
     pub source: String,
     /// Every version that is held here or that a row needs, the lowest first.
     pub versions: Vec<MasterKeyVersion>,
-    /// Rows under other versions than the active one.
+    /// Rows under earlier versions than the active one.
     pub remaining: u64,
     /// Those among them that do not open: the log has their names.
     pub damaged: u64,

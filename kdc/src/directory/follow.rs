@@ -276,8 +276,11 @@ impl Follower {
     /// has, only that version can tell: until it is here, what is in memory stays in force.
     async fn hear_of_master_key(&self, settings: &Documents) -> Result<(), StoreError> {
         let named = settings.documents.iter().find(|document| document.id == MasterKeySetting::ID);
-        let Some(version) = named.map(|document| document.master_version) else { return Ok(()) };
-        if !self.keyring.versions().contains(&version) {
+        let active = self.keyring.master_version();
+        let version = named.map_or(active, |document| document.master_version);
+        if self.keyring.versions().contains(&version) {
+            self.keyring.expect(version);
+        } else {
             let renewed = self.keyring.renew(&self.store.secrets().await?);
             if let Err(error) = renewed {
                 tracing::error!(%error, "the master key cannot be read again");

@@ -29,7 +29,7 @@ pub struct Directory {
     rules: RwLock<Arc<Rules>>,
     settings: RwLock<Arc<Settings>>,
     tokens: RwLock<Arc<TokenRecords>>,
-    /// The epoch that keys are turned by: the last that was certain.
+    /// The epoch that keys are turned by: the last that was believed.
     epoch: AtomicU32,
 }
 
@@ -46,10 +46,11 @@ impl Directory {
         }
     }
 
-    /// Notes that `epoch` is certain: whoever is taken in from now on is turned by it. Those that are here are for
-    /// [`Party::turn`]. Nothing is turned back by an earlier one.
-    pub(crate) fn reach(&self, epoch: Epoch) {
-        self.epoch.fetch_max(epoch.0, Ordering::SeqCst);
+    /// Notes that it is `epoch`: whoever is taken in from now on is turned by it. Those that are here are for
+    /// [`Party::turn`]. It may be an earlier one than before, when the clock was wrong: what has turned stays so, and what
+    /// is new is not to be turned as far.
+    pub(crate) fn believe(&self, epoch: Epoch) {
+        self.epoch.store(epoch.0, Ordering::SeqCst);
     }
 
     fn epoch(&self) -> Epoch {

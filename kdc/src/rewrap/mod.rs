@@ -7,6 +7,7 @@
 mod batch;
 mod guard;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,8 +33,10 @@ pub struct Rewrapper {
     busy: Mutex<Last>,
     /// Whether the clock was not believed when it was last looked at.
     refused: AtomicBool,
-    /// Rows that did not open in the last whole pass.
-    damaged: AtomicU64,
+    /// Rows under an earlier version that did not open in the last whole pass.
+    stuck: AtomicU64,
+    /// What was told of rows that do not open: once each, not in every pass.
+    told: std::sync::Mutex<BTreeSet<String>>,
 }
 
 /// What the last pass was for.
@@ -52,6 +55,8 @@ pub struct Pass {
     pub written: u64,
     /// Rows that do not open: the log has their names.
     pub damaged: u64,
+    /// Those among them that are under an earlier version of the master key.
+    pub stuck: u64,
     /// Rows that are still to be done, those among them.
     pub remaining: u64,
     /// Whether the clock was believed.
@@ -66,7 +71,8 @@ impl Rewrapper {
             metrics,
             busy: Mutex::default(),
             refused: AtomicBool::new(false),
-            damaged: AtomicU64::new(0),
+            stuck: AtomicU64::new(0),
+            told: std::sync::Mutex::default(),
         }
     }
 
@@ -113,7 +119,7 @@ impl Rewrapper {
         self.metrics.version.set(target.master_version.into());
         let mut pass = self.rewrap(target).await?;
         pass.believed = believed;
-        self.damaged.store(pass.damaged, Ordering::Relaxed);
+        self.stuck.store(pass.stuck, Ordering::Relaxed);
         self.complete(target, pass).await?;
         Ok(pass)
     }
@@ -134,10 +140,10 @@ impl Rewrapper {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// How many rows did not open in the last pass.
+    /// How many rows under an earlier version of the master key did not open in the last pass.
     #[must_use]
-    pub fn damaged(&self) -> u64 {
-        self.damaged.load(Ordering::Relaxed)
+    pub fn stuck(&self) -> u64 {
+        self.stuck.load(Ordering::Relaxed)
     }
 
     fn period(&self) -> RatchetPeriod {
@@ -171,7 +177,7 @@ impl Rewrapper {
     /// Turns what is in memory, some parties at a time.
     async fn turn_memory(&self, now: Epoch, last: &mut Last) {
         // First, so that who is taken in meanwhile is turned as well.
-        self.directory().reach(now);
+        self.directory().believe(now);
         if last.memory.is_some_and(|memory| memory >= now) {
             return;
         }
@@ -199,7 +205,7 @@ impl Rewrapper {
         for kind in Kind::all() {
             let documents = store.documents(kind).await?.documents;
             let stale: Vec<_> =
-                documents.iter().filter(|one| one.master_version != target.master_version).collect();
+                documents.iter().filter(|one| one.master_version < target.master_version).collect();
             for some in stale.chunks(BATCH as usize) {
                 self.write(self.documents(some, &mut pass), &mut pass).await?;
             }
@@ -215,7 +221,7 @@ impl Rewrapper {
         let mut after = None;
         loop {
             let some = store.stale_keys(target, after.as_ref(), BATCH).await?;
-            pass.damaged += batch::told(&some.damaged);
+            self.unreadable(&some.damaged, &mut pass);
             self.write(self.keys(some.keys, target, &mut pass).await, &mut pass).await?;
             after = some.next;
             if after.is_none() {
@@ -252,8 +258,8 @@ impl Rewrapper {
             return Ok(());
         }
         let wrapped = self.ledger.store().wrapped().await?;
-        let elsewhere = wrapped.iter().filter(|one| one.master_version != setting.active);
-        if elsewhere.map(|one| one.rows).sum::<u64>() > pass.damaged {
+        let earlier = wrapped.iter().filter(|one| one.master_version < setting.active);
+        if earlier.map(|one| one.rows).sum::<u64>() > pass.stuck {
             return Ok(());
         }
         let (revision, body) =
@@ -261,7 +267,7 @@ impl Rewrapper {
         let document = self.ledger.document(Kind::Setting, MasterKeySetting::ID, revision + 1, &body)?;
         let event = Event::new(self.ledger.now(), Actor::Kdc, Action::MasterKeyRewrapped, "")
             .with("version", setting.active)
-            .with("damaged", pass.damaged);
+            .with("damaged", pass.stuck);
         let act = Act::new(Write::PutDocument { document, expected: Some(revision) }, event);
         match self.ledger.commit(&act).await {
             Ok(_) => {

@@ -25,7 +25,7 @@ pub trait AtRest: Send + Sync {
         limit: u32,
     ) -> Result<StaleKeys, StoreError>;
 
-    /// Up to `limit` kept answers that are wrapped under another version, from the first after `after` (actor and
+    /// Up to `limit` kept answers that are wrapped under an earlier version, from the first after `after` (actor and
     /// idempotency key).
     async fn stale_answers(
         &self,
@@ -57,7 +57,7 @@ pub trait AtRest: Send + Sync {
 /// How rows should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
-    /// Under this version of the master key.
+    /// Under this version of the master key, or a later one: another KDC may know of it already.
     pub master_version: u32,
     /// Keys of no earlier epoch.
     pub epoch: Epoch,

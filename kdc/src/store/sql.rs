@@ -117,11 +117,11 @@ pub(super) const STALE_KEYS: &str =
     "SELECT k.party, k.generation, k.state, k.epoch, k.created_at, k.ends_at, k.master_version, k.wrapped,
          p.enabled, p.revocation_epoch, p.revision
      FROM party_key k JOIN party p ON p.name = k.party
-     WHERE k.state <> 'dead' AND (k.master_version <> $1 OR k.epoch < $2) AND (k.party, k.generation) > ($3, $4)
+     WHERE k.state <> 'dead' AND (k.master_version < $1 OR k.epoch < $2) AND (k.party, k.generation) > ($3, $4)
      ORDER BY k.party, k.generation LIMIT $5";
 pub(super) const STALE_ANSWERS: &str =
     "SELECT actor, idempotency, fingerprint, status, master_version, wrapped, expires_at FROM answer
-     WHERE master_version <> $1 AND (actor, idempotency) > ($2, $3) ORDER BY actor, idempotency LIMIT $4";
+     WHERE master_version < $1 AND (actor, idempotency) > ($2, $3) ORDER BY actor, idempotency LIMIT $4";
 pub(super) const REWRAP_KEY: &str = "UPDATE party_key SET epoch = $1, master_version = $2, wrapped = $3
      WHERE party = $4 AND generation = $5 AND state = $6 AND epoch = $7 AND master_version = $8
        AND EXISTS (SELECT 1 FROM party WHERE name = $4 AND revision = $9)";
@@ -140,10 +140,10 @@ pub(super) const WRAPPED: &str = "SELECT master_version, CAST(sum(n) AS BIGINT) 
              WHERE name <> 'key check' AND name NOT LIKE 'key check %' GROUP BY master_version
      ) AS rows_of GROUP BY master_version ORDER BY master_version";
 pub(super) const STALE: &str = "SELECT
-         (SELECT count(*) FROM party_key WHERE state <> 'dead' AND (master_version <> $1 OR epoch < $2))
-       + (SELECT count(*) FROM document WHERE master_version <> $1)
-       + (SELECT count(*) FROM answer WHERE master_version <> $1)
+         (SELECT count(*) FROM party_key WHERE state <> 'dead' AND (master_version < $1 OR epoch < $2))
+       + (SELECT count(*) FROM document WHERE master_version < $1)
+       + (SELECT count(*) FROM answer WHERE master_version < $1)
        + (SELECT count(*) FROM secret
-             WHERE master_version <> $1 AND name <> 'key check' AND name NOT LIKE 'key check %')";
+             WHERE master_version < $1 AND name <> 'key check' AND name NOT LIKE 'key check %')";
 pub(super) const RATCHET_EPOCH: &str = "SELECT ratchet_epoch FROM zone";
 pub(super) const NOTE_RATCHET_EPOCH: &str = "UPDATE zone SET ratchet_epoch = $1 WHERE ratchet_epoch < $1";

@@ -134,6 +134,35 @@ async fn a_kdc_whose_clock_is_a_day_off_locks_nobody_out() {
     }
 }
 
+/// Keys that turned too far stay so; who comes after the clock was put right has nothing to do with it.
+#[tokio::test]
+async fn a_clock_that_was_far_ahead_harms_nobody_new() {
+    let mut zone = Zone::new().await;
+    zone.party("old").await;
+    pass(&zone).await;
+    let right = zone.now();
+    zone.clock.set(right.plus(20 * DAY));
+    assert!(pass(&zone).await.believed);
+    zone.clock.set(right.plus(1000));
+    pass(&zone).await;
+    for restart in [false, true] {
+        if restart {
+            zone.restart().await;
+            pass(&zone).await;
+        }
+        zone.clock.advance(60_000);
+        let (mut a, mut b) = (zone.agent(&format!("a{restart}")).await, zone.agent("b").await);
+        let message = zone.seal(&mut a, "b", b"x").unwrap();
+        assert_eq!(b.open(zone.now(), &message).unwrap().body, b"x");
+        zone.kdc
+            .parties()
+            .delete(&Caller::console(), &zone.name("b"), &keycell_kdc::administration::Precondition::NONE)
+            .await
+            .unwrap();
+    }
+    assert_eq!(epochs(&zone).await.into_iter().max(), Some(epoch(right) + 19));
+}
+
 #[tokio::test]
 async fn hosts_on_either_side_of_midnight_are_understood_after_the_turn() {
     let zone = Zone::new().await;

@@ -14,6 +14,7 @@ async fn a_kdc_without_the_version_serves_on_and_believes_what_is_taken_away() {
     let behind = cell.replica_with("master_key = { file = 'other.key' }");
     let (admin, there) = (cell.admin(&kdc), behind.http());
     let behind_admin = there.clone().with_token(&cell.token("admin"));
+    let lost = there.clone().with_token(&cell.token("auditor"));
     let (a, b) = (cell.add("a"), cell.add("b"));
     let _ = cell.add("c");
     let off = cell.add("off");
@@ -48,6 +49,12 @@ async fn a_kdc_without_the_version_serves_on_and_believes_what_is_taken_away() {
     assert!(off.ask(&there, &["a@test.internal"]).await.is_err());
     assert_eq!(admin.delete("c@test.internal").await.status, 204);
     until("c is gone there", async || a.refusal(&there, "c@test.internal").await.map(drop)).await;
+    let id = lost.get("/v1/admin/whoami").await.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(admin.send(Method::DELETE, &format!("/v1/admin/tokens/{id}"), &Value::Null).await.status, 204);
+    until("the token is no good there", async || {
+        (lost.get("/v1/admin/whoami").await.status == 401).then_some(())
+    })
+    .await;
     let new = admin.add("new@test.internal").await;
     let log = behind.log();
     assert!(!log.contains("a key does not unwrap"), "a key that only waits is not damaged:\n{log}");

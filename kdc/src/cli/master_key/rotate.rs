@@ -28,12 +28,17 @@ impl Rotate {
         let admin = Admin::new(global)?;
         let mut view: MasterKeyView = admin.get(MASTER_KEY).read().await?;
         let source = &config.master_key;
-        let there = source.load()?.highest();
+        // Another source only the KDC itself can read.
+        let held = view.versions.iter().filter(|one| one.held).map(|one| one.version);
+        let there = match source {
+            MasterKeySource::File(_) => source.load()?.highest(),
+            _ => held.max().unwrap_or(view.active),
+        };
         let shared = !config.database.starts_with("sqlite:") && !self.alone;
         // What was begun is finished before anything else is begun.
         if there > view.active || view.rewrapped {
-            if there <= view.active {
-                if shared && matches!(source, MasterKeySource::File(_)) {
+            if there <= view.active && matches!(source, MasterKeySource::File(_)) {
+                if shared {
                     return Err(format!(
                         "several KDCs may share this database: make a line with `keycell master-key new`, add it to the \
                          master key of every one of them ({} here), then repeat; or say --alone",

@@ -63,7 +63,9 @@ async fn what_is_stolen_today_opens_nothing_from_before_the_overlap() {
     assert_eq!((done.believed, done.remaining), (true, 0));
     assert!(!opens(&zone).await);
     assert_eq!(epochs(&zone).await, [epoch(START) + 1; 2]);
-    // Nor does what the KDC holds in memory: it refuses a request of that epoch, rightly signed.
+    // Nor does what the KDC holds in memory: it has turned, and refuses a request of that epoch, rightly signed.
+    let held = zone.kdc.directory().party(zone.name("b").as_str()).unwrap();
+    assert_eq!(held.epoch(first.generation()), Some(Epoch(epoch(START) + 1)));
     let mut late = zone.agent_with("b", first.clone(), recorded_at);
     late.want(recorded_at, &zone.name("a")).unwrap();
     assert!(zone.ask(&late.wants(recorded_at).unwrap()).is_err());

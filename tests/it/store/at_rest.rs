@@ -210,29 +210,32 @@ pub(crate) async fn the_epoch_only_goes_ahead(database: Database) {
     assert_eq!(store.secrets().await.unwrap(), [secret("one")]);
 }
 
-/// A row that was overwritten is not in the file any more.
+/// What a row held is not in the files any more once it was wrapped anew, changed or deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_overwrites_what_is_gone() {
     let database = Database::sqlite();
     let store = database.create().await;
     store.make_zone(&zone(), &[]).await.unwrap();
-    let marked = |mark: u8| {
-        let mut party = party("a@z", &[]);
-        let wrapped = [vec![mark; 30], b"at rest".to_vec(), vec![mark; 30]].concat();
+    let marked = |local: &str, mark: &str| {
+        let mut party = party(&format!("{local}@z"), &[]);
+        let wrapped = mark.repeat(8).into_bytes();
         party.keys = vec![KeyRecord { wrapped, ..key(1, 19_999, 1, KeyState::Active) }];
         party
     };
-    store.put_party(&marked(b'X'), None).await.unwrap();
-    let found = stale(&*store).await.remove(0);
-    let mut new = anew(&found);
-    if let Rewrap::Key(_, new) = &mut new {
-        new.wrapped = vec![b'-'; 67];
+    for (local, mark) in [("a", "wrapped "), ("b", "changed "), ("c", "deleted "), ("d", "staying ")] {
+        store.put_party(&marked(local, mark), None).await.unwrap();
     }
-    assert_eq!(store.rewrap(&[new]).await.unwrap(), 1);
+    let found = stale(&*store).await.remove(0);
+    assert_eq!(store.rewrap(&[anew(&found)]).await.unwrap(), 1);
+    let mut changed = marked("b", "-");
+    changed.note = "longer than before, so that it is written somewhere else".to_owned();
+    store.put_party(&changed, Some(1)).await.unwrap();
+    store.delete_party(&name("c@z"), None).await.unwrap();
     // While it is open: there is a write-ahead log beside it.
     store.forget_overwritten().await.unwrap();
     let log = database.path().with_file_name("keycell.db-wal");
     let bytes = [std::fs::read(database.path()).unwrap(), std::fs::read(log).unwrap()].concat();
-    let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
-    assert!(holds(&[b'-'; 67]) && !holds(b"XXXXat rest"), "the old wrapping is still in the file");
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    let found = ["wrapped wrapped", "changed changed", "deleted deleted", "staying staying"].map(holds);
+    assert_eq!(found, [false, false, false, true]);
 }

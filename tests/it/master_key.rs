@@ -1,6 +1,6 @@
 //! The master key of a cell that serves: rotated, through crashes and on several KDCs, and taken away.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 #[path = "master_key/latency.rs"]
 mod latency;

@@ -8,6 +8,8 @@ use keycell_protocol::{Epoch, Generation, UnixMillis};
 
 use super::*;
 
+mod versions;
+
 #[test]
 fn keys_and_secrets_come_back() {
     let (keyring, check) = keyring();
@@ -49,113 +51,6 @@ fn another_secret_is_no_key_check() {
     let mut other = keyring.seal_secret("token key", 1, CHECKED, &mut rng());
     other.name = Keyring::CHECK.to_owned();
     assert!(Keyring::open(same_key(), &[other], None).is_err());
-}
-
-#[test]
-fn each_row_opens_with_its_version_and_new_ones_are_under_the_active_one() {
-    let (first, check) = keyring();
-    let party = party(&first);
-    let both = same_key().with(MasterKey::generate(2, &mut rng())).unwrap();
-    let keyring = Keyring::open(both.clone(), &[check.clone()], None).unwrap();
-    assert_eq!((keyring.master_version(), keyring.versions()), (1, vec![1, 2]));
-    let (second, document) = keyring.activation(2, 1, &mut rng()).unwrap();
-    assert_eq!((&*second.name, second.master_version, document.master_version), ("key check 2", 2, 2));
-    keyring.check_document(&document).unwrap();
-    assert!(
-        keyring.follow(2) && !keyring.follow(2) && !keyring.follow(1),
-        "it goes over once and never back"
-    );
-    assert_eq!(keyring.master_version(), 2);
-    assert!(keyring.open_key(&party, &party.keys[0]).is_ok());
-    let secret = keyring.seal_secret("one", 1, b"secret", &mut rng());
-    assert_eq!(secret.master_version, 2);
-    assert!(matches!(first.open_secret(&secret), Err(KeyringError::NoVersion { needed: 2, .. })));
-
-    // Each version is held against its own key check.
-    let checks = [check, second];
-    assert_eq!(Keyring::open(both.clone(), &checks, Some(2)).unwrap().master_version(), 2);
-    let error = Keyring::open(same_key(), &checks, Some(2)).unwrap_err();
-    assert!(matches!(error, KeyringError::Lacking { version: 2, .. }), "{error}");
-    let wrong = both.clone().without(2).with(MasterKey::generate(2, &mut rng())).unwrap();
-    let error = Keyring::open(wrong, &checks, Some(2)).unwrap_err();
-    assert!(matches!(error, KeyringError::WrongMasterKey { version: 2 }), "{error}");
-    let wrong = both.clone().without(1).with(MasterKey::generate(1, &mut rng())).unwrap();
-    let error = Keyring::open(wrong, &checks, Some(2)).unwrap_err();
-    assert!(matches!(error, KeyringError::WrongMasterKey { version: 1 }), "{error}");
-    assert_eq!(Keyring::open(both.clone().without(1), &checks, Some(2)).unwrap().versions(), [2]);
-    // Version 2 was in use, whatever a document that was put back says, or one that is gone.
-    for announced in [None, Some(1)] {
-        let secrets = [checks.as_slice(), &[secret.clone()]].concat();
-        assert_eq!(Keyring::open(both.clone(), &secrets, announced).unwrap().master_version(), 2);
-    }
-}
-
-#[test]
-fn a_version_that_is_awaited_is_neither_here_nor_damaged() {
-    let (keyring, _) = keyring();
-    assert!(keyring.lacking().is_none());
-    keyring.expect(2);
-    assert!(keyring.expects(2) && !keyring.expects(3));
-    assert!(matches!(keyring.lacking(), Some(KeyringError::Lacking { version: 2, .. })));
-    let mut party = party(&keyring);
-    party.keys[0].master_version = 2;
-    party.keys[0].wrapped[4] = 2;
-    let before = party.clone();
-    let disabled = keyring.set_enabled(&mut party, false, &mut rng());
-    assert!(
-        matches!(disabled, Err(KeyringError::NoVersion { .. })),
-        "a key that only waits is not thrown away"
-    );
-    assert_eq!(party, before);
-    keyring.expect(1);
-    assert!(keyring.lacking().is_none());
-}
-
-#[test]
-fn a_file_holds_several_versions_each_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("master.key");
-    let first = MasterKey::generate(1, &mut rng());
-    first.write_new(&path).unwrap();
-    let source = MasterKeySource::File(path.clone());
-    let second = source.append(None, &mut rng()).unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    assert_eq!((second, text.lines().count()), (2, 2));
-    assert!(text.starts_with(&*first.text()), "what was there is there");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    // There is one above already: an attempt that was cut off is gone on with.
-    assert_eq!(source.append(Some(1), &mut rng()).unwrap(), 2);
-    assert_eq!(source.append(Some(2), &mut rng()).unwrap(), 3);
-    assert_eq!(source.load().unwrap().versions(), [1, 2, 3]);
-    // What a killed attempt has left is in nobody's way.
-    fs::write(folder.path().join("master.key.new"), "half").unwrap();
-    source.remove(2).unwrap();
-    assert_eq!(source.load().unwrap().versions(), [1, 3]);
-    assert!(matches!(source.remove(2), Err(KeyringError::Refused(_))));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    // In any order, and none twice.
-    let lines: Vec<_> = text.lines().collect();
-    fs::write(&path, format!("{}\n{}", lines[1], lines[0])).unwrap();
-    assert_eq!(source.load().unwrap().versions(), [1, 2]);
-    fs::write(&path, format!("{}\n{}\n", lines[1], lines[1])).unwrap();
-    assert!(matches!(source.load(), Err(KeyringError::Twice { version: 2, .. })));
-    fs::write(&path, format!("{}\n\n{}\n", lines[0], lines[1])).unwrap();
-    assert!(matches!(source.load(), Err(KeyringError::Form { .. })));
-}
-
-#[test]
-fn many_at_once_make_one_version_each() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("master.key");
-    MasterKey::generate(1, &mut rng()).write_new(&path).unwrap();
-    let append = |_| MasterKeySource::File(path.clone()).append(None, &mut rng()).unwrap();
-    let mut made: Vec<u32> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || append(n))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    made.sort_unstable();
-    assert_eq!(made, (2..10).collect::<Vec<_>>());
-    assert_eq!(MasterKeySource::File(path.clone()).load().unwrap().versions(), (1..10).collect::<Vec<_>>());
 }
 
 #[test]

@@ -32,7 +32,7 @@ async fn epochs(zone: &Zone) -> Vec<u32> {
 async fn stolen(zone: &Zone, local: &str) -> LongTermKey {
     let cell = zone.cell().await;
     let party = cell.store.party(&zone.name(local)).await.unwrap().unwrap();
-    let key = cell.keyring.open_key(&party, &party.keys[0]).unwrap();
+    let key = cell.keyring.open_key(&party, party.keys.first().unwrap()).unwrap();
     cell.store.close().await;
     key
 }

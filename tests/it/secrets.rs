@@ -59,17 +59,24 @@ async fn nothing_is_told(cell: &Cell) {
     said.push(http.get("/metrics").await.text());
     let listed = cell.run(&["--json", "party", "list"]).succeeded();
     said.push(listed.stdout);
+    for arguments in [&["rotate", "--alone"][..], &["status", "--json"], &["retire", "2"], &["retire", "9"]] {
+        let ended = cell.run(&[&["master-key"], arguments].concat());
+        said.extend([ended.stdout, ended.stderr]);
+    }
     assert_eq!(kdc.terminate(), Some(0));
     let log = kdc.log();
     assert!(log.contains("TRACE") && log.contains("party created"), "nothing was logged:\n{log}");
     said.push(log);
 
-    let master = fs::read_to_string(cell.file("master.key")).unwrap();
-    let master = URL_SAFE_NO_PAD.decode(master.trim().rsplit(':').next().unwrap()).unwrap();
+    let text = fs::read_to_string(cell.file("master.key")).unwrap();
+    let decoded = |line: &str| URL_SAFE_NO_PAD.decode(line.rsplit(':').next().unwrap()).unwrap();
+    let masters: Vec<_> = text.lines().map(decoded).collect();
+    assert_eq!(masters.len(), 2);
     let server_key = fs::read_to_string(cell.file("tls/server.key")).unwrap();
     let server_key = server_key.lines().nth(1).unwrap();
     let file_token = fs::read_to_string(cell.file("admin.token")).unwrap();
-    let mut secrets: Vec<(&str, &[u8])> = vec![("the master key", &master), ("the chosen key", &CHOSEN)];
+    let mut secrets: Vec<(&str, &[u8])> = vec![("the chosen key", &CHOSEN)];
+    secrets.extend(masters.iter().map(|master| ("a master key", master.as_slice())));
     for (name, party) in [("a's key", &a), ("b's key", &b), ("c's key", &c)] {
         secrets.push((name, party.key.expose_secret()));
     }

@@ -87,6 +87,13 @@ impl MasterKeys {
         self
     }
 
+    /// Only the key of that version.
+    #[must_use]
+    pub(super) fn only(mut self, version: u32) -> Self {
+        self.keys.retain(|known, _| *known == version);
+        self
+    }
+
     /// The text form, a line for each version.
     #[must_use]
     pub fn text(&self) -> Zeroizing<String> {

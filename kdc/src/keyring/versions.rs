@@ -92,21 +92,31 @@ impl Keyring {
         goes_over
     }
 
-    /// Reads the source again and takes in versions that are new there. What is here stays: rows may need it.
+    /// Reads the source again. A version that the database knows stays, whether it is still there or not: rows may need it.
+    /// One that it does not know yet is as the source has it now, or gone; one that it knows as another is gone.
     ///
     /// # Errors
     /// What reading it says, and [`KeyringError::WrongMasterKey`] for a version that is not the one the database knows: then
     /// nothing is taken in.
     pub fn renew(&self, secrets: &[SecretRecord]) -> Result<(), KeyringError> {
         let Some(source) = self.held().keys.source().cloned() else { return Ok(()) };
-        let found = source.load()?;
-        prove(&found, secrets)?;
+        let found = source.load().and_then(|found| prove(&found, secrets).map(|()| found));
         let mut slot = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let mut keys = slot.keys.clone();
-        found.iter().for_each(|key| keys.take(key));
-        let (active, lacking) = (slot.active.clone(), slot.lacking);
-        *slot = Arc::new(Held { keys, active, lacking });
-        Ok(())
+        for version in slot.keys.versions() {
+            let known = secrets.iter().any(|secret| checked_version(secret) == Some(version));
+            let here = slot.keys.clone().only(version);
+            // Whatever the source is like now, what cannot be right must not be used.
+            let goes = if known { prove(&here, secrets).is_err() } else { found.is_ok() };
+            if goes && version != slot.active.version() {
+                keys = keys.without(version);
+            }
+        }
+        if let Ok(found) = &found {
+            found.iter().for_each(|key| keys.take(key));
+        }
+        *slot = Arc::new(Held { keys, active: slot.active.clone(), lacking: slot.lacking });
+        found.map(drop)
     }
 
     /// What makes a version active: its key check, unless the database has one, and the document that names it, both sealed

@@ -108,3 +108,42 @@ fn many_at_once_make_one_version_each() {
     assert_eq!(made, (2..10).collect::<Vec<_>>());
     assert_eq!(MasterKeySource::File(path.clone()).load().unwrap().versions(), (1..10).collect::<Vec<_>>());
 }
+
+/// A version is put into the file twice before the zone goes over to it: what counts is what the file says then.
+#[test]
+fn a_version_that_is_not_in_use_is_as_the_source_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master.key");
+    MasterKey::generate(1, &mut rng()).write_new(&path).unwrap();
+    let source = MasterKeySource::File(path);
+    let line = fs::read_to_string(folder.path().join("master.key")).unwrap();
+    let (_, check) = Keyring::create(MasterKey::parse(line.trim_end(), "here").unwrap(), &mut rng());
+    source.append(None, &mut rng()).unwrap();
+    let keyring = Keyring::open(source.load().unwrap(), std::slice::from_ref(&check), None).unwrap();
+    source.remove(2).unwrap();
+    source.append(None, &mut rng()).unwrap();
+    keyring.renew(std::slice::from_ref(&check)).unwrap();
+    let (second, document) = keyring.activation(2, 1, &mut rng()).unwrap();
+    let checks = [check, second];
+    let again = Keyring::open(source.load().unwrap(), &checks, Some(2)).unwrap();
+    again.check_document(&document).unwrap();
+
+    // Another KDC has another key of that number: it lacks the right one, and no row is damaged.
+    let other = MasterKeySource::File(folder.path().join("other.key"));
+    fs::copy(folder.path().join("master.key"), folder.path().join("other.key")).unwrap();
+    other.remove(2).unwrap();
+    other.append(None, &mut rng()).unwrap();
+    let behind = Keyring::open(other.load().unwrap(), &checks[..1], None).unwrap();
+    assert_eq!(behind.versions(), [1, 2]);
+    assert!(matches!(behind.renew(&checks), Err(KeyringError::WrongMasterKey { version: 2 })));
+    assert_eq!(behind.versions(), [1]);
+    let error = behind.check_document(&document).unwrap_err();
+    assert!(matches!(error, KeyringError::NoVersion { needed: 2, .. }), "{error}");
+    // The active one stays, although its line is gone.
+    fs::copy(folder.path().join("master.key"), folder.path().join("other.key")).unwrap();
+    other.remove(1).unwrap();
+    behind.renew(&checks).unwrap();
+    assert_eq!((behind.versions(), behind.master_version()), (vec![1, 2], 1));
+    assert!(behind.follow(2));
+    behind.check_document(&document).unwrap();
+}

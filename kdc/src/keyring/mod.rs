@@ -1,7 +1,8 @@
 //! Keys at rest: every secret in the database is wrapped under the master key and bound to its row.
 //!
-//! [`MasterKey`] is read from outside the database ([`MasterKeySource`]). It becomes a [`Keyring`], which wraps and
-//! unwraps, only by opening the database's key check, so a wrong master key is never mistaken for damaged rows.
+//! [`MasterKeys`] are read from outside the database ([`MasterKeySource`]), one or more versions. They become a
+//! [`Keyring`], which wraps and unwraps, only by opening the database's key checks, so a wrong master key is never mistaken
+//! for damaged rows.
 //!
 //! ```text
 //! 0   1  version = 1
@@ -35,8 +36,8 @@ pub use masters::MasterKeys;
 pub use source::MasterKeySource;
 pub use versions::{check_name, is_key_check};
 
-/// The versions of the master key that have been proved to be this database's. Rows are unwrapped with the version that
-/// they name, and wrapped with the active one.
+/// The versions of the master key that are at hand. Rows are unwrapped with the version that they name, and wrapped with
+/// the active one, which has been proved to be this database's.
 pub struct Keyring {
     held: RwLock<Arc<Held>>,
 }

@@ -86,11 +86,11 @@ impl Rewrapper {
             };
             let now = self.target(self.period().epoch(self.ledger.now().seconds()));
             let rested = at.is_none_or(|at| at.elapsed() >= AGAIN);
-            if rested || target.is_none_or(|target| target.master_version != now.master_version) {
-                return;
-            }
+            // Of a pass that failed early there is no target: it is tried again after a rest.
+            let rotated = target.is_some_and(|target| target.master_version != now.master_version);
             // A clock that is not believed asks for nothing.
-            if !self.refused() && target.is_none_or(|target| target.epoch < now.epoch) {
+            let passed = !self.refused() && target.is_some_and(|target| target.epoch < now.epoch);
+            if rested || rotated || passed {
                 return;
             }
             sleep(LOOK_EVERY).await;

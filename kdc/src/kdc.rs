@@ -2,6 +2,7 @@
 
 mod certificate;
 mod house;
+mod readiness;
 mod reload;
 mod rotate;
 
@@ -443,38 +444,11 @@ impl Kdc {
         self.lifetimes.end(moment)
     }
 
-    /// For how long the directory may have missed changes, in milliseconds.
-    #[must_use]
-    pub fn staleness_ms(&self) -> u64 {
-        self.running_ms().saturating_sub(self.in_step_at.load(Ordering::Relaxed))
-    }
-
-    /// What keeps this KDC from being ready, if anything does. It goes on giving tickets by what it knows.
-    #[must_use]
-    pub fn unready(&self) -> Option<String> {
-        if let Some(lacking) = self.ledger.keyring().lacking() {
-            return Some(lacking.to_string());
-        }
-        if self.staleness_ms() > STALE_MS {
-            return Some(
-                "the database has not answered for a while; changes may not be in force here".to_owned(),
-            );
-        }
-        let short = self.disk_free.load(Ordering::Relaxed) < self.config.load().limits.disk_free_bytes;
-        short.then(|| "less than limits.disk_free_bytes is free where the database is: make room".to_owned())
-    }
-
-    fn running_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// Closes the database.
     pub async fn close(&self) {
         self.store.close().await;
     }
 }
 
-/// A revocation is to hold within a second; past this the KDC says that it may not.
-const STALE_MS: u64 = 5_000;
 /// As many as the database has connections for them.
 const AUDITS: usize = 2;

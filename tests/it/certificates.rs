@@ -209,6 +209,26 @@ async fn a_certificate_in_its_last_days_is_renewed_by_itself() {
     }
 }
 
+#[tokio::test]
+async fn a_root_that_ends_within_a_year_is_warned_of() {
+    for (days, warned) in [(300, true), (400, false)] {
+        let cell = Cell::sqlite();
+        let root = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, "A root");
+        params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(1);
+        params.not_after = params.not_before + time::Duration::days(days);
+        fs::write(cell.file("tls/roots.pem"), params.self_signed(&root).unwrap().pem()).unwrap();
+        fs::write(cell.file("tls/roots.key"), root.serialize_pem()).unwrap();
+        expiring(&cell, 100);
+        let kdc = cell.serve();
+        let status = cell.admin(&kdc).get("/v1/admin/status").await.json();
+        let warnings = status["warnings"].as_array().unwrap();
+        assert_eq!(warnings.iter().any(|one| one["kind"] == "root-expires"), warned, "{status}");
+    }
+}
+
 /// Puts a certificate of the cell's own root in place that ends in so many days, and returns it.
 fn expiring(cell: &Cell, days: i64) -> Vec<u8> {
     let read = |name: &str| fs::read_to_string(cell.file(name)).unwrap();

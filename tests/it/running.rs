@@ -93,6 +93,8 @@ async fn a_disk_that_is_nearly_full_turns_readiness_red_and_tickets_go_on() {
     let detail = red.problem().detail.unwrap();
     assert!(detail.contains("limits.disk_free_bytes"), "{detail}");
     assert!(metrics(&http).await.contains("\nkeycell_ready 0\n"), "{}", metrics(&http).await);
+    let status = admin.get("/v1/admin/status").await.json();
+    assert!(status["warnings"].as_array().unwrap().iter().any(|one| one["kind"] == "disk"), "{status}");
     // Nothing is refused: there is room still.
     let a = admin.add("a@test.internal").await;
     admin.add("b@test.internal").await;

@@ -178,8 +178,7 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
         }
     }
     if let (Some(free), Some(total)) = (view.disk_free_bytes, view.disk_total_bytes)
-        && free < total / 10
-        && free < DISK_BYTES
+        && (free < total / 10 && free < DISK_BYTES || free < kdc.config().limits.disk_free_bytes)
     {
         let text = format!("{} MiB are free where the database is: make room", free >> 20);
         warn("disk", text);

@@ -56,6 +56,8 @@ impl Kdc {
     }
 
     async fn look(self: Arc<Self>) {
+        // A reload may change where the files are: what is read must be of the configuration that is in force.
+        let _one_at_a_time = self.reloading.lock().await;
         let kdc = self.clone();
         let look = move || kdc.certificate.look(&kdc.config().tls);
         match tokio::task::spawn_blocking(look).await {

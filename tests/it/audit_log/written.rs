@@ -170,6 +170,12 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((patch, LIMITS), "", &[], &rate, (200, none)).await;
     admin.does((patch, LIMITS), "", &[], &json!({ "per_address": 1 }), (400, none)).await;
 
+    // The process.
+    let reload = (post, "/v1/admin/reload");
+    admin.does(reload, "", &[], &Value::Null, (200, &[("config.reload", "")])).await;
+    cell.configure("tickets = { lifetime_seconds = 1 }");
+    admin.does(reload, "", &[], &Value::Null, (409, none)).await;
+
     // The log itself.
     let trim = format!("{AUDIT}/trim");
     admin.does((post, &trim), "", &[], &json!({ "before": 1, "dry_run": true }), (200, none)).await;

@@ -47,6 +47,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("POST", "/v1/admin/audit/verify", "auditor"),
     ("GET", "/v1/admin/audit/seal", "auditor"),
     ("POST", "/v1/admin/audit/trim", "admin"),
+    ("POST", "/v1/admin/reload", "admin"),
 ];
 const ROLES: [&str; 4] = ["", "auditor", "operator", "admin"];
 

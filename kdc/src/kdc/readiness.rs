@@ -1,0 +1,37 @@
+//! Whether a KDC is in step with its database, and has room.
+
+use std::sync::atomic::Ordering;
+
+use super::Kdc;
+
+impl Kdc {
+    /// For how long the directory may have missed changes, in milliseconds.
+    #[must_use]
+    pub fn staleness_ms(&self) -> u64 {
+        self.running_ms().saturating_sub(self.in_step_at.load(Ordering::Relaxed))
+    }
+
+    /// What keeps this KDC from being ready, if anything does. It goes on giving tickets by what it knows.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        if let Some(lacking) = self.ledger.keyring().lacking() {
+            return Some(lacking.to_string());
+        }
+        let why = if self.staleness_ms() > STALE_MS {
+            "the database has not answered for a while; changes may not be in force here"
+        } else if self.disk_free.load(Ordering::Relaxed) < self.config.load().limits.disk_free_bytes {
+            "less than limits.disk_free_bytes is free where the database is: make room"
+        } else {
+            return None;
+        };
+        Some(why.to_owned())
+    }
+
+    /// For how long this process runs, by a clock that nobody sets.
+    pub(super) fn running_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A revocation is to hold within a second; past this the KDC says that it may not.
+const STALE_MS: u64 = 5_000;

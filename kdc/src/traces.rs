@@ -76,9 +76,10 @@ impl Traces {
     /// Tells of a request, after its answer.
     pub fn answered(&self, answered: &Answered<'_>) {
         let Answered { method, route, status, problem, id, at, took } = answered;
+        let method = known(method);
         let end = SystemTime::UNIX_EPOCH + Duration::from_millis(at.0);
         let mut attributes = vec![
-            KeyValue::new("http.request.method", method.as_str().to_owned()),
+            KeyValue::new("http.request.method", method),
             KeyValue::new("http.route", *route),
             KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
             KeyValue::new("keycell.request_id", id.clone()),
@@ -107,6 +108,12 @@ impl Traces {
             tracing::warn!(%error, "the last spans were not sent");
         }
     }
+}
+
+/// The method, if it is one of HTTP: anything else is a stranger's words.
+fn known(method: &Method) -> &'static str {
+    let methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE"];
+    methods.into_iter().find(|known| method == known).unwrap_or("_OTHER")
 }
 
 /// The collector, reached from a thread that is not the runtime's.

@@ -148,12 +148,17 @@ impl Server {
         url: String,
         roots: &str,
     ) -> Result<Self, TrialError> {
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // Settings of the environment are for another KDC.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("KEYCELL_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .args(args)
             .arg("--config")
             .arg(config)
-            .env_remove("KEYCELL_LOG")
-            .env_remove("KEYCELL_DATABASE")
             .stderr(Stdio::null())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -25,7 +25,9 @@ impl Environment {
     pub fn new(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let ours = variables.into_iter().filter_map(|(name, value)| {
             let name = name.into_string().ok()?;
-            let ours = name.starts_with(PREFIX) && !COMMAND_LINE.contains(&name.as_str());
+            let ours = name.starts_with(PREFIX)
+                && !COMMAND_LINE.contains(&name.as_str())
+                && !is_of_kubernetes(&name);
             ours.then_some((name, value))
         });
         let text = |(name, value): (String, OsString)| match value.into_string() {
@@ -83,6 +85,16 @@ fn setting<'a>((name, text): (&'a String, &'a String)) -> Result<Variable<'a>, C
         return Err(ConfigError::Variable { name: name.clone() });
     }
     Ok(Variable { name, path, text })
+}
+
+/// Whether Kubernetes makes it, for a service whose name begins with `keycell`: such as `KEYCELL_SERVICE_HOST`, or
+/// `KEYCELL_KDC_PORT_8443_TCP_ADDR`. No setting is called so.
+fn is_of_kubernetes(name: &str) -> bool {
+    !name.contains("__")
+        && (name.ends_with("_SERVICE_HOST")
+            || name.contains("_SERVICE_PORT")
+            || name.ends_with("_PORT")
+            || name.contains("_PORT_"))
 }
 
 const PREFIX: &str = "KEYCELL_";

@@ -98,6 +98,10 @@ fn a_variable_goes_before_the_file() {
             ("KEYCELL_MASTER_KEY__CREDENTIAL", "key"),
             ("KEYCELL_TLS__RENEW", "false"),
             ("PATH", "/bin"),
+            ("KEYCELL_SERVICE_HOST", "10.0.0.1"),
+            ("KEYCELL_KDC_SERVICE_PORT_HTTPS", "8443"),
+            ("KEYCELL_PORT", "tcp://10.0.0.1:8443"),
+            ("KEYCELL_KDC_PORT_8443_TCP_ADDR", "10.0.0.1"),
             ("KEYCELL_PROFILE", "of the command line"),
         ],
     )

@@ -71,12 +71,14 @@ async fn a_span_for_each_request_and_no_name_in_it() {
     assert_eq!(a.refusal(&kdc.http(), "secretive.too@test.internal").await, None);
     let missing = admin.get("/v1/admin/parties/nobody%40test.internal").await;
     assert_eq!((missing.status, admin.get("/livez").await.status), (404, 200));
+    let odd = admin.request("SECRETIVE".parse().unwrap(), "/v1/zone").send().await.unwrap();
+    assert_eq!(odd.status(), 405);
     assert_eq!(kdc.terminate(), Some(0));
 
     let mut spans: Vec<Span> = Vec::new();
     for (path, body) in taken.lock().unwrap().drain(..) {
         assert_eq!(path, "/v1/traces");
-        for name in ["secretive", "nobody", "Bearer"] {
+        for name in ["secretive", "SECRETIVE", "nobody", "Bearer"] {
             assert!(!body.windows(name.len()).any(|window| window == name.as_bytes()), "{name} is in a span");
         }
         for resource in ExportTraceServiceRequest::decode(&*body).unwrap().resource_spans {
@@ -111,6 +113,7 @@ async fn a_span_for_each_request_and_no_name_in_it() {
     let id = text(&span("GET /v1/admin/parties/{name}", 1).attributes, "keycell.request_id");
     assert_eq!(id.as_deref(), Some(missing.header("x-request-id")));
     assert!(!spans.iter().any(|span| span.name.contains("livez")));
+    assert!(spans.iter().any(|span| span.name == "_OTHER /v1/zone"), "{spans:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

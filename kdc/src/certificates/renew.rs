@@ -10,14 +10,15 @@
 //! the next key takes its place  new          new          -
 //! ```
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use keycell_protocol::UnixMillis;
 use rcgen::{Issuer, KeyPair, PublicKeyData as _};
+use rustix::fs::OFlags;
 use rustls::pki_types::CertificateDer;
 use x509_parser::parse_x509_certificate;
 use zeroize::Zeroizing;
@@ -67,12 +68,38 @@ pub fn renew(config: &Config, now: UnixMillis, when: When) -> Result<Renewed, Re
     }
     let (certificate, key) = authority.issue(&config.urls, config.listen, now)?;
     let next = tls::next_key(files);
-    files::replace(&next, key.as_bytes(), 0o600).map_err(write(&next))?;
-    files::replace(&files.certificate, certificate.as_bytes(), 0o644).map_err(write(&files.certificate))?;
+    replace(&next, key.as_bytes(), &files.key)?;
+    replace(&files.certificate, certificate.as_bytes(), &files.certificate)?;
     finish(files)?;
     let made = tls::certificates(&files.certificate, certificate.as_bytes())?;
     let ends_at = made.first().and_then(tls::ends_at).ok_or_else(|| content(&files.certificate))?;
     Ok(Renewed::Done { ends_at })
+}
+
+/// Puts a file in its place, with owner and permissions of `model`: root may renew for the user who serves. Both are set by
+/// the open file, before it has its name: that user owns the folder, and could have put a link there.
+fn replace(path: &Path, content: &[u8], model: &Path) -> Result<(), RenewError> {
+    let like = fs::metadata(model).map_err(write(model))?;
+    let new = beside(path, &format!(".new-{}", std::process::id()));
+    let write_new = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let is = file.metadata()?;
+        if (is.uid(), is.gid()) != (like.uid(), like.gid()) {
+            fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(like.mode() & 0o777))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        files::sync_folder(path)
+    };
+    write_new().inspect_err(|_| drop(fs::remove_file(&new))).map_err(write(path))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 /// Puts the next key in its place if it is the one that fits, as after a renewal that was killed.
@@ -91,11 +118,21 @@ fn finish(files: &Tls) -> Result<(), RenewError> {
 
 /// Two KDCs may share the files.
 fn lock(files: &Tls) -> Result<File, RenewError> {
-    let mut name = files.key.file_name().unwrap_or_default().to_owned();
-    name.push(".lock");
-    let path = files.key.with_file_name(name);
-    let lock = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path);
-    let lock = lock.map_err(write(&path))?;
+    let path = beside(&files.key, ".lock");
+    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    let lock = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_link)
+        .open(&path)
+        .map_err(write(&path))?;
+    let key = fs::metadata(&files.key).map_err(write(&files.key))?;
+    if lock.metadata().map_err(write(&path))?.uid() != key.uid() {
+        // Whoever serves must be able to renew too. Who may not give it away need not.
+        let _ = fchown(&lock, Some(key.uid()), Some(key.gid()));
+    }
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(TryLockError::WouldBlock) => Err(RenewError::Busy),

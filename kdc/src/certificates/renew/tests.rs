@@ -69,10 +69,10 @@ fn a_renewal_that_is_killed_leaves_a_pair_that_fits() {
         let authority = Authority::of(files).unwrap().unwrap();
         let (certificate, key) = authority.issue(&cell.config.urls, cell.config.listen, NOW).unwrap();
         if steps >= 1 {
-            files::replace(&tls::next_key(files), key.as_bytes(), 0o600).unwrap();
+            replace(&tls::next_key(files), key.as_bytes(), &files.key).unwrap();
         }
         if steps >= 2 {
-            files::replace(&files.certificate, certificate.as_bytes(), 0o644).unwrap();
+            replace(&files.certificate, certificate.as_bytes(), &files.certificate).unwrap();
         }
         Pair::read(files).unwrap_or_else(|error| panic!("after {steps} steps: {error}"));
         // And killed again, between the check and the first step: what fits must not be written over.
@@ -126,4 +126,33 @@ fn two_do_not_renew_at_once() {
     let cell = Cell::new();
     let _held = lock(&cell.config.tls).unwrap();
     assert!(matches!(renew(&cell.config, NOW, When::Now), Err(RenewError::Busy)));
+}
+
+/// Root may renew for the user who serves; that user must be able to read what comes of it.
+#[test]
+fn files_keep_their_owner_and_permissions() {
+    use std::os::unix::fs::chown;
+
+    let cell = Cell::new();
+    let (key, certificate) = (&cell.config.tls.key, &cell.config.tls.certificate);
+    fs::set_permissions(key, Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(certificate, Permissions::from_mode(0o664)).unwrap();
+    let owner = fs::metadata(key).unwrap().uid();
+    // Only root can give files away; anybody else owns what it renews.
+    let owner = if owner == 0 { 65_534 } else { owner };
+    for path in [key, certificate] {
+        chown(path, Some(owner), None).unwrap();
+    }
+    assert!(matches!(cell.renew(NOW, When::Now), Renewed::Done { .. }));
+    for (path, mode) in [(key, 0o640), (certificate, 0o664)] {
+        let now = fs::metadata(path).unwrap();
+        assert_eq!((now.uid(), now.mode() & 0o777), (owner, mode), "{}", path.display());
+    }
+    let lock = key.with_file_name("s.key.lock");
+    assert_eq!(fs::metadata(&lock).unwrap().uid(), owner);
+    // A link in the place of the lock leads nowhere.
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(certificate, &lock).unwrap();
+    let refused = renew(&cell.config, NOW, When::Now).unwrap_err();
+    assert!(matches!(refused, RenewError::Write { .. }), "{refused}");
 }

@@ -79,6 +79,23 @@ fn administration() {
 }
 
 #[test]
+fn backup() {
+    let printed = run("docs/backup.md");
+    for what in [
+        "is whole: 2 parties",
+        "All that the master key wraps was tried",
+        "stay revoked",
+        "web.host2@cell1.internal was disabled",
+        "Passed: the shares",
+        "It is the one of this database.",
+        "The log is intact",
+    ] {
+        assert!(printed.contains(what), "{what}\n{printed}");
+    }
+    assert!(!printed.contains("remembers no revocations"), "{printed}");
+}
+
+#[test]
 fn api() {
     let printed = run("docs/api.md");
     for expected in [

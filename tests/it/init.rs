@@ -46,6 +46,7 @@ fn a_new_cell_is_private() {
         ("keycell.db", 0o600),
         ("keycell.toml", 0o600),
         ("master.key", 0o600),
+        ("revocations", 0o600),
         ("tls", 0o700),
         ("tls/roots.key", 0o600),
         ("tls/roots.pem", 0o644),

@@ -50,7 +50,7 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
     };
     view.warnings = warnings(&view, kdc);
     let backup = kdc.note_backup().await?;
-    view.warnings.extend(backup_warning(backup, now));
+    view.warnings.extend(backup_warning(backup, kdc.zone_record().created_at, now));
     let trouble = kdc.follower().watermark().and_then(|watermark| watermark.trouble());
     view.warnings.extend(trouble.map(|text| Warning { kind: "revocations".to_owned(), text }));
     Ok(view)
@@ -223,8 +223,10 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
     warnings
 }
 
-fn backup_warning(last: Option<UnixMillis>, now: UnixMillis) -> Option<Warning> {
+/// A new zone has a day's time for its first backup.
+fn backup_warning(last: Option<UnixMillis>, zone_created_at: UnixMillis, now: UnixMillis) -> Option<Warning> {
     let text = match last.map(|last| now.0.saturating_sub(last.0) / DAY_MS) {
+        None if now.0.saturating_sub(zone_created_at.0) < DAY_MS => return None,
         None => "there is no backup of the database: `keycell backup FILE` makes one".to_owned(),
         Some(days) if days >= BACKUP_DAYS => {
             format!("the last backup is {days} days old: `keycell backup FILE` makes one")
@@ -252,12 +254,15 @@ mod tests {
     #[test]
     fn an_old_backup_and_none_are_warned_of() {
         let now = UnixMillis(100 * DAY_MS);
-        let text = |last| backup_warning(last, now).map(|warning| warning.text).unwrap_or_default();
+        let made = now.minus(50 * DAY_MS);
+        let text = |last| backup_warning(last, made, now).map(|warning| warning.text).unwrap_or_default();
         assert!(text(None).starts_with("there is no backup"));
         assert!(text(Some(now.minus(7 * DAY_MS))).starts_with("the last backup is 7 days old"));
-        assert_eq!(backup_warning(Some(now.minus(7 * DAY_MS - 1)), now), None);
+        assert_eq!(text(Some(now.minus(7 * DAY_MS - 1))), "");
         // A clock that was set back is no reason to worry.
-        assert_eq!(backup_warning(Some(now.plus(DAY_MS)), now), None);
+        assert_eq!(text(Some(now.plus(DAY_MS))), "");
+        assert_eq!(backup_warning(None, now.minus(DAY_MS - 1), now), None);
+        assert!(backup_warning(None, now.minus(DAY_MS), now).is_some());
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub(super) fn fill(
             }
         }
     }
+    if let Some(from) = &restore.revocations {
+        write(&config.revocations, &fs::read_to_string(from).map_err(BackupError::file(from))?)?;
+    }
     let new = certificates(restore, &config, opened, clock)?;
     tls::server(&config.tls).map_err(CellError::from)?;
     Ok(new)

@@ -34,6 +34,8 @@ pub struct Restore {
     pub master_key: Option<PathBuf>,
     /// A folder with the server's certificate, its key and the roots, for a folder that is made.
     pub tls: Option<PathBuf>,
+    /// What the lost machine remembered of revocations, for a folder that is made.
+    pub revocations: Option<PathBuf>,
     /// Whether what was revoked since stays so.
     pub kept: Kept,
     /// Whether single rows may be damaged.

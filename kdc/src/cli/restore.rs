@@ -40,6 +40,9 @@ pub(super) struct Restore {
     /// backup, or new ones, which no host trusts yet]
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     tls: Option<PathBuf>,
+    /// For a new folder: the file `revocations` of the lost machine, or of another KDC of the zone
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    revocations: Option<PathBuf>,
     /// Let everybody back in who was disabled, deleted or revoked since the backup
     #[arg(long)]
     forget_revocations: bool,
@@ -58,6 +61,7 @@ impl Restore {
             replaced: if self.replace { Replaced::Yes } else { Replaced::No },
             master_key: self.master_key,
             tls: self.tls,
+            revocations: self.revocations,
             kept: if self.forget_revocations { Kept::Forget } else { Kept::Keep },
             accept_damage: self.accept_damage,
         };

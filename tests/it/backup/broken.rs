@@ -166,7 +166,7 @@ async fn a_backup_of_a_damaged_row_is_told_of_and_taken_on_purpose() {
     let mine = "lost@test.internal";
     assert_eq!(
         whole.refusal(&kdc.http(), mine).await,
-        Some(keycell_protocol::ProblemType::UnknownDestination)
+        Some(keycell_protocol::ProblemType::DestinationDisabled)
     );
     assert!(lost.ask(&kdc.http(), &["whole@test.internal"]).await.is_err());
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use keycell_tests::backup::{Recovery, text};
+use keycell_tests::backup::{Recovery, parties, text};
 use keycell_tests::cell::Cell;
 
 #[test]
@@ -30,6 +30,26 @@ fn a_folder_is_made_anew_with_the_key_from_elsewhere() {
     // It remembers from now on.
     cell.run(&["check-config"]).succeeded();
     assert!(!kdc.log().contains("was not noticed"), "{}", kdc.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_lost_machine_remembered_counts_on_the_new_one() {
+    let cell = Cell::sqlite();
+    let recovery = Recovery::of(&cell);
+    let mut kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    admin.add("a@test.internal").await;
+    let file = recovery.back_up(&cell, "one.age");
+    assert_eq!(admin.set_enabled("a@test.internal", false).await.status, 200);
+    assert_eq!(kdc.terminate(), Some(0));
+    let lost = cell.folder().join("lost");
+    fs::rename(cell.file(""), &lost).unwrap();
+    let (key, known) = (lost.join("master.key"), lost.join("revocations"));
+    let more = ["--master-key", text(&key), "--revocations", text(&known)];
+    let made = recovery.restore(&cell, &file, &more).succeeded();
+    assert!(made.stdout.contains("a@test.internal was disabled"), "{}", made.stdout);
+    assert_eq!(parties(&cell).await, [("a".to_owned(), false)]);
+    drop(cell.serve());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+use super::writer::Finished;
 use super::{BackupError, CellFile, MOMENT, Writer};
 use crate::administration::Caller;
 use crate::audit::Action;
@@ -85,7 +86,8 @@ impl Backup<'_> {
         let out = self.encryptor.wrap_output(out).map_err(written)?;
         let mut writer = Writer::new(out, now.0, cell.audit_key.public(), files);
         cell.store.dump(&mut writer).await?;
-        let (out, header, rows) = writer.finish().map_err(crate::store::StoreError::Copy)?;
+        let Finished { out, header, counts: rows } =
+            writer.finish().map_err(crate::store::StoreError::Copy)?;
         let finished = out.finish().and_then(|mut out| out.flush());
         finished.map_err(BackupError::file(&part.path))?;
         let bytes = part.become_whole(path).map_err(|error| match error.kind() {

@@ -31,7 +31,7 @@ pub use error::BackupError;
 pub use open::{Opened, open};
 pub use reader::Reader;
 pub use restore::{Restore, Restored};
-pub use writer::Writer;
+pub use writer::{Finished, Writer};
 
 /// The name of the moment of the last backup.
 pub const MOMENT: &str = "backup";

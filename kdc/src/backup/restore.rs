@@ -8,6 +8,7 @@ use std::sync::Arc;
 use keycell_protocol::UnixMillis;
 
 use super::swap::{Held, sqlite, with_sides};
+use super::writer::Finished;
 use super::{BackupError, Checked, Header, MOMENT, Opened, Reader, Writer, check, folder, open};
 use crate::audit::SealKind;
 use crate::cell::{Cell, CellError};
@@ -71,19 +72,19 @@ impl Restore {
     pub async fn run(&self, clock: &dyn Clock) -> Result<Restored, BackupError> {
         let opened = open(&self.file, self.identities.as_deref())?;
         if self.folder.join(Config::FILE).exists() {
-            return self.into_cell(&self.folder, opened, clock).await;
+            return self.fill(&self.folder, opened, clock).await;
         }
         let building = folder::begin(&self.folder)?;
         let made = async {
             let new_certificates = folder::fill(self, &building, &opened, clock)?;
-            let restored = self.into_cell(&building, opened, clock).await?;
+            let restored = self.fill(&building, opened, clock).await?;
             folder::finish(&building, &self.folder)?;
             Ok(Restored { new_certificates, ..restored })
         };
         made.await.inspect_err(|_| drop(fs::remove_dir_all(&building)))
     }
 
-    async fn into_cell(
+    async fn fill(
         &self,
         folder: &Path,
         mut opened: Opened,
@@ -273,7 +274,7 @@ async fn copy(
     let file = File::create_new(&lines).map_err(BackupError::file(&lines))?;
     let mut writer = Writer::new(BufWriter::new(file), now, cell.audit_key.public(), Vec::new());
     cell.store.dump(&mut writer).await?;
-    let (mut out, header, _) = writer.finish().map_err(StoreError::Copy)?;
+    let Finished { mut out, header, .. } = writer.finish().map_err(StoreError::Copy)?;
     out.flush().map_err(BackupError::file(&lines))?;
     let schema = header.map_or(0, |header| header.schema);
     let input = BufReader::new(File::open(&lines).map_err(BackupError::file(&lines))?);

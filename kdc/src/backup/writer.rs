@@ -23,6 +23,16 @@ pub struct Writer<W: Write> {
     table: String,
 }
 
+/// A backup that was written to its end.
+pub struct Finished<W> {
+    /// What it was written to.
+    pub out: W,
+    /// What the first line said.
+    pub header: Option<Header>,
+    /// How many rows each table has.
+    pub counts: BTreeMap<String, u64>,
+}
+
 impl<W: Write> Writer<W> {
     /// Writes to `out`, with these files of the cell before the tables. `audit_key` is the public half.
     pub fn new(out: W, created_at: u64, audit_key: &[u8], files: Vec<CellFile>) -> Self {
@@ -38,15 +48,15 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes the last line, and gives back what was written to, with what the first line said and the number of rows.
+    /// Writes the last line.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn finish(mut self) -> Result<(W, Option<Header>, BTreeMap<String, u64>), CopyError> {
+    pub fn finish(mut self) -> Result<Finished<W>, CopyError> {
         let sha256 = hex::encode(self.digest.clone().finish().as_ref());
         let end = End { end: std::mem::take(&mut self.counts), sha256 };
         self.line(&end)?;
-        Ok((self.out, self.header, end.end))
+        Ok(Finished { out: self.out, header: self.header, counts: end.end })
     }
 
     fn line(&mut self, line: &impl Serialize) -> Result<(), CopyError> {

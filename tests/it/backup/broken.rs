@@ -66,7 +66,7 @@ async fn plain(cell: &Cell) -> String {
     let opened = keycell_kdc::cell::Cell::open(&config).await.unwrap();
     let mut writer = Writer::new(Vec::new(), 1_795_000_000_000, opened.audit_key.public(), Vec::new());
     store.dump(&mut writer).await.unwrap();
-    let (bytes, ..) = writer.finish().unwrap();
+    let bytes = writer.finish().unwrap().out;
     store.close().await;
     opened.store.close().await;
     String::from_utf8(bytes).unwrap()

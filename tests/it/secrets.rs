@@ -6,7 +6,8 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use keycell_tests::cell::Cell;
+use keycell_tests::backup::{Recovery, text};
+use keycell_tests::cell::{Cell, ended};
 use keycell_tests::http::{PARTIES, party_path};
 use keycell_tests::party::Party;
 use keycell_tests::postgres::Postgres;
@@ -63,6 +64,29 @@ async fn nothing_is_told(cell: &Cell) {
         let ended = cell.run(&[&["master-key"], arguments].concat());
         said.extend([ended.stdout, ended.stderr]);
     }
+    // Backups and shares, at their most talkative.
+    let recovery = Recovery::of(cell);
+    let file = recovery.back_up(cell, "one.age");
+    let identity = fs::read_to_string(&recovery.identity).unwrap();
+    let identity = identity.lines().last().unwrap().as_bytes().to_vec();
+    let (file, opens) = (text(&file), text(&recovery.identity));
+    for arguments in [
+        &["backup", "two.age", "--recipient", &recovery.recipient, "--with-master-key"][..],
+        &["backup", "verify", file, "--identity", opens],
+        &["backup", "verify", "two.age", "--identity", opens],
+        &["master-key", "split", "--shares", "2", "--threshold", "2", "--out", "shares"],
+        &["master-key", "drill", "shares/share-1.txt", "shares/share-2.txt"],
+        &["--json", "check-config"],
+    ] {
+        let ended = ended(cell.command().env("KEYCELL_LOG", "trace").args(arguments)).succeeded();
+        said.extend([ended.stdout, ended.stderr]);
+    }
+    let shares = ["shares/share-1.txt", "shares/share-2.txt"].map(|name| {
+        let page = fs::read_to_string(cell.folder().join(name)).unwrap();
+        let line = page.lines().find(|line| line.starts_with("keycell-share-1:")).unwrap().to_owned();
+        line.split_at(40).1.as_bytes().to_vec()
+    });
+    said.push(fs::read_to_string(cell.file("revocations")).unwrap());
     assert_eq!(kdc.terminate(), Some(0));
     let log = kdc.log();
     assert!(log.contains("TRACE") && log.contains("party created"), "nothing was logged:\n{log}");
@@ -77,6 +101,8 @@ async fn nothing_is_told(cell: &Cell) {
     let file_token = fs::read_to_string(cell.file("admin.token")).unwrap();
     let mut secrets: Vec<(&str, &[u8])> = vec![("the chosen key", &CHOSEN)];
     secrets.extend(masters.iter().map(|master| ("a master key", master.as_slice())));
+    secrets.push(("the recovery identity", &identity));
+    secrets.extend(shares.iter().map(|share| ("a share", share.as_slice())));
     for (name, party) in [("a's key", &a), ("b's key", &b), ("c's key", &c)] {
         secrets.push((name, party.key.expose_secret()));
     }

@@ -20,6 +20,8 @@ mod documents;
 mod rows;
 #[path = "store/schema.rs"]
 mod schema;
+#[path = "store/whole.rs"]
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,6 +57,7 @@ use schema::{
     a_later_schema_leaves_this_release_working, a_later_schema_may_end_this_release,
     an_older_database_is_migrated, two_who_migrate_follow_each_other,
 };
+use whole::{all_of_it_goes_out_and_in_again, moments_are_noted_and_the_buried_found};
 
 /// Makes a test for each database of each function named.
 macro_rules! on_both {
@@ -72,6 +75,8 @@ macro_rules! on_both {
 
 on_both! {
     a_zone_is_made_once,
+    all_of_it_goes_out_and_in_again,
+    moments_are_noted_and_the_buried_found,
     a_write_names_the_revision_it_expects,
     a_refused_write_leaves_no_gap,
     writers_at_once_leave_no_gap,

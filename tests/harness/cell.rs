@@ -32,20 +32,27 @@ impl Cell {
     /// A cell on SQLite.
     #[must_use]
     pub fn sqlite() -> Self {
-        Self::make(None, None)
+        Self::sqlite_with(&[])
+    }
+
+    /// The same with more arguments for `keycell init`.
+    #[must_use]
+    pub fn sqlite_with(arguments: &[&str]) -> Self {
+        Self::make(arguments, None, None)
     }
 
     /// A cell on a new database of `cluster`, which runs at least as long.
     #[must_use]
     pub fn postgres(cluster: &Arc<Postgres>) -> Self {
-        Self::make(Some(cluster.url()), Some(cluster.clone()))
+        Self::make(&[], Some(cluster.url()), Some(cluster.clone()))
     }
 
-    fn make(database: Option<String>, cluster: Option<Arc<Postgres>>) -> Self {
+    fn make(arguments: &[&str], database: Option<String>, cluster: Option<Arc<Postgres>>) -> Self {
         let folder = tempfile::Builder::new().prefix("keycell-cell-").tempdir().expect("a temporary folder");
         let cell = Self { folder, listen: free_address(), cluster };
         let mut init = cell.command();
         init.args(["init", "--zone", Self::ZONE, "--profile", "open", "--listen", &cell.listen.to_string()]);
+        init.args(arguments);
         if let Some(url) = database {
             init.arg("--postgres").env("KEYCELL_DATABASE", url);
         }
@@ -235,8 +242,10 @@ pub fn ended(command: &mut Command) -> Ended {
 #[must_use]
 pub fn binary() -> PathBuf {
     let test = env::current_exe().expect("this program has a path");
-    // target/debug/deps/TEST
-    let folder = test.parent().and_then(Path::parent).expect("tests are in deps/");
+    // target/debug/deps/TEST, and target/release/soak
+    let folder = test.parent().expect("it is in a folder");
+    let folder =
+        if folder.ends_with("deps") { folder.parent().expect("deps/ is in one too") } else { folder };
     let binary = folder.join("keycell");
     assert!(
         binary.is_file(),

@@ -1,0 +1,65 @@
+//! What the soak counts.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::fleet::Fleet;
+
+/// Counted by all tasks alike.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Messages and replies that were sealed.
+    pub sealed: AtomicU64,
+    /// Those that were opened.
+    pub opened: AtomicU64,
+    /// Requests for tickets that were made by hand, besides those of the agents.
+    pub requests: AtomicU64,
+    /// Tickets that came of them.
+    pub tickets: AtomicU64,
+    /// What went wrong, with how often.
+    failed: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Counts {
+    /// Counts one.
+    pub fn one(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something went wrong.
+    pub fn failed(&self, what: String) {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
+    }
+
+    /// Whether there was something to count, all of it went well, and nothing is missing.
+    pub fn is_clean(&self) -> bool {
+        let (sealed, opened) = (self.sealed.load(Ordering::Relaxed), self.opened.load(Ordering::Relaxed));
+        let tickets = self.tickets.load(Ordering::Relaxed);
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        sealed > 0 && sealed == opened && tickets > 0 && failed.is_empty()
+    }
+
+    /// For people.
+    pub fn report(&self, fleet: &Fleet) -> String {
+        let (sealed, opened) = (self.sealed.load(Ordering::Relaxed), self.opened.load(Ordering::Relaxed));
+        let agents = fleet.stats();
+        let requests = self.requests.load(Ordering::Relaxed);
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = format!(
+            "messages: {sealed} sealed, {opened} opened, {} unopened\n\
+             requests: {} of agents for {} tickets, {requests} by hand for {}\n\
+             failed:   {}",
+            sealed.abs_diff(opened),
+            agents.requests,
+            agents.tickets,
+            self.tickets.load(Ordering::Relaxed),
+            failed.values().sum::<u64>(),
+        );
+        for (what, times) in &*failed {
+            let _ = write!(report, "\n  {times} times: {what}");
+        }
+        report
+    }
+}

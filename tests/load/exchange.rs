@@ -125,4 +125,4 @@ impl<'a> Exchange<'a> {
     }
 }
 
-const RELOADED: &str = "the configuration was taken in anew";
+const RELOADED: &str = "the configuration is read again";

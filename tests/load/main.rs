@@ -31,8 +31,8 @@ async fn main() -> ExitCode {
         eprintln!("soak [SECONDS]");
         return ExitCode::from(2);
     };
-    // Epochs of ten seconds: the ratchet turns in a minute as often as else in a week.
-    let cell = Cell::sqlite_with(&["--ratchet-period", "10"]);
+    // Epochs of a minute: the ratchet turns in ten minutes as often as else in ten days.
+    let cell = Cell::sqlite_with(&["--ratchet-period", "60"]);
     cell.configure("[tickets]\nlifetime_seconds = 10\n");
     let kdc = cell.serve();
     let counts = Arc::new(Counts::default());

@@ -103,6 +103,6 @@ impl Init {
 fn ratchet_period(text: &str) -> Result<RatchetPeriod, String> {
     let seconds: u32 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
     RatchetPeriod::from_seconds(seconds)
-        .filter(|period| period.seconds() >= 600)
-        .ok_or_else(|| "at least 600 seconds".to_owned())
+        .filter(|period| period.seconds() >= 60)
+        .ok_or_else(|| "at least 60 seconds".to_owned())
 }

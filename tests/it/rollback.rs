@@ -111,7 +111,7 @@ async fn an_older_database_is_refused_with_the_names_and_accepted_on_purpose() {
     let scene = scene(Cell::sqlite()).await;
     let cell = &scene.cell;
     scene.set_back();
-    for command in [&["serve"][..], &["check-config"]] {
+    for command in [&["check-config"][..], &["serve"]] {
         let refused = cell.run(command).failed();
         for says in GONE.iter().chain(&["is older than this KDC", "--accept-rollback"]) {
             assert!(refused.contains(says), "{says}: {refused}");
@@ -243,7 +243,7 @@ async fn a_file_that_somebody_changed_is_told_and_one_that_is_gone_too() {
     let more = format!("{whole}{}\n", lines[2]);
     for (changed, line) in [(enabled, 3), (without, 2), (swapped, 2), (more, 5), ("x\n".to_owned(), 1)] {
         fs::write(&file, changed).unwrap();
-        let refused = cell.run(&["serve"]).failed();
+        let refused = cell.run(&["check-config"]).failed();
         let says = format!("revocations, line {line}: this KDC did not write it");
         assert!(refused.contains(&says), "{says}: {refused}");
     }
@@ -283,7 +283,7 @@ async fn a_single_row_that_was_put_back_is_told_too() {
     rows("UPDATE party_key SET wrapped = (SELECT wrapped FROM old_key)").await;
     rows("DROP TABLE old").await;
     rows("DROP TABLE old_key").await;
-    let refused = cell.run(&["serve"]).failed();
+    let refused = cell.run(&["check-config"]).failed();
     assert!(refused.contains("rows of the database were set back"), "{refused}");
     assert!(refused.contains("a@test.internal was disabled"), "{refused}");
     let kdc = cell.serve_told(&["--accept-rollback"]);

@@ -170,6 +170,25 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((patch, LIMITS), "", &[], &rate, (200, none)).await;
     admin.does((patch, LIMITS), "", &[], &json!({ "per_address": 1 }), (400, none)).await;
 
+    // Keys. The first request of that key is the creation of `a`, whose key it is.
+    let replace = format!("{PARTIES}/{{name}}/keys");
+    let b = "b@test.internal";
+    let chosen = json!({ "key": URL_SAFE_NO_PAD.encode([8; 32]), "erase_old": true });
+    let erased: &[(&str, &str)] = &[("key.rotate", b), ("key.erase", b)];
+    admin.does((post, &replace), b, &[], &chosen, (201, erased)).await;
+    admin.does((post, &replace), b, &[], &chosen, (200, none)).await;
+    let rotate = (post, "/v1/admin/keys/rotate");
+    let names = json!({ "names": [b] });
+    admin.does(rotate, "", &[], &names, (200, &[("key.rotate", b)])).await;
+    admin.does(rotate, "", &[], &json!({}), (400, none)).await;
+
+    // The master key and the clock, where there is nothing to do; tests/it/master_key.rs has what is done.
+    admin.does((post, "/v1/admin/master-key/rotate"), "", &[], &Value::Null, (409, none)).await;
+    let confirm = "/v1/admin/ratchet/confirm";
+    admin.does((post, confirm), "", &[], &json!({ "epoch": 1 }), (409, none)).await;
+    let epoch = admin.http.get("/v1/admin/ratchet").await.json()["epoch"].clone();
+    admin.does((post, confirm), "", &[], &json!({ "epoch": epoch }), (200, none)).await;
+
     // The process.
     let reload = (post, "/v1/admin/reload");
     admin.does(reload, "", &[], &Value::Null, (200, &[("config.reload", "")])).await;

@@ -9,32 +9,32 @@ use crate::fleet::Fleet;
 
 /// Counted by all tasks alike.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Messages and replies that were sealed.
-    pub sealed: AtomicU64,
+    pub(crate) sealed: AtomicU64,
     /// Those that were opened.
-    pub opened: AtomicU64,
+    pub(crate) opened: AtomicU64,
     /// Requests for tickets that were made by hand, besides those of the agents.
-    pub requests: AtomicU64,
+    pub(crate) requests: AtomicU64,
     /// Tickets that came of them.
-    pub tickets: AtomicU64,
+    pub(crate) tickets: AtomicU64,
     /// What went wrong, with how often.
     failed: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Counts {
     /// Counts one.
-    pub fn one(counter: &AtomicU64) {
+    pub(crate) fn one(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Something went wrong.
-    pub fn failed(&self, what: String) {
+    pub(crate) fn failed(&self, what: String) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
     }
 
     /// Whether there was something to count, all of it went well, and nothing is missing.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let (sealed, opened) = (self.sealed.load(Ordering::Relaxed), self.opened.load(Ordering::Relaxed));
         let tickets = self.tickets.load(Ordering::Relaxed);
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Counts {
     }
 
     /// For people.
-    pub fn report(&self, fleet: &Fleet) -> String {
+    pub(crate) fn report(&self, fleet: &Fleet) -> String {
         let (sealed, opened) = (self.sealed.load(Ordering::Relaxed), self.opened.load(Ordering::Relaxed));
         let agents = fleet.stats();
         let requests = self.requests.load(Ordering::Relaxed);

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::fleet::SERVICE;
 
 /// Does one thing after the other, with the commands that an operator would use.
-pub struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     cell: &'a Cell,
     kdc: &'a Kdc,
     admin: Http,
@@ -25,7 +25,7 @@ pub struct Exchange<'a> {
 
 impl<'a> Exchange<'a> {
     /// Makes what it needs.
-    pub async fn new(cell: &'a Cell, kdc: &'a Kdc) -> Self {
+    pub(crate) async fn new(cell: &'a Cell, kdc: &'a Kdc) -> Self {
         let made = cell.run(&["backup", "keygen", "recovery.key", "--json"]).succeeded();
         let made: Value = serde_json::from_str(&made.stdout).expect("it is JSON");
         let recipient = made.get("recipient").and_then(Value::as_str).expect("a recipient").to_owned();
@@ -35,12 +35,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// How often everything was done.
-    pub const fn rounds(&self) -> u64 {
+    pub(crate) const fn rounds(&self) -> u64 {
         self.rounds
     }
 
     /// Everything once.
-    pub async fn round(&mut self) {
+    pub(crate) async fn round(&mut self) {
         self.rounds += 1;
         let number = self.rounds;
         let version = number + 1;
@@ -64,7 +64,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Waits until every agent has the key that it was told to make.
-    pub async fn settle(&mut self) {
+    pub(crate) async fn settle(&mut self) {
         let since = Instant::now();
         let admin = &self.admin;
         let path = format!("/v1/admin/parties?service={SERVICE}&limit=1000");
@@ -84,7 +84,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// For people.
-    pub async fn report(&self, kdc: &Kdc, seconds: u64) -> String {
+    pub(crate) async fn report(&self, kdc: &Kdc, seconds: u64) -> String {
         let metrics = kdc.http().get("/metrics").await.text();
         let metric = |name: &str| {
             let of = metrics.lines().filter(|line| line.starts_with(name));

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::counts::Counts;
 
 /// Agents with key files of their own, and parties that ask for tickets by hand.
-pub struct Fleet {
+pub(crate) struct Fleet {
     agents: Vec<Agent>,
     hands: Vec<Party>,
     http: Http,
@@ -28,7 +28,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Makes parties and starts their agents.
-    pub async fn start(cell: &Cell, kdc: &Kdc, counts: &Arc<Counts>) -> Self {
+    pub(crate) async fn start(cell: &Cell, kdc: &Kdc, counts: &Arc<Counts>) -> Self {
         let mut agents = Vec::new();
         for number in 0..AGENTS {
             let name = format!("{SERVICE}.host{number}@{}", Cell::ZONE);
@@ -46,7 +46,7 @@ impl Fleet {
     }
 
     /// Everybody speaks to somebody until told to stop; then what is on its way still arrives.
-    pub async fn talk(self, stop: CancellationToken) -> Self {
+    pub(crate) async fn talk(self, stop: CancellationToken) -> Self {
         let names: Arc<[Name]> = self.agents.iter().map(|agent| agent.name().clone()).collect();
         let mut tasks = JoinSet::new();
         for (number, agent) in self.agents.iter().enumerate() {
@@ -75,7 +75,7 @@ impl Fleet {
     }
 
     /// Looks at what the agents counted themselves.
-    pub async fn drain(&self) {
+    pub(crate) async fn drain(&self) {
         let stats = self.stats();
         if stats.failures > 0 {
             self.counts.failed(format!("{} requests of agents failed and were made again", stats.failures));
@@ -86,7 +86,7 @@ impl Fleet {
     }
 
     /// The agents' own counters, added up.
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         let mut all = Stats::default();
         for agent in &self.agents {
             let stats = agent.stats();
@@ -189,7 +189,7 @@ async fn ask_by_hand(
 }
 
 /// The service of the agents.
-pub const SERVICE: &str = "agent";
+pub(crate) const SERVICE: &str = "agent";
 const AGENTS: usize = 20;
 const HANDS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(20);

@@ -38,6 +38,8 @@ async fn run(global: &Global, accept_rollback: Option<Kept>) -> Outcome {
     process::no_core_dumps();
     // From here on, so that one that comes too early does not end the process.
     let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let _only = only_one(&config)?;
     let cell = Cell::open(&config).await?;
     let watermark = cell.watermark(&config, accept_rollback, SystemClock.now()).await?;
@@ -67,8 +69,6 @@ async fn run(global: &Global, accept_rollback: Option<Kept>) -> Outcome {
     );
 
     let status = format!("serving {}", kdc.zone());
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = CancellationToken::new();
     let asked = stop.clone();
     let served = kdc.clone();

@@ -1,6 +1,7 @@
 //! How the directory keeps up with the database: everything at the start, then change by change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Follower {
     directory: Arc<Directory>,
     tickets: ArcSwap<Tickets>,
     place: Mutex<Place>,
+    /// Whether there is something that cannot be read without a version of the master key.
+    waits: AtomicBool,
     /// What is remembered of revocations beside the database.
     watermark: OnceLock<Arc<Watermark>>,
     /// Keys that did not unwrap, until somebody takes the news.
@@ -61,6 +64,7 @@ impl Follower {
             tickets: ArcSwap::from_pointee(tickets),
             place: Mutex::new(Place { seen: snapshot.change, ..Place::default() }),
             watermark: OnceLock::new(),
+            waits: AtomicBool::new(false),
             damaged: std::sync::Mutex::default(),
         };
         follower.replace(&snapshot);
@@ -141,8 +145,8 @@ impl Follower {
             }
         }
         if self.keyring.lacking().is_some() {
-            place.waits = true;
-        } else if place.waits {
+            self.waits.store(true, Ordering::Relaxed);
+        } else if self.waits() {
             // What could not be read without it is read now, whenever it was changed.
             if let Err(error) = self.read(Kind::Token, Since::Then, place).await {
                 outcome = Err(error);
@@ -153,7 +157,7 @@ impl Follower {
             Some(snapshot) => {
                 let snapshot = snapshot?;
                 self.replace(&snapshot);
-                place.waits = false;
+                self.waits.store(false, Ordering::Relaxed);
                 snapshot.change
             }
             None => {
@@ -163,6 +167,12 @@ impl Follower {
             }
         };
         outcome
+    }
+
+    /// Whether there is, or was until a moment ago, something that cannot be read without a version of the master key.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Goes over to what another configuration says of tickets, where the zone has no setting of its own.
@@ -378,8 +388,6 @@ struct Place {
     seen: ChangeNumber,
     /// The kinds of documents that are still to be read.
     pending: BTreeMap<Kind, Since>,
-    /// Whether something may be left out for want of a version of the master key.
-    waits: bool,
     /// Tokens that are known to be revoked, also those whose rows are gone.
     revoked: TokenRecords,
 }

@@ -17,7 +17,9 @@ impl Kdc {
         if let Some(lacking) = self.ledger.keyring().lacking() {
             return Some(lacking.to_string());
         }
-        let why = if self.staleness_ms() > STALE_MS {
+        let why = if self.follower.waits() {
+            "what a version of the master key kept from being read is being read"
+        } else if self.staleness_ms() > STALE_MS {
             "the database has not answered for a while; changes may not be in force here"
         } else if self.disk_free.load(Ordering::Relaxed) < self.config.load().limits.disk_free_bytes {
             "less than limits.disk_free_bytes is free where the database is: make room"

@@ -7,6 +7,8 @@ use keycell_tests::schema::Raw;
 
 /// Takes the cell on SQLite back to `schema`: its tables, and in them what such a release kept there.
 pub(crate) async fn set_back(cell: &Cell, schema: usize) {
+    // No such release remembered revocations beside the database.
+    fs::remove_file(cell.file("revocations")).unwrap();
     let (path, newer) = (cell.file("keycell.db"), cell.file("newer.db"));
     let url = format!("sqlite:{}", path.display());
     let mut database = Raw::open(&url).await;

@@ -170,10 +170,10 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((patch, LIMITS), "", &[], &rate, (200, none)).await;
     admin.does((patch, LIMITS), "", &[], &json!({ "per_address": 1 }), (400, none)).await;
 
-    // Keys. The first request of that key is the creation of `a`, whose key it is.
+    // Keys.
     let replace = format!("{PARTIES}/{{name}}/keys");
     let b = "b@test.internal";
-    let chosen = json!({ "key": URL_SAFE_NO_PAD.encode([8; 32]), "erase_old": true });
+    let chosen = json!({ "key": KEY, "erase_old": true });
     let erased: &[(&str, &str)] = &[("key.rotate", b), ("key.erase", b)];
     admin.does((post, &replace), b, &[], &chosen, (201, erased)).await;
     admin.does((post, &replace), b, &[], &chosen, (200, none)).await;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 /// What an operation needs: a new one is to be put here, or the test fails.
 const NEEDED: &[(&str, &str, &str)] = &[
     ("POST", "/v1/tickets", ""),
+    ("POST", "/v1/keys/rotate", ""),
     ("GET", "/v1/zone", ""),
     ("GET", "/livez", ""),
     ("GET", "/readyz", ""),
@@ -25,6 +26,8 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("PATCH", "/v1/admin/parties/{name}", "operator"),
     ("DELETE", "/v1/admin/parties/{name}", "operator"),
     ("GET", "/v1/admin/parties/{name}/keys", "auditor"),
+    ("POST", "/v1/admin/parties/{name}/keys", "operator"),
+    ("POST", "/v1/admin/keys/rotate", "operator"),
     ("GET", "/v1/admin/policy", "auditor"),
     ("PUT", "/v1/admin/policy", "admin"),
     ("POST", "/v1/admin/policy/test", "auditor"),

@@ -31,7 +31,7 @@ impl Fleet {
     pub(crate) async fn start(cell: &Cell, kdc: &Kdc, counts: &Arc<Counts>) -> Self {
         let mut agents = Vec::new();
         for number in 0..AGENTS {
-            let name = format!("{SERVICE}.host{number}@{}", Cell::ZONE);
+            let name = format!("{SERVICE}.host{number}");
             cell.run(&["party", "add", &name]).succeeded();
             let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
             let path = cell.folder().join(format!("{name}.key"));

@@ -1,9 +1,9 @@
 //! Writing files so that they are whole or not there, and never somebody else's.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
 
 /// Writes a file that must not exist, with these permissions, and makes it durable.
 ///
@@ -23,12 +23,47 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// What the system says; then the old file is as it was.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    // Root may do this for the user who serves: the file stays whose it was.
+    let owner = fs::symlink_metadata(path).ok().filter(Metadata::is_file);
+    replace_as(path, content, mode, owner.as_ref())
+}
+
+/// As [`replace`], and gives the file to the owner of another one, if one is named.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_as(path: &Path, content: &[u8], mode: u32, owner: Option<&Metadata>) -> io::Result<()> {
+    let new = beside(path, &format!(".new-{}", std::process::id()));
+    let write_new = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let is = file.metadata()?;
+        // By the open file, before it has its name: the owner of the folder could have put a link there.
+        if let Some(owner) = owner.filter(|owner| (owner.uid(), owner.gid()) != (is.uid(), is.gid())) {
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_folder(path)
+    };
+    write_new().inspect_err(|_| drop(fs::remove_file(&new)))
+}
+
+/// Sees that a file could be made at `path`, before something is done that only that file would keep.
+///
+/// # Errors
+/// What the system says.
+pub fn can_make(path: &Path) -> io::Result<()> {
+    let trial = beside(path, &format!(".trial-{}", std::process::id()));
+    write_new(&trial, b"", 0o600)?;
+    fs::remove_file(&trial)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    let new = path.with_file_name(name);
-    write_new(&new, content, mode)?;
-    fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))?;
-    sync_folder(path)
+    name.push(suffix);
+    path.with_file_name(name)
 }
 
 /// Makes durable what the folder of `path` says of it.
@@ -40,7 +75,6 @@ pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn a_new_file_is_private_and_never_overwrites() {

@@ -221,7 +221,8 @@ impl Parties {
             None => (Generation::FIRST, 1),
         };
         let now = self.ledger.now();
-        let epoch = self.ledger.zone().ratchet_period.epoch(now.seconds());
+        let clock = self.ledger.zone().ratchet_period.epoch(now.seconds());
+        let epoch = self.ledger.directory().epoch_of_new_keys(clock);
         let random = &mut crate::random::system();
         let key = match &entry.secret {
             Some(secret) => LongTermKey::new(generation, epoch, **secret),
@@ -315,9 +316,11 @@ impl Parties {
             events.push(caller.event(now, action, record.name.as_str()));
         }
         if patch.erase_keys == Some(true) {
-            for key in record.keys.extract_if(.., |key| key.state != KeyState::Dead) {
+            // Their generations stay: what remembers revocations goes by them.
+            for key in record.keys.iter_mut().filter(|key| key.state != KeyState::Dead) {
                 let event = caller.event(now, Action::KeyErase, record.name.as_str());
                 events.push(event.with("generation", key.generation.0));
+                *key = key.erased();
             }
         }
         let mut update = caller.event(now, Action::PartyUpdate, record.name.as_str());

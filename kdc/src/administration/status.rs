@@ -142,7 +142,8 @@ fn parties(kdc: &Kdc, now: UnixMillis) -> (PartyCounts, Option<OldestKey>) {
             counts.disabled += 1;
         }
         counts.seen_last_day += u64::from(party.seen().at().is_some_and(|at| at >= yesterday));
-        counts.without_key += u64::from(!party.has_key());
+        // One whose keys were erased is not damaged.
+        counts.without_key += u64::from(party.active().is_some() && !party.has_key());
         if let Some(key) = party.active()
             && oldest.as_ref().is_none_or(|oldest| key.created_at < oldest.created_at)
         {

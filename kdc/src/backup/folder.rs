@@ -9,7 +9,7 @@ use super::{BackupError, Opened, Restore};
 use crate::cell::{self, CellError};
 use crate::certificates;
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::files;
 use crate::keyring::MasterKeySource;
 use crate::tls;
@@ -57,7 +57,7 @@ pub(super) fn fill(
     };
     let text = opened.cell_file(Config::FILE).ok_or_else(|| lacks(Config::FILE))?;
     write(&folder.join(Config::FILE), text)?;
-    let environment = Environment::of_database(restore.database.as_deref());
+    let environment = restore.environment.clone().with_database(restore.database.as_deref());
     let config = Config::load(&folder.join(Config::FILE), Some(&environment)).map_err(CellError::from)?;
     if let MasterKeySource::File(path) = &config.master_key
         && !path.exists()

@@ -29,6 +29,8 @@ pub struct Restore {
     pub folder: PathBuf,
     /// The database, if it is not the one that the configuration names.
     pub database: Option<String>,
+    /// What the environment says over the configuration.
+    pub environment: Environment,
     /// Whether a zone in a PostgreSQL database is replaced.
     pub replaced: Replaced,
     /// The file of the master key, if it is not where the configuration says.
@@ -91,7 +93,7 @@ impl Restore {
         clock: &dyn Clock,
     ) -> Result<Restored, BackupError> {
         let header = opened.header().clone();
-        let environment = Environment::of_database(self.database.as_deref());
+        let environment = self.environment.clone().with_database(self.database.as_deref());
         let config = Config::load(&folder.join(Config::FILE), Some(&environment)).map_err(CellError::from)?;
         let source = self.master_key.clone().map(MasterKeySource::File);
         let master = source.as_ref().unwrap_or(&config.master_key).load().map_err(CellError::from)?;

@@ -10,10 +10,10 @@
 //! the next key takes its place  new          new          -
 //! ```
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use keycell_protocol::UnixMillis;
@@ -60,40 +60,40 @@ pub fn renew(config: &Config, now: UnixMillis, when: When) -> Result<Renewed, Re
     let Some(authority) = Authority::of(files)? else { return Ok(Renewed::NotOurs) };
     let _one_at_a_time = lock(files)?;
     finish(files)?;
-    let chain = tls::certificates(&files.certificate, &tls::read(&files.certificate)?)?;
-    let Some(leaf) = chain.first().filter(|leaf| authority.made(leaf)) else { return Ok(Renewed::NotOurs) };
-    let due = tls::ends_at(leaf).is_some_and(|end| end < now.plus(DUE_DAYS * DAY_MS));
-    if when == When::Due && !due {
-        return Ok(Renewed::NotDue);
+    let chain = tls::read(&files.certificate).and_then(|pem| tls::certificates(&files.certificate, &pem));
+    match chain.as_deref().map(<[_]>::first) {
+        Ok(Some(leaf)) if authority.made(leaf) => {
+            let due = tls::ends_at(leaf).is_some_and(|end| end < now.plus(DUE_DAYS * DAY_MS));
+            if when == When::Due && !due {
+                return Ok(Renewed::NotDue);
+            }
+        }
+        Ok(_) => return Ok(Renewed::NotOurs),
+        // It is lost: with the root at hand, that is no reason not to have another.
+        Err(_) if when == When::Now => {}
+        Err(_) => {
+            chain?;
+        }
     }
     let (certificate, key) = authority.issue(&config.urls, config.listen, now)?;
-    let next = tls::next_key(files);
-    replace(&next, key.as_bytes(), &files.key)?;
-    replace(&files.certificate, certificate.as_bytes(), &files.certificate)?;
+    let (next, root_key) = (tls::next_key(files), root_key(files));
+    replace(&next, key.as_bytes(), [&files.key, &root_key])?;
+    replace(&files.certificate, certificate.as_bytes(), [&files.certificate, &files.roots])?;
     finish(files)?;
     let made = tls::certificates(&files.certificate, certificate.as_bytes())?;
     let ends_at = made.first().and_then(tls::ends_at).ok_or_else(|| content(&files.certificate))?;
     Ok(Renewed::Done { ends_at })
 }
 
-/// Puts a file in its place, with owner and permissions of `model`: root may renew for the user who serves. Both are set by
-/// the open file, before it has its name: that user owns the folder, and could have put a link there.
-fn replace(path: &Path, content: &[u8], model: &Path) -> Result<(), RenewError> {
-    let like = fs::metadata(model).map_err(write(model))?;
-    let new = beside(path, &format!(".new-{}", std::process::id()));
-    let write_new = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let is = file.metadata()?;
-        if (is.uid(), is.gid()) != (like.uid(), like.gid()) {
-            fchown(&file, Some(like.uid()), Some(like.gid()))?;
-        }
-        file.set_permissions(Permissions::from_mode(like.mode() & 0o777))?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        files::sync_folder(path)
-    };
-    write_new().inspect_err(|_| drop(fs::remove_file(&new))).map_err(write(path))
+/// Puts a file in its place, with owner and permissions of the first of `models` that there is: root may renew for the user
+/// who serves.
+fn replace(path: &Path, content: &[u8], models: [&Path; 2]) -> Result<(), RenewError> {
+    let model = model(models)?;
+    files::replace_as(path, content, model.mode() & 0o777, Some(&model)).map_err(write(path))
+}
+
+fn model([first, second]: [&Path; 2]) -> Result<Metadata, RenewError> {
+    fs::metadata(first).or_else(|_| fs::metadata(second)).map_err(write(first))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -128,7 +128,7 @@ fn lock(files: &Tls) -> Result<File, RenewError> {
         .custom_flags(no_link)
         .open(&path)
         .map_err(write(&path))?;
-    let key = fs::metadata(&files.key).map_err(write(&files.key))?;
+    let key = model([&files.key, &root_key(files)])?;
     if lock.metadata().map_err(write(&path))?.uid() != key.uid() {
         // Whoever serves must be able to renew too. Who may not give it away need not.
         let _ = fchown(&lock, Some(key.uid()), Some(key.gid()));
@@ -141,6 +141,10 @@ fn lock(files: &Tls) -> Result<File, RenewError> {
 }
 
 /// The cell's own root, with its key.
+fn root_key(files: &Tls) -> PathBuf {
+    files.roots.with_extension("key")
+}
+
 struct Authority {
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
@@ -149,7 +153,7 @@ struct Authority {
 impl Authority {
     /// Finds it: the key beside the roots, under their name and `.key`. `None` when there is none, or it is of no root.
     fn of(files: &Tls) -> Result<Option<Self>, RenewError> {
-        let path = files.roots.with_extension("key");
+        let path = root_key(files);
         let text = match tls::read(&path) {
             Err(error) if tls::is_missing(&error) => return Ok(None),
             text => text?,

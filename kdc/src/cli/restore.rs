@@ -10,6 +10,7 @@ use super::moment::time;
 use super::output::Output;
 use crate::backup::{self, Restored};
 use crate::clock::SystemClock;
+use crate::config::Environment;
 use crate::store::Replaced;
 use crate::watermark::{Kept, What};
 
@@ -58,6 +59,7 @@ impl Restore {
             identities: self.identity,
             folder: self.folder,
             database: self.database,
+            environment: Environment::of_process()?,
             replaced: if self.replace { Replaced::Yes } else { Replaced::No },
             master_key: self.master_key,
             tls: self.tls,

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 
 use super::ConfigError;
 
 /// The variables whose names begin with `KEYCELL_`, but for those of the command line itself.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
+
+/// Their names; a value may hold a password.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// What this process was given.
@@ -37,10 +45,11 @@ impl Environment {
         ours.map(text).collect::<Result<_, _>>().map(Self)
     }
 
-    /// One that says nothing but which database, if that is said at all.
+    /// The same with another database, if one is named.
     #[must_use]
-    pub fn of_database(url: Option<&str>) -> Self {
-        Self(url.into_iter().map(|url| (DATABASE.to_owned(), url.to_owned())).collect())
+    pub fn with_database(mut self, url: Option<&str>) -> Self {
+        self.0.extend(url.map(|url| (DATABASE.to_owned(), url.to_owned())));
+        self
     }
 
     /// Each variable with the way to its setting, the most general first.

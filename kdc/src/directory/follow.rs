@@ -128,18 +128,16 @@ impl Follower {
                 now = changes.change.0,
                 "the database went back in time: reading it anew"
             );
-            place.pending.extend([Kind::Setting, Kind::Rule, Kind::Token].map(|kind| (kind, Since::Anew)));
+            place.pending.extend([Kind::Setting, Kind::Rule, Kind::Token]);
         } else {
-            for kind in &changes.documents {
-                place.pending.entry(*kind).or_insert(Since::Then);
-            }
+            place.pending.extend(&changes.documents);
         }
         let mut snapshot = if went_back { Some(self.store.parties().await) } else { None };
         // What stops somebody before what lets somebody in. A kind that does not hold must not keep a revocation from
         // taking effect: the rest is taken in, and this kind again at the next look.
         let mut outcome = Ok(());
-        for (kind, since) in place.pending.clone() {
-            match self.read(kind, since, place).await {
+        for kind in place.pending.clone() {
+            match self.read(kind, place).await {
                 Ok(()) => drop(place.pending.remove(&kind)),
                 Err(error) => outcome = Err(error),
             }
@@ -148,7 +146,7 @@ impl Follower {
             self.waits.store(true, Ordering::Relaxed);
         } else if self.waits() {
             // What could not be read without it is read now, whenever it was changed.
-            if let Err(error) = self.read(Kind::Token, Since::Then, place).await {
+            if let Err(error) = self.read(Kind::Token, place).await {
                 outcome = Err(error);
             }
             snapshot = Some(self.store.parties().await);
@@ -237,7 +235,7 @@ impl Follower {
         std::mem::take(&mut *self.damaged.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn read(&self, kind: Kind, since: Since, place: &mut Place) -> Result<(), FollowError> {
+    async fn read(&self, kind: Kind, place: &mut Place) -> Result<(), FollowError> {
         let found = self.store.documents(kind).await?;
         match kind {
             Kind::Token => {
@@ -248,9 +246,9 @@ impl Follower {
                 self.hear_of_master_key(&found).await?;
                 let settings = documents::settings(&found, &self.keyring)?;
                 let before = self.directory.settings();
-                since.check("zone", before.zone_revision, settings.zone_revision)?;
-                since.check("limits", before.limits_revision, settings.limits_revision)?;
-                since.check("master-key", before.master_key_revision, settings.master_key_revision)?;
+                not_older("zone", before.zone_revision, settings.zone_revision)?;
+                not_older("limits", before.limits_revision, settings.limits_revision)?;
+                not_older("master-key", before.master_key_revision, settings.master_key_revision)?;
                 if let Some(master_key) = settings.master_key
                     && self.keyring.follow(master_key.active)
                 {
@@ -274,7 +272,7 @@ impl Follower {
                     before.policy.rules().iter().map(|rule| (&rule.id, rule.revision)).collect();
                 for rule in rules.policy.rules() {
                     let known = known.get(&rule.id).copied().unwrap_or_default();
-                    since.check(rule.id.as_str(), known, rule.revision)?;
+                    not_older(rule.id.as_str(), known, rule.revision)?;
                 }
                 self.directory.set_rules(rules);
             }
@@ -326,7 +324,13 @@ impl Follower {
     fn take(&self, change: &Change) {
         match change {
             Change::Put(record) => {
-                self.watermark.get().inspect(|watermark| watermark.saw_party(record));
+                if let Some(watermark) = self.watermark.get() {
+                    if let Some(what) = watermark.gives_back(record) {
+                        tracing::error!(party = %record.name, ?what, "the database rows of a party were put back: it stays as it was");
+                        return;
+                    }
+                    watermark.saw_party(record);
+                }
                 self.directory.put(self.unwrapped(record));
             }
             Change::Deleted(name) => {
@@ -387,30 +391,19 @@ struct Place {
     /// The last change that was taken in.
     seen: ChangeNumber,
     /// The kinds of documents that are still to be read.
-    pending: BTreeMap<Kind, Since>,
+    pending: BTreeSet<Kind>,
     /// Tokens that are known to be revoked, also those whose rows are gone.
     revoked: TokenRecords,
 }
 
-/// What documents are read after.
-#[derive(Debug, Clone, Copy)]
-enum Since {
-    /// What was read of them before.
-    Then,
-    /// Nothing: the database is another one.
-    Anew,
-}
-
-impl Since {
-    /// Refuses a document that is older than the one in force: somebody put an old row back.
-    fn check(self, id: &str, known: u64, found: u64) -> Result<(), FollowError> {
-        match self {
-            // None is there: that is no older one.
-            Self::Then if found != 0 && found < known => {
-                Err(FollowError::Older { id: id.to_owned(), known, found })
-            }
-            _ => Ok(()),
-        }
+/// Refuses a document that is older than the one in force: somebody put an old row back. A database that was really set
+/// back is taken as it is when the KDC is started again.
+fn not_older(id: &str, known: u64, found: u64) -> Result<(), FollowError> {
+    match found {
+        // None is there: that is no older one.
+        0 => Ok(()),
+        found if found < known => Err(FollowError::Older { id: id.to_owned(), known, found }),
+        _ => Ok(()),
     }
 }
 

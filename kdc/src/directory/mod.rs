@@ -17,6 +17,7 @@ use crate::token::TokenRecord;
 
 pub use documents::{Rules, TokenRecords, live};
 pub use follow::{FollowError, Follower};
+pub(crate) use party::LONGEST_END_MS;
 pub use party::Party;
 pub use seen::Seen;
 
@@ -51,6 +52,16 @@ impl Directory {
     /// is new is not to be turned as far.
     pub(crate) fn believe(&self, epoch: Epoch) {
         self.epoch.store(epoch.0, Ordering::SeqCst);
+    }
+
+    /// The epoch of a key that is made now, by a clock that says `clock`: one that is not believed makes no keys of the
+    /// future, which would never turn.
+    pub(crate) fn epoch_of_new_keys(&self, clock: Epoch) -> Epoch {
+        match self.epoch() {
+            Epoch(0) => clock,
+            // The turn of the epoch may not have come by yet.
+            believed => clock.min(Epoch(believed.0.saturating_add(1))),
+        }
     }
 
     fn epoch(&self) -> Epoch {

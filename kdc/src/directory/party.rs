@@ -29,9 +29,10 @@ struct PartyKey {
 }
 
 impl PartyKey {
-    /// Whether it is still good for what its state says: by the clock, whether or not it was erased already.
+    /// Whether it is still good for what its state says: by the clock, whether or not it was erased already. An end that is
+    /// further off than any is set was set by a clock that has been put right since.
     fn lasts(&self, at: UnixMillis) -> bool {
-        self.ends_at.is_none_or(|end| at < end)
+        self.ends_at.is_none_or(|end| at < end && end.0.saturating_sub(at.0) <= LONGEST_END_MS)
     }
 }
 
@@ -170,3 +171,6 @@ impl Party {
         key.key.lock().unwrap_or_else(PoisonError::into_inner).current(now).ok()
     }
 }
+
+/// A ticket lasts for a day at most, and a staged key for one; the clocks may be off by ten minutes twice.
+pub(crate) const LONGEST_END_MS: u64 = 25 * 3_600_000;

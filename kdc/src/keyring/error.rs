@@ -25,7 +25,7 @@ pub enum KeyringError {
         mode: u32,
     },
     /// The file belongs to somebody else.
-    #[error("the master key file {} belongs to uid {owner}, and this process runs as uid {uid}: chown {uid} {}", .path.display(), .path.display())]
+    #[error("the master key file {} belongs to uid {owner}, and this process runs as uid {uid}: run it as uid {owner}; or, if the file is to be this user's, chown {uid} {}", .path.display(), .path.display())]
     Owner {
         /// The file.
         path: PathBuf,

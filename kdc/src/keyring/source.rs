@@ -90,7 +90,7 @@ impl MasterKeySource {
         match self {
             Self::File(path) => Ok(path),
             _ => Err(KeyringError::Refused(format!(
-                "{} is not a file that can be changed here: `keycell master-key new` makes the line to put there",
+                "{} is not a file that can be changed here: take the line out of it, or put the one of `keycell master-key new` there, and start the KDC again",
                 self.place()
             ))),
         }

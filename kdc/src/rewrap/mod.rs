@@ -129,8 +129,15 @@ impl Rewrapper {
     /// # Errors
     /// The database's.
     pub async fn reckon(&self) -> Result<Reckoning, StoreError> {
-        let turned = self.ledger.store().ratchet_epoch().await?;
         let period = self.period();
+        let turned = match self.ledger.store().ratchet_epoch().await? {
+            // Nothing was turned yet: the clock is held against the making of the zone.
+            Epoch(0) => {
+                let [before, ..] = period.epoch(self.ledger.zone().created_at.seconds()).neighbours();
+                before
+            }
+            turned => turned,
+        };
         Ok(Reckoning { now: period.epoch(self.ledger.now().seconds()), turned, period })
     }
 
@@ -200,6 +207,17 @@ impl Rewrapper {
         if pass.remaining == 0 {
             return Ok(pass);
         }
+        // The keys first: nothing that is wrong with other rows keeps them from turning.
+        let mut after = None;
+        loop {
+            let some = store.stale_keys(target, after.as_ref(), BATCH).await?;
+            self.unreadable(&some.damaged, &mut pass);
+            self.write(self.keys(some.keys, target, &mut pass).await, &mut pass).await?;
+            after = some.next;
+            if after.is_none() {
+                break;
+            }
+        }
         let secrets = store.secrets().await?;
         self.write(self.secrets(&secrets, target, &mut pass), &mut pass).await?;
         for kind in Kind::all() {
@@ -217,16 +235,6 @@ impl Rewrapper {
             let Some(end) = some.last() else { break };
             after = Some((end.actor.clone(), end.idempotency.clone()));
             self.write(self.answers(&some, &mut pass), &mut pass).await?;
-        }
-        let mut after = None;
-        loop {
-            let some = store.stale_keys(target, after.as_ref(), BATCH).await?;
-            self.unreadable(&some.damaged, &mut pass);
-            self.write(self.keys(some.keys, target, &mut pass).await, &mut pass).await?;
-            after = some.next;
-            if after.is_none() {
-                break;
-            }
         }
         if pass.written > 0 {
             store.forget_overwritten().await?;

@@ -118,6 +118,15 @@ impl Known {
             Entry::Party(name, mut mark) => {
                 let known = self.parties.get(&name);
                 if let Some(known) = known {
+                    // Revocations count up and keys go, never back: who says otherwise put rows back. Another life of
+                    // the name has other keys.
+                    let same = mark.floor <= known.last;
+                    if mark.state != State::Deleted
+                        && same
+                        && (mark.epoch < known.epoch || mark.floor < known.floor)
+                    {
+                        return false;
+                    }
                     // A deletion is of the revision that there was.
                     let older = mark.revision < known.revision
                         || (mark.revision == known.revision && known.state == State::Deleted);

@@ -104,6 +104,12 @@ impl Watermark {
         })
     }
 
+    /// What a party as it is in the database has that was taken from it.
+    #[must_use]
+    pub fn gives_back(&self, record: &PartyRecord) -> Option<What> {
+        check::gives_back(self.lock().known.parties.get(&record.name)?, record)
+    }
+
     /// Takes in what a party is now.
     pub fn saw_party(&self, record: &PartyRecord) {
         self.saw(Entry::of_party(record));

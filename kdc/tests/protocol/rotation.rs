@@ -1,12 +1,13 @@
 //! A party replaces its own key, step by step, and whatever comes between (docs/protocol.md §4.4).
 
+mod attacked;
 mod steps;
 
 use keycell_kdc::administration::{Caller, Precondition, RotationError};
 use keycell_kdc::api::PartyPatch;
 use keycell_kdc::limit::Rate;
 use keycell_kdc::store::AuditQuery;
-use keycell_kdc::store::KeyState::{Active, Retiring, Staged};
+use keycell_kdc::store::KeyState::{Active, Dead, Retiring, Staged};
 use keycell_protocol::{
     Generation, Instance, LongTermKey, Nonce, ProblemType, RatchetPeriod, Rotated, RotationRequest,
     SignedRotation, Step,
@@ -308,7 +309,7 @@ async fn a_party_whose_keys_are_erased_has_none_when_it_is_enabled_again() {
     let patch = PartyPatch { enabled: Some(false), erase_keys: Some(true), ..PartyPatch::default() };
     let name = zone.name("a");
     zone.kdc.parties().update(&Caller::console(), &name, &patch, &Precondition::NONE).await.unwrap();
-    assert_eq!(zone.states("a").await, []);
+    assert_eq!(zone.states("a").await, [(1, Dead)]);
     zone.set_enabled("a", true).await;
     assert_eq!(zone.ticket("a", &old, "b"), Err(ProblemType::Unauthenticated));
     assert_eq!(zone.ticket("b", &other, "a"), Err(ProblemType::DestinationDisabled));

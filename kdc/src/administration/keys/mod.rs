@@ -236,10 +236,11 @@ impl Keys {
 
     fn states(&self) -> States<'_> {
         let now = self.ledger.now();
+        let clock = self.ledger.zone().ratchet_period.epoch(now.seconds());
         States {
             keyring: self.ledger.keyring(),
             now,
-            epoch: self.ledger.zone().ratchet_period.epoch(now.seconds()),
+            epoch: self.ledger.directory().epoch_of_new_keys(clock),
             retire_ms: self.retire_ms(),
         }
     }

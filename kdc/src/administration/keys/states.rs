@@ -7,6 +7,7 @@ use keycell_protocol::{Epoch, Generation, LongTermKey, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::directory::LONGEST_END_MS;
 use crate::keyring::{Keyring, KeyringError, Life, Standing};
 use crate::store::{KeyRecord, KeyState, PartyRecord};
 
@@ -90,7 +91,8 @@ impl States<'_> {
             return Ok(Next { key, fresh: false, erased: Vec::new() });
         }
         let retiring = record.keys.iter().filter(|key| key.state == KeyState::Retiring);
-        if let Some(end) = retiring.filter_map(|key| key.ends_at).max() {
+        let ends = retiring.filter_map(|key| key.ends_at);
+        if let Some(end) = ends.filter(|end| end.0.saturating_sub(self.now.0) <= LONGEST_END_MS).max() {
             return Err(Refused::TooSoon(Duration::from_millis(end.0.saturating_sub(self.now.0))));
         }
         let generation = last.next().ok_or(Refused::Exhausted)?;

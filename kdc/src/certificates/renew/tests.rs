@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::certificates;
 
@@ -69,10 +71,10 @@ fn a_renewal_that_is_killed_leaves_a_pair_that_fits() {
         let authority = Authority::of(files).unwrap().unwrap();
         let (certificate, key) = authority.issue(&cell.config.urls, cell.config.listen, NOW).unwrap();
         if steps >= 1 {
-            replace(&tls::next_key(files), key.as_bytes(), &files.key).unwrap();
+            replace(&tls::next_key(files), key.as_bytes(), [&files.key, &files.key]).unwrap();
         }
         if steps >= 2 {
-            replace(&files.certificate, certificate.as_bytes(), &files.certificate).unwrap();
+            replace(&files.certificate, certificate.as_bytes(), [&files.certificate, &files.roots]).unwrap();
         }
         Pair::read(files).unwrap_or_else(|error| panic!("after {steps} steps: {error}"));
         // And killed again, between the check and the first step: what fits must not be written over.
@@ -135,8 +137,8 @@ fn files_keep_their_owner_and_permissions() {
 
     let cell = Cell::new();
     let (key, certificate) = (&cell.config.tls.key, &cell.config.tls.certificate);
-    fs::set_permissions(key, Permissions::from_mode(0o640)).unwrap();
-    fs::set_permissions(certificate, Permissions::from_mode(0o664)).unwrap();
+    fs::set_permissions(key, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(certificate, fs::Permissions::from_mode(0o664)).unwrap();
     let owner = fs::metadata(key).unwrap().uid();
     // Only root can give files away; anybody else owns what it renews.
     let owner = if owner == 0 { 65_534 } else { owner };

@@ -15,6 +15,7 @@ use super::super::moment::time;
 use super::super::output::Output;
 use super::super::party::path;
 use crate::api::{CreatedParty, NewPartyKey};
+use crate::files;
 
 #[derive(Debug, Serialize)]
 struct HandedOut {
@@ -37,6 +38,7 @@ pub(super) async fn hand_out(
     if file.exists() {
         return Err(format!("{} exists already; choose another", file.display()).into());
     }
+    files::can_make(&file).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     // The secret is made here: should the answer be lost, asking again with the same one is harmless.
     let mut secret = Zeroizing::new([0; LongTermKey::SIZE]);
     rand_core::Rng::fill_bytes(&mut crate::random::system(), &mut *secret);

@@ -39,7 +39,7 @@ pub(in crate::cli) struct Rotate {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["matching", "service", "older_than", "wait"])]
     key_file: Option<PathBuf>,
     /// Erase the old key at once, because somebody else may have it
-    #[arg(long, requires = "key_file")]
+    #[arg(long, requires = "key_file", conflicts_with_all = ["matching", "service", "older_than", "wait"])]
     now: bool,
 }
 

@@ -3,6 +3,7 @@
 mod drill;
 mod input;
 mod new;
+mod own;
 mod restore;
 mod retire;
 mod rotate;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::super::admin::Admin;
 use super::super::output::Output;
 use super::super::{Global, Outcome};
-use super::MASTER_KEY;
+use super::{MASTER_KEY, own};
 use crate::api::MasterKeyView;
 
 /// The KDC is asked first: a version that a row needs stays. Backups that were made before everything was wrapped anew
@@ -27,16 +27,22 @@ struct Retired {
 
 impl Retire {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
-        let source = global.config()?.master_key;
+        let config = global.config()?;
+        let source = &config.master_key;
         let version = self.version;
         let view: MasterKeyView = Admin::new(global)?.get(MASTER_KEY).read().await?;
-        if version == view.active {
+        // Nor a later one: the zone may go over to it while this is asked.
+        if version >= view.active {
             return Err(format!(
-                "version {version} is the active one: `keycell master-key rotate` makes another first"
+                "version {version} is not older than the active one, {}: `keycell master-key rotate` makes another first",
+                view.active
             )
             .into());
         }
-        let rows = view.versions.iter().find(|one| one.version == version).map_or(0, |one| one.rows);
+        let own = own::rows(&config, &view).await?;
+        let own = own.iter().find(|one| one.master_version == version).map_or(0, |one| one.rows);
+        let rows =
+            view.versions.iter().find(|one| one.version == version).map_or(own, |one| one.rows.max(own));
         if rows > 0 {
             return Err(format!(
                 "{rows} rows are still wrapped under version {version}: wait until `keycell master-key status` shows none; \

@@ -8,7 +8,7 @@ use super::super::admin::Admin;
 use super::super::import::progress::Progress;
 use super::super::output::Output;
 use super::super::{Global, Outcome};
-use super::MASTER_KEY;
+use super::{MASTER_KEY, own};
 use crate::api::MasterKeyView;
 use crate::keyring::MasterKeySource;
 
@@ -46,6 +46,7 @@ impl Rotate {
                     )
                     .into());
                 }
+                own::rows(&config, &view).await?;
                 source.append(Some(view.active), &mut crate::random::system())?;
             }
             view = admin.post(format!("{MASTER_KEY}/rotate")).read().await?;
@@ -64,11 +65,16 @@ impl Rotate {
             }
             for old in view.versions.iter().filter(|one| one.rows == 0 && one.held) {
                 let version = old.version;
-                writeln!(
+                write!(
                     out,
-                    "Version {version} is needed by backups that were made before now; here it is not, \
-                     `keycell master-key retire {version}` takes it away."
+                    "Version {version} is needed by backups that were made before now; here it is not: "
                 )?;
+                match source {
+                    MasterKeySource::File(_) => {
+                        writeln!(out, "`keycell master-key retire {version}` takes it away.")?;
+                    }
+                    _ => writeln!(out, "take its line out of {}, and start the KDC again.", source.place())?,
+                }
             }
             Ok(())
         })?)

@@ -15,6 +15,7 @@ use super::super::admin::{Admin, Failed};
 use super::super::output::Output;
 use super::PARTIES;
 use crate::api::{CreatedParty, NewParty};
+use crate::files;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
@@ -44,6 +45,7 @@ impl Add {
         if file.exists() {
             return Err(format!("{} exists already; choose another with --out", file.display()).into());
         }
+        files::can_make(&file).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
         // The secret is made here: should the answer be lost, asking again with the same one is harmless.
         let mut secret = Zeroizing::new([0; LongTermKey::SIZE]);
         rand_core::Rng::fill_bytes(&mut crate::random::system(), &mut *secret);

@@ -54,12 +54,13 @@ fn bound_key(row: BoundKeyRow) -> Result<BoundKey, StoreError> {
     })
 }
 
-pub(in crate::store) fn stale_answers(rows: Vec<WholeAnswerRow>) -> Result<Vec<Answer>, StoreError> {
+/// A row that is damaged is left out: nobody is answered with it, and it ends within the hour.
+pub(in crate::store) fn stale_answers(rows: Vec<WholeAnswerRow>) -> Vec<Answer> {
     let whole = |(actor, idempotency, fingerprint, status, version, wrapped, expires_at): WholeAnswerRow| {
         let row: AnswerRow = (fingerprint, status, version, wrapped, expires_at);
         answer(&actor, &idempotency, row)
     };
-    rows.into_iter().map(whole).collect()
+    rows.into_iter().filter_map(|row| whole(row).ok()).collect()
 }
 
 pub(in crate::store) fn wrapped(rows: Vec<(i64, i64)>) -> Result<Vec<Wrapped>, StoreError> {

@@ -47,7 +47,7 @@ impl AtRest for SqliteStore {
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await?;
-        rows::stale_answers(found)
+        Ok(rows::stale_answers(found))
     }
 
     async fn rewrap(&self, rows: &[Rewrap]) -> Result<u64, StoreError> {

@@ -116,8 +116,11 @@ async fn a_rotation_goes_on_through_a_crash_and_nobody_waits_for_it() {
     admin.assert_intact().await;
 
     // Now the old one can go, and everything is there without it.
-    let refused = cell.run(&["master-key", "retire", "2"]).failed();
-    assert!(refused.contains("version 2 is the active one"), "{refused}");
+    for version in ["2", "3"] {
+        // The zone may go over to a later one while this is asked.
+        let refused = cell.run(&["master-key", "retire", version]).failed();
+        assert!(refused.contains("is not older than the active one"), "{refused}");
+    }
     let told = cell.run(&["master-key", "retire", "1"]).succeeded().stdout;
     assert!(told.contains("Backups made before the rotation still need it"), "{told}");
     assert_eq!(versions(&cell), ["2"]);
@@ -156,8 +159,8 @@ async fn a_rotation_by_command_is_one_step_at_a_time() {
     let refused = cell.run(&["master-key", "retire", "2"]).failed();
     assert!(refused.starts_with("keycell: 1 rows are still wrapped under version 2"), "{refused}");
     cell.run(&["master-key", "retire", "1"]).succeeded();
-    let unknown = cell.run(&["master-key", "retire", "9"]).failed();
-    assert!(unknown.contains("holds no version 9"), "{unknown}");
+    let unknown = cell.run(&["master-key", "retire", "1"]).failed();
+    assert!(unknown.contains("holds no version 1"), "{unknown}");
     assert_eq!(json(&cell, &["master-key", "rotate"])["damaged"], 1);
     // Only administrators may.
     let operator = kdc.http().with_token(&cell.token("operator"));

@@ -131,11 +131,9 @@ impl Rewrapper {
     pub async fn reckon(&self) -> Result<Reckoning, StoreError> {
         let period = self.period();
         let turned = match self.ledger.store().ratchet_epoch().await? {
-            // Nothing was turned yet: the clock is held against the making of the zone.
-            Epoch(0) => {
-                let [before, ..] = period.epoch(self.ledger.zone().created_at.seconds()).neighbours();
-                before
-            }
+            // Nothing was turned yet: the clock is held against the making of the zone, whose own epoch turns keys to the
+            // one before it.
+            Epoch(0) => Epoch(period.epoch(self.ledger.zone().created_at.seconds()).0.saturating_sub(2)),
             turned => turned,
         };
         Ok(Reckoning { now: period.epoch(self.ledger.now().seconds()), turned, period })

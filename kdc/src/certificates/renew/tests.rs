@@ -113,6 +113,26 @@ fn what_is_not_the_cells_own_is_left_alone() {
     );
 }
 
+/// With the root at hand, a pair that is lost is no reason not to have another.
+#[test]
+fn what_is_lost_is_made_anew_when_it_is_told_to() {
+    for lost in [["s.pem"].as_slice(), &["s.key"], &["s.pem", "s.key"]] {
+        for half in [false, true] {
+            let cell = Cell::new();
+            let files = &cell.config.tls;
+            for name in lost {
+                let path = files.roots.with_file_name(name);
+                if half { fs::write(path, "half").unwrap() } else { fs::remove_file(path).unwrap() }
+            }
+            if lost.contains(&"s.pem") {
+                assert!(renew(&cell.config, NOW, When::Due).is_err(), "by itself, a KDC does not guess");
+            }
+            assert!(matches!(cell.renew(NOW, When::Now), Renewed::Done { .. }), "{lost:?}");
+            Pair::read(files).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_certificate_never_outlives_its_root() {
     let cell = Cell::new();

@@ -63,7 +63,9 @@ impl Retry {
     /// # Errors
     /// [`AdminError::Json`].
     pub fn keep(&self, ledger: &Ledger, status: u16, body: &impl Serialize) -> Result<Write, AdminError> {
-        let body = Zeroizing::new(serde_json::to_vec(body)?);
+        // Never grown while a key is in it.
+        let mut json = Zeroizing::new(Vec::with_capacity(ROOM));
+        serde_json::to_writer(&mut *json, body)?;
         let answer = Answer {
             actor: self.actor.clone(),
             idempotency: self.key.clone(),
@@ -73,9 +75,11 @@ impl Retry {
             wrapped: Vec::new(),
             expires_at: ledger.now().plus(KEPT_MS),
         };
-        Ok(Write::KeepAnswer(ledger.keyring().seal_answer(answer, &body, &mut crate::random::system())))
+        Ok(Write::KeepAnswer(ledger.keyring().seal_answer(answer, &json, &mut crate::random::system())))
     }
 }
 
 /// For how long a retry gets the same answer: an hour. Longer would keep keys that it holds for longer.
 const KEPT_MS: u64 = 3_600_000;
+/// More than any answer with a key in it.
+const ROOM: usize = 64 * 1024;

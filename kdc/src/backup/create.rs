@@ -139,15 +139,16 @@ impl Backup<'_> {
     }
 }
 
-/// The configuration as it may lie in a backup: without the password of a database.
+/// The configuration as it may lie in a backup: without the password of a database, however it is spelt, and without
+/// comments, for nobody knows what is in them.
 fn configuration(path: &Path) -> Result<String, BackupError> {
-    let text = fs::read_to_string(path).map_err(BackupError::file(path))?;
-    let database = text.parse::<toml::Table>().ok();
-    let database = database.as_ref().and_then(|table| table.get("database")?.as_str());
-    Ok(match database {
-        Some(url) => text.replace(url, &cell::without_password(url)),
-        None => text,
-    })
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(BackupError::file(path))?);
+    let refused = || BackupError::Refused(format!("{} is no configuration", path.display()));
+    let mut table = text.parse::<toml::Table>().map_err(|_| refused())?;
+    if let Some(toml::Value::String(url)) = table.get_mut("database") {
+        *url = cell::without_password(url);
+    }
+    toml::to_string(&table).map_err(|_| refused())
 }
 
 /// The file of a backup before it is whole.

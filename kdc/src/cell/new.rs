@@ -213,14 +213,22 @@ struct Built {
 
 /// The URL as it may stand in a file.
 pub(crate) fn without_password(url: &str) -> String {
-    match reqwest::Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            // Fails only for a URL that can have no password.
-            let _ = parsed.set_password(None);
-            parsed.into()
-        }
-        _ => url.to_owned(),
+    let Ok(mut parsed) = reqwest::Url::parse(url) else { return url.to_owned() };
+    let is_secret = |name: &str| matches!(name, "password" | "sslpassword");
+    let in_query = parsed.query_pairs().any(|(name, _)| is_secret(&name));
+    if parsed.password().is_none() && !in_query {
+        return url.to_owned();
     }
+    // Fails only for a URL that can have no password.
+    let _ = parsed.set_password(None);
+    if in_query {
+        let pairs: Vec<_> = parsed.query_pairs().into_owned().filter(|(name, _)| !is_secret(name)).collect();
+        parsed.set_query(None);
+        if !pairs.is_empty() {
+            parsed.query_pairs_mut().extend_pairs(pairs);
+        }
+    }
+    parsed.into()
 }
 
 pub(crate) fn private_folder(path: &Path) -> Result<(), CellError> {
@@ -259,3 +267,24 @@ const DATABASE: &str = "keycell.db";
 const FIRST_TOKEN: u64 = 86_400;
 const HEADER: &str =
     "# The configuration of a Keycell KDC. `keycell check-config` checks it; docs/running.md explains it.\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_stays_in_a_url() {
+        for (url, without) in [
+            ("postgres://u:hunter2@h/d", "postgres://u@h/d"),
+            ("postgres://u@h/d?password=hunter2", "postgres://u@h/d"),
+            (
+                "postgres://u:hunter2@h/d?sslmode=require&password=hunter2&sslpassword=hunter2",
+                "postgres://u@h/d?sslmode=require",
+            ),
+            ("postgres://u@h/d?sslmode=require", "postgres://u@h/d?sslmode=require"),
+            ("sqlite:keycell.db", "sqlite:keycell.db"),
+        ] {
+            assert_eq!(without_password(url), without, "{url}");
+        }
+    }
+}

@@ -10,10 +10,9 @@ use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{Directory, Party, Rules, Seen, TokenRecords, documents};
+use super::{Directory, FollowError, Party, Rules, Seen, TokenRecords, documents};
 use crate::config::Tickets;
-use crate::keyring::{Keyring, KeyringError};
-use crate::policy::PolicyError;
+use crate::keyring::Keyring;
 use crate::settings::MasterKeySetting;
 use crate::store::{
     Change, ChangeNumber, Damaged, Documents, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store,
@@ -411,51 +410,6 @@ fn told(damaged: &[Damaged]) {
     for Damaged { row, reason } in damaged {
         tracing::error!(row, reason, "a database row is left out: it is damaged");
     }
-}
-
-/// Why the directory could not keep up.
-#[derive(Debug, thiserror::Error)]
-pub enum FollowError {
-    /// The database cannot be read.
-    #[error("the directory cannot be read from the database")]
-    Store(#[from] StoreError),
-    /// A row was not written by Keycell, or was changed since.
-    #[error("a row of the database does not hold: restore a backup; what was in force before stays so")]
-    Keyring(#[from] KeyringError),
-    /// A row was written by Keycell and is not understood.
-    #[error("the database row {row} is not understood; was it written by a newer release? ({error})")]
-    Document {
-        /// Which row.
-        row: String,
-        /// What is wrong with its body.
-        error: serde_json::Error,
-    },
-    /// An old row was put back.
-    #[error(
-        "the database row of {id} is at revision {found}, but revision {known} was there: restore a backup; what was in force before stays so"
-    )]
-    Older {
-        /// Which.
-        id: String,
-        /// The revision that is in force.
-        known: u64,
-        /// The one that was found.
-        found: u64,
-    },
-    /// The whole database was set back, and gives back what was taken from somebody.
-    #[error(
-        "the database was set back, and would undo {count} revocations ({first}, …): restore a newer one, or restart with \
-         --accept-rollback; what was in force before stays so"
-    )]
-    SetBack {
-        /// The first.
-        first: String,
-        /// How many.
-        count: usize,
-    },
-    /// The rules do not compile.
-    #[error("the policy cannot be used")]
-    Policy(#[source] PolicyError),
 }
 
 /// How many damaged keys are remembered until they are told of.

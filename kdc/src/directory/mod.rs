@@ -1,6 +1,7 @@
 //! What is in memory: all that the path of a ticket reads. It never asks the database.
 
 mod documents;
+mod error;
 mod follow;
 mod party;
 mod seen;
@@ -16,7 +17,8 @@ use crate::settings::Settings;
 use crate::token::TokenRecord;
 
 pub use documents::{Rules, TokenRecords, live};
-pub use follow::{FollowError, Follower};
+pub use error::FollowError;
+pub use follow::Follower;
 pub(crate) use party::LONGEST_END_MS;
 pub use party::Party;
 pub use seen::Seen;

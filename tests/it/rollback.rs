@@ -322,3 +322,28 @@ async fn a_database_that_is_set_back_under_a_running_kdc_lets_nobody_in() {
     assert_eq!(asked.kind(), ProblemType::PartyDisabled);
     connection.close().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_erased_stays_so_when_a_backup_is_put_back() {
+    let cell = Cell::sqlite();
+    let recovery = Recovery::of(&cell);
+    let mut kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    let stolen = admin.add("stolen@test.internal").await;
+    let gone = admin.add("gone@test.internal").await;
+    let backup = recovery.back_up(&cell, "before.age");
+    for name in ["stolen", "gone"] {
+        cell.run(&["party", "disable", name, "--now"]).succeeded();
+    }
+    assert_eq!(admin.delete("gone@test.internal").await.status, 204);
+    assert_eq!(kdc.terminate(), Some(0));
+    let restored = recovery.restore(&cell, &backup, &[]).succeeded().stdout;
+    assert!(restored.contains("2 that were revoked since the backup stay revoked"), "{restored}");
+    let kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    for (party, name) in [(&stolen, "stolen@test.internal"), (&gone, "gone@test.internal")] {
+        // Whatever is left of it: to be let in again does not bring the key back.
+        admin.set_enabled(name, true).await;
+        assert!(party.ask(&kdc.http(), &["friend@test.internal"]).await.is_err(), "{name}");
+    }
+}

@@ -86,7 +86,11 @@ impl MasterKeySource {
         })
     }
 
-    fn file(&self) -> Result<&Path, KeyringError> {
+    /// The file that it is.
+    ///
+    /// # Errors
+    /// [`KeyringError::Refused`] for another source: who keeps it changes it.
+    pub(crate) fn file(&self) -> Result<&Path, KeyringError> {
         match self {
             Self::File(path) => Ok(path),
             _ => Err(KeyringError::Refused(format!(

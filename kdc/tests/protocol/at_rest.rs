@@ -75,6 +75,17 @@ async fn what_is_stolen_today_opens_nothing_from_before_the_overlap() {
 }
 
 #[tokio::test]
+async fn an_answer_that_somebody_made_up_keeps_no_key_from_turning() {
+    let zone = Zone::new().await;
+    zone.party("a").await;
+    pass(&zone).await;
+    zone.sql("INSERT INTO answer VALUES ('a', 'k', x'00', 200, 0, x'00', 9000000000000000)").await;
+    zone.clock.advance(3 * DAY);
+    pass(&zone).await;
+    assert_eq!(epochs(&zone).await, [epoch(zone.now()) - 1]);
+}
+
+#[tokio::test]
 async fn a_year_asleep_is_confirmed_before_anything_turns() {
     let mut zone = Zone::new().await;
     let (mut a, mut b) = (zone.agent("a").await, zone.agent("b").await);

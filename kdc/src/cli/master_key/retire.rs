@@ -29,6 +29,8 @@ impl Retire {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
         let config = global.config()?;
         let source = &config.master_key;
+        // Before anything is opened: another source only the KDC itself can read.
+        source.file()?;
         let version = self.version;
         let view: MasterKeyView = Admin::new(global)?.get(MASTER_KEY).read().await?;
         // Nor a later one: the zone may go over to it while this is asked.

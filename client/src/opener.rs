@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use keycell_protocol::{
-    Cause, Envelope, Grant, Name, ReplayWindow, Salt, Sek, StreamKey, Ticket, TicketId, TicketKind, Under,
-    UnixMillis, UnixSeconds,
+    Cause, Envelope, Extras, Grant, Name, ReplayWindow, Salt, Sek, StreamKey, Ticket, TicketId, TicketKind,
+    Under, UnixMillis, UnixSeconds,
 };
 
 use crate::keys::Keys;
@@ -114,6 +114,9 @@ impl Opener {
     /// The first check that fails.
     pub fn open(&mut self, keys: &mut Keys, now: UnixMillis, bytes: &[u8]) -> Result<Opened, Cause> {
         let envelope = Envelope::parse(bytes)?;
+        if envelope.extras != Extras::NONE {
+            return Err(Cause::Flags);
+        }
         let swept = self.streams.swept();
         let known = self.streams.get_mut(&StreamId::of(&envelope));
         if let Some(stream) = known.filter(|stream| stream.fits(&envelope)) {

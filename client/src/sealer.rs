@@ -3,8 +3,8 @@
 use core::fmt;
 
 use keycell_protocol::{
-    Grant, Header, MAX_MESSAGE, Mode, Name, Salt, Sek, StreamKey, Ticket, TicketId, Topic, Under, UnixMillis,
-    UnixSeconds,
+    Extras, Grant, Header, MAX_MESSAGE, Mode, Name, Salt, Sek, StreamKey, Ticket, TicketId, Topic, Under,
+    UnixMillis, UnixSeconds,
 };
 use rand_core::CryptoRng;
 
@@ -75,6 +75,7 @@ impl Sealer {
     ) -> Result<Vec<u8>, SealError> {
         let header = Header {
             mode,
+            extras: Extras::NONE,
             expiration: self.expiration,
             sent_at: now,
             sequence: self.next,

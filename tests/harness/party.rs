@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keycell_client::AgentKey;
 use keycell_kdc::clock::{Clock as _, SystemClock};
 use keycell_protocol::{
-    Envelope, Epoch, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome,
+    Envelope, Epoch, Extras, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome,
     ProblemType, RatchetPeriod, ReplyError, Salt, SealedReply, Sek, SignedRequest, StreamKey, Subkeys,
     TicketReply, TicketRequest, Topic, Under, UnixMillis,
 };
@@ -133,8 +133,17 @@ fn carries(from: Sek, to: &Sek, (source, destination): (&Name, &Name), grant: &G
     [Mode::Sealed, Mode::Signed].into_iter().all(|mode| {
         let under = Under::Ticket(grant.ticket.as_bytes());
         let expiration = grant.expiration;
-        let header =
-            Header { mode, expiration, sent_at: now(), sequence: 0, source, destination, topic, under };
+        let header = Header {
+            mode,
+            extras: Extras::NONE,
+            expiration,
+            sent_at: now(),
+            sequence: 0,
+            source,
+            destination,
+            topic,
+            under,
+        };
         let message = writer.write(&header, body);
         let envelope = Envelope::parse(&message).expect("it was just written");
         let reader = StreamKey::new(to.clone(), Salt::of(&envelope));

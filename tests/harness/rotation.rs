@@ -80,7 +80,7 @@ impl Party {
 
     fn rotation_keys(&self) -> RotationKeys {
         let now = self.ratchet_period.epoch(SystemClock.now().seconds());
-        self.key.clone().advance(now).expect("the key is not of the future").rotation_keys()
+        self.key.clone().advance(now).expect("the key is not of the future").keys_for()
     }
 }
 

@@ -19,12 +19,34 @@ pub(crate) enum Label {
     Ratchet,
     RotateRequest,
     RotateReply,
+    GroupRequest,
+    GroupReply,
+    VoucherRequest,
+    VoucherReply,
+    GroupChain,
+    GroupKey,
+    ContentKey,
+    ContentCommitment,
 }
 
 impl Label {
     #[cfg(test)]
-    const ALL: [Self; 6] =
-        [Self::Request, Self::Reply, Self::Ticket, Self::Ratchet, Self::RotateRequest, Self::RotateReply];
+    const ALL: [Self; 14] = [
+        Self::Request,
+        Self::Reply,
+        Self::Ticket,
+        Self::Ratchet,
+        Self::RotateRequest,
+        Self::RotateReply,
+        Self::GroupRequest,
+        Self::GroupReply,
+        Self::VoucherRequest,
+        Self::VoucherReply,
+        Self::GroupChain,
+        Self::GroupKey,
+        Self::ContentKey,
+        Self::ContentCommitment,
+    ];
 
     const fn text(self) -> &'static [u8] {
         match self {
@@ -34,6 +56,14 @@ impl Label {
             Self::Ratchet => b"keycell/1 ratchet",
             Self::RotateRequest => b"keycell/1 rotate request",
             Self::RotateReply => b"keycell/1 rotate reply",
+            Self::GroupRequest => b"keycell/1 group request",
+            Self::GroupReply => b"keycell/1 group reply",
+            Self::VoucherRequest => b"keycell/1 voucher request",
+            Self::VoucherReply => b"keycell/1 voucher reply",
+            Self::GroupChain => b"keycell/1 group chain",
+            Self::GroupKey => b"keycell/1 group key",
+            Self::ContentKey => b"keycell/1 content key",
+            Self::ContentCommitment => b"keycell/1 content commitment",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! 0   4  "KCL1"
 //! 4   1  kind: 1 message (carries a ticket), 2 reply (names the ticket by id)
-//! 5   1  flags: bit 0 = 0 sealed / 1 signed; the others are 0
+//! 5   1  flags: bit 0 = 0 sealed / 1 signed; bit 1 = author proof; bit 2 = detached body (sealed only); the others are 0
 //! 6   8  expiration, Unix seconds (the ticket's)
 //! 14  8  sent_at, Unix milliseconds
 //! 22 16  salt, random per sealer
@@ -14,7 +14,8 @@
 //! ```
 //!
 //! LP(x) is a length byte and x. A sealed payload is XChaCha20-Poly1305 under `Ke` with the nonce
-//! `salt || sequence`; a signed one is the plaintext and HMAC-SHA256 under `Ks`. Both cover every byte before it.
+//! `salt || sequence`; a signed one is the plaintext and HMAC-SHA256 under `Ks`. Both cover every byte before it. With an
+//! author proof the plaintext begins with it; with a detached body it ends with a [`ContentPart`](crate::ContentPart).
 
 use core::fmt;
 
@@ -23,6 +24,7 @@ use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
 
 use crate::aead::{TAG, XSubkey};
+use crate::author::{AuthorKey, AuthorProof};
 use crate::codec::{Reader, Truncated, put_prefixed};
 use crate::derive::Sek;
 use crate::error::Cause;
@@ -30,6 +32,7 @@ use crate::key::mac;
 use crate::name::Name;
 use crate::ticket::{Ticket, TicketId};
 use crate::time::{UnixMillis, UnixSeconds};
+use crate::voucher::Voucher;
 
 /// The longest message in bytes: 16 MiB. Transports have limits of their own.
 pub const MAX_MESSAGE: usize = 1 << 24;
@@ -79,12 +82,37 @@ impl Mode {
             Self::Signed => MAC,
         }
     }
+}
 
-    const fn flags(self) -> u8 {
-        match self {
-            Self::Sealed => 0,
-            Self::Signed => SIGNED,
+/// What is in a message's plaintext besides its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// It begins with a proof of its author ([`AuthorProof`]).
+    pub author_proof: bool,
+    /// It ends with a [`ContentPart`](crate::ContentPart) for a body that travels apart; sealed messages only.
+    pub detached: bool,
+}
+
+impl Extras {
+    /// Only the body.
+    pub const NONE: Self = Self { author_proof: false, detached: false };
+
+    fn read(flags: u8) -> Option<(Mode, Self)> {
+        if flags & !(SIGNED | AUTHOR_PROOF | DETACHED) != 0
+            || flags & (SIGNED | DETACHED) == SIGNED | DETACHED
+        {
+            return None;
         }
+        let mode = if flags & SIGNED == 0 { Mode::Sealed } else { Mode::Signed };
+        Some((mode, Self { author_proof: flags & AUTHOR_PROOF != 0, detached: flags & DETACHED != 0 }))
+    }
+
+    const fn flags(self, mode: Mode) -> u8 {
+        let mode = match mode {
+            Mode::Sealed => 0,
+            Mode::Signed => SIGNED,
+        };
+        mode | if self.author_proof { AUTHOR_PROOF } else { 0 } | if self.detached { DETACHED } else { 0 }
     }
 }
 
@@ -111,6 +139,8 @@ impl Under<'_> {
 pub struct Header<'a> {
     /// Encrypted or only signed.
     pub mode: Mode,
+    /// What is in the plaintext besides the body.
+    pub extras: Extras,
     /// When the ticket ends.
     pub expiration: UnixSeconds,
     /// The sender's clock.
@@ -140,7 +170,7 @@ impl Header<'_> {
 
     fn write(&self, salt: &Salt, out: &mut Vec<u8>) {
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&[self.under.kind(), self.mode.flags()]);
+        out.extend_from_slice(&[self.under.kind(), self.extras.flags(self.mode)]);
         out.extend_from_slice(&self.expiration.0.to_be_bytes());
         out.extend_from_slice(&self.sent_at.0.to_be_bytes());
         out.extend_from_slice(&salt.0);
@@ -203,6 +233,8 @@ pub enum TopicError {
 pub struct Envelope<'a> {
     /// Encrypted or only signed.
     pub mode: Mode,
+    /// What is in the plaintext besides the body, as the message says.
+    pub extras: Extras,
     /// When the ticket ends, as the message says.
     pub expiration: UnixSeconds,
     /// When it was sent, as the message says.
@@ -231,6 +263,16 @@ impl<'a> Envelope<'a> {
     // Inlined, it is taken apart where it is used: handing it over by value costs as much as reading it.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Cause> {
+        let envelope = Self::parse_head(bytes)?;
+        if envelope.payload.len() < envelope.mode.overhead() {
+            return Err(Cause::Truncated);
+        }
+        Ok(envelope)
+    }
+
+    /// As [`parse`](Self::parse), whatever follows what stands before the payload.
+    #[inline]
+    pub(crate) fn parse_head(bytes: &'a [u8]) -> Result<Self, Cause> {
         if bytes.len() > MAX_MESSAGE {
             return Err(Cause::TooLong);
         }
@@ -242,11 +284,7 @@ impl<'a> Envelope<'a> {
         if kind != MESSAGE && kind != REPLY {
             return Err(Cause::Kind);
         }
-        let mode = match reader.u8()? {
-            0 => Mode::Sealed,
-            SIGNED => Mode::Signed,
-            _ => return Err(Cause::Flags),
-        };
+        let (mode, extras) = Extras::read(reader.u8()?).ok_or(Cause::Flags)?;
         let expiration = UnixSeconds(reader.u64()?);
         let sent_at = UnixMillis(reader.u64()?);
         let salt = reader.array()?;
@@ -261,12 +299,10 @@ impl<'a> Envelope<'a> {
             Under::Id(TicketId::from_bytes(*reader.array()?))
         };
         let payload = reader.rest();
-        if payload.len() < mode.overhead() {
-            return Err(Cause::Truncated);
-        }
         let head = bytes.get(..bytes.len() - payload.len()).ok_or(Cause::Truncated)?;
         Ok(Self {
             mode,
+            extras,
             expiration,
             sent_at,
             salt,
@@ -280,10 +316,21 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// The length of the body.
+    /// The length of the body, with what stands before it in the plaintext.
     #[must_use]
     pub const fn body_len(&self) -> usize {
         self.payload.len() - self.mode.overhead()
+    }
+
+    /// All bytes before the payload: what an author signs besides the body.
+    #[must_use]
+    pub const fn head(&self) -> &'a [u8] {
+        self.head
+    }
+
+    /// What follows them.
+    pub(crate) const fn payload(&self) -> &'a [u8] {
+        self.payload
     }
 }
 
@@ -321,6 +368,32 @@ impl StreamKey {
         let mut out = Vec::with_capacity(head + body.len() + header.mode.overhead());
         header.write(&self.salt, &mut out);
         out.extend_from_slice(body);
+        self.finish(header, head, out)
+    }
+
+    /// Writes a message with a proof of its author, who holds `key` and `voucher`; `header.extras` must say so. The caller
+    /// never uses one `header.sequence` twice.
+    #[must_use]
+    pub fn write_authored(
+        &self,
+        header: &Header<'_>,
+        (key, voucher): (&AuthorKey, &Voucher),
+        body: &[u8],
+    ) -> Vec<u8> {
+        debug_assert!(header.extras.author_proof, "the header must say that there is a proof");
+        let head = header.size();
+        let voucher = voucher.as_bytes();
+        let proof = AuthorProof::overhead(voucher.len());
+        let mut out = Vec::with_capacity(head + proof + body.len() + header.mode.overhead());
+        header.write(&self.salt, &mut out);
+        let signature = key.sign(&out, body);
+        AuthorProof { voucher, signature: &signature }.write(&mut out);
+        out.extend_from_slice(body);
+        self.finish(header, head, out)
+    }
+
+    /// Seals or signs what is written so far, of which `head` bytes stand before the payload.
+    fn finish(&self, header: &Header<'_>, head: usize, mut out: Vec<u8>) -> Vec<u8> {
         match header.mode {
             Mode::Sealed => {
                 let (head, body) = out.split_at_mut(head);
@@ -335,7 +408,8 @@ impl StreamKey {
         out
     }
 
-    /// Verifies a message and returns its body.
+    /// Verifies a message and returns its plaintext: the body, and before it what
+    /// [`extras`](Envelope::extras) say.
     ///
     /// # Errors
     /// [`Cause::Forged`] when the tag does not hold.
@@ -372,6 +446,8 @@ const MAGIC: &[u8; 4] = b"KCL1";
 const MESSAGE: u8 = 1;
 const REPLY: u8 = 2;
 const SIGNED: u8 = 1;
+const AUTHOR_PROOF: u8 = 2;
+const DETACHED: u8 = 4;
 /// Bytes before the names.
 const FIXED: usize = 46;
 /// HMAC-SHA256.

@@ -88,6 +88,8 @@ causes! {
     Ticket = "ticket", "what should be a ticket is none";
     /// A ticket that does not go with the kind of its destination.
     TicketKind = "ticket-kind", "the ticket is for another kind of destination";
+    /// It comes from a group, and a group says nothing.
+    GroupSource = "group-source", "a group cannot be the source of a message";
     /// Source and destination are the same.
     Reflected = "reflected", "source and destination are the same";
     /// It is for someone else.
@@ -105,6 +107,8 @@ causes! {
     UnknownTicket = "unknown-ticket", "a reply under a ticket that is not held here";
     /// The tag is wrong: some byte, name or time was changed, or the sender does not hold the key.
     Forged = "forged", "not written by its source for this destination, or changed on the way";
+    /// It has no proof of its author, and its group requires one.
+    AuthorMissing = "author-missing", "no proof of its author, which the group requires";
     /// It says that it was sent later than now.
     FromTheFuture { ahead_ms: u64 } = "from-the-future", "sent {ahead_ms} ms ahead of this clock";
     /// It was sent before this receiver started, so an earlier process may have opened it.
@@ -115,6 +119,16 @@ causes! {
     Replayed = "replayed", "opened before";
     /// So far behind its sender's newest message that nobody remembers whether it was opened.
     OutOfWindow = "out-of-window", "more than 1,023 behind the newest of its sender";
+    /// Its author is vouched for by a KDC that is not known here.
+    AuthorUnknown = "author-unknown", "no KDC that is known here vouches for its author";
+    /// The voucher was not good when it was sent.
+    AuthorExpired = "author-expired", "its author was not vouched for when it was sent";
+    /// Another signed it than its source, or the voucher is none, or somebody else's.
+    AuthorForged = "author-forged", "its source did not sign it";
+    /// Its body travels apart, and was not there.
+    Detached = "detached", "its body travels apart; both are to be opened together";
+    /// The body that came with it is not the one that is meant.
+    Body = "body", "the body that came with it is not the one that is meant";
     /// No room to remember another sender; nobody's replay state is given up for it.
     TooManySenders = "too-many-senders", "no room to remember another sender";
 }

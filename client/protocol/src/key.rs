@@ -207,6 +207,10 @@ impl ReplyKey {
 pub struct TicketKey([u8; 32]);
 
 impl TicketKey {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -29,7 +29,12 @@
 //! | [`ratchet`](RatchetedKey) | a key at hand: the epochs around now |
 //! | [`derive`](Sek) | HKDF: subkeys, SEKs |
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
+//! | [`purpose`](KeysFor) | keys for each other kind of request |
 //! | [`rotation`](SignedRotation) | asking the KDC for a new key, and its answer |
+//! | [`group`](GroupChain) | group keys, asking for them, and the answer |
+//! | [`signer`](Signers), [`voucher`](Voucher) | whom a KDC vouches for as an author |
+//! | [`author`](AuthorProof), [`evidence`](Evidence) | who said it, and proof of it for others |
+//! | [`content`](ContentPart) | one body for many recipients |
 //! | [`ticket`](Ticket) | `Eb(SEK)` |
 //! | [`envelope`](Envelope) | messages |
 //! | [`replay`](ReplayWindow) | which messages were seen |
@@ -39,29 +44,44 @@
 //! Keeping state (sequence numbers, ticket caches, windows per sender) is the work of the `keycell-client` crate.
 
 mod aead;
+mod author;
 mod codec;
+mod content;
 mod derive;
 mod envelope;
 mod error;
+mod evidence;
+mod group;
 mod key;
 mod name;
 mod problem;
 #[cfg(test)]
 mod published;
+mod purpose;
 mod ratchet;
 mod replay;
 mod reply;
 mod request;
 mod rotation;
+mod signer;
 mod ticket;
 mod time;
+mod voucher;
 
+pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
+pub use content::ContentPart;
 pub use derive::{Rkey, Sek};
-pub use envelope::{Envelope, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
+pub use envelope::{Envelope, Extras, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
 pub use error::{CannotOpen, Cause};
+pub use evidence::{Evidence, EvidenceError, Said};
+pub use group::{
+    GroupChain, GroupKey, GroupKeysReply, GroupKeysRequest, GroupKeysWriter, GroupOutcome, HeldGroup,
+    HeldKey, SealedGroupKeys, SignedGroupRequest,
+};
 pub use key::{Epoch, Generation, LongTermKey, RatchetError, ReplyKey, RequestKey, Subkeys, TicketKey};
 pub use name::{Name, NameError, Zone};
 pub use problem::{Problem, ProblemType, UnknownProblem};
+pub use purpose::{GroupKeys, KeysFor, Purpose, Rotation, Vouchers};
 pub use ratchet::RatchetedKey;
 pub use replay::{ReplayError, ReplayWindow};
 pub use reply::{Grant, Outcome, ReplyError, ReplyWriter, SealedReply, TicketReply};
@@ -69,8 +89,12 @@ pub use request::{Instance, KeyReference, Nonce, RequestError, SignedRequest, Ti
 pub use rotation::{
     Rotated, RotationKeys, RotationReply, RotationRequest, SealedRotation, SignedRotation, Step,
 };
+pub use signer::{SignerId, SignerKey, Signers};
 pub use ticket::{Ticket, TicketError, TicketId, TicketKind};
 pub use time::{RatchetPeriod, UnixMillis, UnixSeconds};
+pub use voucher::{
+    GivenVoucher, SealedVoucher, SignedVoucherRequest, Voucher, VoucherError, VoucherReply, VoucherRequest,
+};
 
 /// A generator that gives the same bytes in every run.
 #[cfg(test)]

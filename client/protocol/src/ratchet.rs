@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::key::{Epoch, Generation, LongTermKey, RatchetError, Subkeys};
-use crate::rotation::RotationKeys;
+use crate::purpose::{KeysFor, Purpose};
 
 /// One generation of a key as its holder or its KDC uses it.
 ///
@@ -66,14 +66,14 @@ impl RatchetedKey {
         Ok(subkeys)
     }
 
-    /// The keys that rotate this one, of `epoch`, at epoch `now`; see [`at`](Self::at). They are needed a few times a
-    /// year, so they are not kept.
+    /// The keys for one purpose, of `epoch`, at epoch `now`; see [`at`](Self::at). They are needed seldom, so they are not
+    /// kept.
     ///
     /// # Errors
     /// As [`at`](Self::at).
-    pub fn rotation_keys(&self, epoch: Epoch, now: Epoch) -> Result<RotationKeys, RatchetError> {
+    pub fn keys_for<P: Purpose>(&self, epoch: Epoch, now: Epoch) -> Result<KeysFor<P>, RatchetError> {
         self.near(epoch, now)?;
-        Ok(self.key.clone().advance(epoch)?.rotation_keys())
+        Ok(self.key.clone().advance(epoch)?.keys_for())
     }
 
     /// The epochs that are at hand at epoch `now`, if `epoch` is one of them.
@@ -133,8 +133,10 @@ mod tests {
         let mut key = key(100);
         for now in 98..106 {
             for epoch in 95..110 {
-                let (at, rotation) =
-                    (key.at(Epoch(epoch), Epoch(now)), key.rotation_keys(Epoch(epoch), Epoch(now)));
+                let (at, rotation) = (
+                    key.at(Epoch(epoch), Epoch(now)),
+                    key.keys_for::<crate::Rotation>(Epoch(epoch), Epoch(now)),
+                );
                 assert_eq!(at.map(|keys| keys.epoch), rotation.map(|keys| keys.epoch()));
             }
         }

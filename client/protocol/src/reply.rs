@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::aead::{TAG, XNonce, xopen, xseal};
 use crate::codec::{Reader, Truncated, base64url_len, from_base64url, push_base64url};
 use crate::derive::{Rkey, Sek};
-use crate::key::{ReplyKey, Subkeys};
+use crate::key::{Generation, ReplyKey, Subkeys, TicketKey};
 use crate::name::Name;
 use crate::problem::ProblemType;
 use crate::request::{Nonce, TicketRequest};
@@ -71,10 +71,39 @@ impl<'a> ReplyWriter<'a> {
         self.records.extend_from_slice(rkey.sek(source, destination, expiration).bytes());
         self.records.extend_from_slice(rkey.sek(destination, source, expiration).bytes());
         self.records.extend_from_slice(Ticket::seal_for_party(&rkey, keys, rng).as_bytes());
+        self.given(destination, expiration, renew_after, false);
+    }
+
+    /// Gives the source a ticket for `destination`, a group: a fresh Rkey, its one SEK, and the Rkey sealed for the members
+    /// who hold the group's key of that generation. `author_proof`: the group requires it.
+    pub fn grant_group(
+        &mut self,
+        destination: &'a Name,
+        (generation, key): (Generation, &TicketKey),
+        author_proof: bool,
+        expiration: UnixSeconds,
+        renew_after: UnixSeconds,
+        rng: &mut impl CryptoRng,
+    ) {
+        let rkey = Rkey::generate(rng);
+        self.records.push(TicketKind::Group.byte());
+        self.records.extend_from_slice(rkey.sek(&self.metadata.source, destination, expiration).bytes());
+        self.records.extend_from_slice(Ticket::seal_for_group(&rkey, generation, key, rng).as_bytes());
+        self.given(destination, expiration, renew_after, author_proof);
+    }
+
+    fn given(
+        &mut self,
+        destination: &'a Name,
+        expiration: UnixSeconds,
+        renew_after: UnixSeconds,
+        author_proof: bool,
+    ) {
         self.metadata.tickets.push(Entry {
             destination: Cow::Borrowed(destination),
             expiration: Some(expiration),
             renew_after: Some(renew_after),
+            author_proof,
             problem: None,
         });
     }
@@ -85,6 +114,7 @@ impl<'a> ReplyWriter<'a> {
             destination: Cow::Borrowed(destination),
             expiration: None,
             renew_after: None,
+            author_proof: false,
             problem: Some(Cow::Borrowed(problem.urn())),
         });
     }
@@ -227,6 +257,8 @@ pub struct Grant {
     pub sek: Sek,
     /// `SEK(B→A)`: opens its replies. A group never answers, so there is none for one.
     pub reply_sek: Option<Sek>,
+    /// Whether the destination, a group, takes only messages that prove their author.
+    pub author_proof: bool,
 }
 
 /// Why a reply is not used.
@@ -275,6 +307,8 @@ struct Entry<'a> {
     expiration: Option<UnixSeconds>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renew_after: Option<UnixSeconds>,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    author_proof: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     problem: Option<Cow<'a, str>>,
 }
@@ -294,7 +328,9 @@ impl Entry<'_> {
                 if ticket.kind() != kind {
                     return Err(ReplyError::Malformed);
                 }
-                let grant = Grant { destination, expiration, renew_after, ticket, sek, reply_sek };
+                let author_proof = self.author_proof;
+                let grant =
+                    Grant { destination, expiration, renew_after, ticket, sek, reply_sek, author_proof };
                 Ok(Outcome::Granted(Box::new(grant)))
             }
             (None, None, Some(problem)) => {

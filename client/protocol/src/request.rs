@@ -169,9 +169,13 @@ pub enum RequestError {
     /// The signed source is not the key's owner.
     #[error("the request is signed by another party than its source")]
     Source,
-    /// No destination, or more than [`TicketRequest::MAX_DESTINATIONS`].
-    #[error("a request names 1 to 1,000 destinations")]
+    /// No destination, or more than [`TicketRequest::MAX_DESTINATIONS`]; more groups than
+    /// [`GroupKeysRequest::MAX_GROUPS`](crate::GroupKeysRequest::MAX_GROUPS).
+    #[error("a request names 1 to 1,000 destinations, or at most 100 groups")]
     Destinations,
+    /// The signing key in it did not sign the proof that the party holds it.
+    #[error("the request does not prove that the party holds the signing key")]
+    Possession,
 }
 
 #[cfg(test)]

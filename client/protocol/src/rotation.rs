@@ -19,48 +19,15 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::aead::{TAG, XNonce};
-use crate::derive::{Label, subkey};
-use crate::key::{Epoch, Generation, LongTermKey, ReplyKey, RequestKey};
+use crate::key::{Epoch, Generation, LongTermKey};
 use crate::name::Name;
+use crate::purpose::{KeysFor, Rotation};
 use crate::reply::{self, ReplyError, SealedReply};
 use crate::request::{Instance, KeyReference, Nonce, RequestError, SignedRequest};
 use crate::time::UnixMillis;
 
-/// What one generation of a long-term key rotates with, at one epoch. Derived when it is needed and dropped after.
-#[derive(Debug, Clone)]
-pub struct RotationKeys {
-    generation: Generation,
-    epoch: Epoch,
-    request: RequestKey,
-    reply: ReplyKey,
-}
-
-impl RotationKeys {
-    /// The generation of the long-term key.
-    #[must_use]
-    pub const fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    /// The epoch of the long-term key.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-}
-
-impl LongTermKey {
-    /// The keys that rotate this one.
-    #[must_use]
-    pub fn rotation_keys(&self) -> RotationKeys {
-        RotationKeys {
-            generation: self.generation(),
-            epoch: self.epoch(),
-            request: RequestKey::from_bytes(subkey(self.expose_secret(), Label::RotateRequest)),
-            reply: ReplyKey::from_bytes(subkey(self.expose_secret(), Label::RotateReply)),
-        }
-    }
-}
+/// What one generation of a long-term key rotates with, at one epoch.
+pub type RotationKeys = KeysFor<Rotation>;
 
 /// A half of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -128,9 +95,7 @@ impl SignedRotation<'static> {
     /// those of the staged one.
     #[must_use]
     pub fn sign(request: &RotationRequest, keys: &RotationKeys) -> Self {
-        let reference =
-            KeyReference { name: request.source.clone(), generation: keys.generation, epoch: keys.epoch };
-        Self(SignedRequest::write(reference, request, &keys.request))
+        Self(SignedRequest::write(keys.reference(&request.source), request, &keys.request))
     }
 
     /// The JSON to send.
@@ -164,7 +129,7 @@ impl RotationReply {
         keys: &RotationKeys,
         rng: &mut impl CryptoRng,
     ) -> Vec<u8> {
-        write(request, server_time, Step::Commit, (keys.generation, keys.epoch), &[], keys, rng)
+        write(request, server_time, Step::Commit, (keys.generation(), keys.epoch()), &[], keys, rng)
     }
 }
 
@@ -212,12 +177,12 @@ impl<'a> SealedRotation<'a> {
             return Err(ReplyError::AnotherRequest);
         }
         match step {
-            Step::Stage if generation > keys.generation => {
+            Step::Stage if generation > keys.generation() => {
                 let secret = <&[u8; LongTermKey::SIZE]>::try_from(secret.bytes());
                 let secret = secret.map_err(|_| ReplyError::Malformed)?;
                 Ok(Rotated::Staged { key: LongTermKey::new(generation, epoch, *secret), server_time })
             }
-            Step::Commit if generation == keys.generation && secret.bytes().is_empty() => {
+            Step::Commit if generation == keys.generation() && secret.bytes().is_empty() => {
                 Ok(Rotated::Committed { generation, server_time })
             }
             _ => Err(ReplyError::Malformed),

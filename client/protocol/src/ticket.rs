@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::aead::{TAG, XNonce, xopen, xseal};
 use crate::codec::{Reader, Truncated};
 use crate::derive::Rkey;
+use crate::group::GroupKey;
 use crate::key::{Epoch, Generation, Subkeys, TicketKey};
 
 /// The version of the protocol: first byte of every ticket.
@@ -35,18 +36,34 @@ impl Ticket {
 
     /// Seals `rkey` for the holder of `keys`, a party.
     pub fn seal_for_party(rkey: &Rkey, keys: &Subkeys, rng: &mut impl CryptoRng) -> Self {
-        Self::seal(rkey, TicketKind::Party, keys, XNonce::generate(rng))
+        let under = (TicketKind::Party, keys.generation, keys.epoch);
+        Self::seal(rkey, under, &keys.ticket, XNonce::generate(rng))
     }
 
-    fn seal(rkey: &Rkey, kind: TicketKind, keys: &Subkeys, nonce: XNonce) -> Self {
+    /// Seals `rkey` for the members of a group, who hold its key of that generation.
+    pub fn seal_for_group(
+        rkey: &Rkey,
+        generation: Generation,
+        key: &TicketKey,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        Self::seal(rkey, (TicketKind::Group, generation, GroupKey::EPOCH), key, XNonce::generate(rng))
+    }
+
+    fn seal(
+        rkey: &Rkey,
+        (kind, generation, epoch): (TicketKind, Generation, Epoch),
+        key: &TicketKey,
+        nonce: XNonce,
+    ) -> Self {
         let mut bytes = Vec::with_capacity(Self::SIZE);
         bytes.extend([VERSION, kind.byte()]);
-        bytes.extend(keys.generation.0.to_be_bytes());
-        bytes.extend(keys.epoch.0.to_be_bytes());
+        bytes.extend(generation.0.to_be_bytes());
+        bytes.extend(epoch.0.to_be_bytes());
         let header = bytes.clone();
         bytes.extend(nonce.as_bytes());
         let mut sealed = Zeroizing::new(*rkey.as_bytes());
-        let tag = xseal(keys.ticket.as_bytes(), nonce, &header, &mut *sealed);
+        let tag = xseal(key.as_bytes(), nonce, &header, &mut *sealed);
         bytes.extend(*sealed);
         bytes.extend(tag);
         let mut ticket = Self([0; Self::SIZE]);

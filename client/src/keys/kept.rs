@@ -70,14 +70,14 @@ impl Keys {
         let speaker = self.speaker;
         let old = self.retiring.iter().map(|old| &old.key).find(|key| key.generation() == speaker);
         let key = old.unwrap_or(&self.active);
-        key.rotation_keys(clock.max(key.epoch()), clock)
+        key.keys_for(clock.max(key.epoch()), clock)
     }
 
     /// The keys to say with that the staged key is stored.
     pub(crate) fn committing(&self, now: UnixMillis) -> Result<RotationKeys, RatchetError> {
         let clock = self.period.epoch(now.seconds());
         let key = self.staged.as_ref().ok_or(RatchetError::EndOfTime)?;
-        key.rotation_keys(clock.max(key.epoch()), clock)
+        key.keys_for(clock.max(key.epoch()), clock)
     }
 
     /// The KDC gave the next key to the holder of generation `asker`.

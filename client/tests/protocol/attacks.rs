@@ -447,6 +447,7 @@ fn a_sender_copying_the_salt_of_another() {
     let source = name("x");
     let header = keycell_protocol::Header {
         mode: Mode::Sealed,
+        extras: keycell_protocol::Extras::NONE,
         expiration: grant.expiration,
         sent_at: START,
         sequence: 1 << 40,

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use chacha20::ChaCha20Rng;
 use keycell_client::{Agent, AgentConfig, AgentKey, KdcAddress, Opened, RestartGuard, SealError};
 use keycell_protocol::{
-    Cause, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, Problem,
+    Cause, Extras, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, Problem,
     ProblemType, RatchetPeriod, ReplyWriter, Salt, SealedReply, SignedRequest, StreamKey, TicketRequest,
     Topic, Under, UnixMillis, UnixSeconds,
 };
@@ -225,6 +225,7 @@ impl Cell {
         let salt = self.salt();
         let header = Header {
             mode: words.mode,
+            extras: Extras::NONE,
             expiration: words.expiration,
             sent_at: words.sent_at,
             sequence: words.sequence,

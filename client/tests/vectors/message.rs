@@ -6,8 +6,8 @@ use std::path::Path;
 
 use keycell_client::{Keys, Opener, OpenerConfig, RestartGuard};
 use keycell_protocol::{
-    Cause, Envelope, Epoch, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome,
-    RatchetPeriod, Salt, SealedReply, StreamKey, Ticket, TicketRequest, Under, UnixMillis,
+    Cause, Envelope, Epoch, Extras, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce,
+    Outcome, RatchetPeriod, Salt, SealedReply, StreamKey, Ticket, TicketRequest, Under, UnixMillis,
 };
 use serde::Deserialize;
 
@@ -136,6 +136,7 @@ impl Open {
         };
         let header = Header {
             mode: envelope.mode,
+            extras: Extras::NONE,
             expiration: envelope.expiration,
             sent_at: envelope.sent_at,
             sequence: envelope.sequence,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keycell_client::https::{Https, Transport as _};
 use keycell_client::protocol::{
-    Envelope, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, RatchetPeriod, Salt,
+    Envelope, Extras, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, RatchetPeriod, Salt,
     SealedReply, Sek, SignedRequest, StreamKey, Ticket, TicketRequest, Topic, Under, UnixSeconds,
 };
 use keycell_client::{AgentKey, KdcAddress, system_rng};
@@ -112,6 +112,7 @@ fn write(
 ) -> Result<Vec<u8>, Failure> {
     let header = Header {
         mode: Mode::Sealed,
+        extras: Extras::NONE,
         expiration,
         sent_at: SystemClock.now(),
         sequence: 0,

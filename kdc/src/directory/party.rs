@@ -160,7 +160,7 @@ impl Party {
         at: UnixMillis,
     ) -> Option<(KeyState, RotationKeys)> {
         let key = self.keys.iter().find(|key| key.generation == generation && key.lasts(at))?;
-        let keys = key.key.lock().unwrap_or_else(PoisonError::into_inner).rotation_keys(epoch, now).ok()?;
+        let keys = key.key.lock().unwrap_or_else(PoisonError::into_inner).keys_for(epoch, now).ok()?;
         Some((key.state, keys))
     }
 

@@ -79,12 +79,7 @@ pub fn authenticate(
         let _ = signed.verify(&DECOY.request);
         return Err(unauthenticated("no such party, or no such key of it").into());
     };
-    let request = signed.verify(&keys.request).map_err(|error| match error {
-        RequestError::Forged => unauthenticated("the signature does not hold"),
-        RequestError::Source => unauthenticated("signed in another party's name"),
-        RequestError::Malformed => malformed("the signed metadata is malformed"),
-        RequestError::Destinations => malformed("no destination, or more than 1,000"),
-    })?;
+    let request = signed.verify(&keys.request).map_err(unreadable)?;
 
     let stamp =
         Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: request.destinations.len() };
@@ -130,6 +125,19 @@ pub(super) fn accept(
 /// Keys that nobody holds: an unknown name takes the time that a known one would.
 static DECOY: LazyLock<Subkeys> =
     LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()).subkeys());
+
+/// Why a request is refused before its meaning is looked at, whatever it asks for.
+pub(super) const fn unreadable(error: RequestError) -> Refusal {
+    match error {
+        RequestError::Forged => unauthenticated("the signature does not hold"),
+        RequestError::Source => unauthenticated("signed in another party's name"),
+        RequestError::Malformed => malformed("the signed metadata is malformed"),
+        RequestError::Destinations => {
+            malformed("no destination, or more than 1,000; or more than 100 groups")
+        }
+        RequestError::Possession => malformed("no proof that the party holds the signing key"),
+    }
+}
 
 pub(super) const fn unauthenticated(cause: &'static str) -> Refusal {
     Refusal { problem: ProblemType::Unauthenticated, cause }

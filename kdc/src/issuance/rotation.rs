@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use keycell_protocol::{
-    Epoch, Generation, LongTermKey, RequestError, RotationKeys, RotationRequest, SignedRotation, Step,
-};
+use keycell_protocol::{Epoch, Generation, LongTermKey, RotationKeys, RotationRequest, SignedRotation, Step};
 
-use super::authenticate::{Stamp, accept, malformed, unauthenticated};
+use super::authenticate::{Stamp, accept, unauthenticated, unreadable};
 use super::{Denied, Freshness, Moment, Nonces};
 use crate::directory::{Directory, Party};
 use crate::limit::Limits;
@@ -66,14 +64,10 @@ pub fn authenticate_rotation(
     });
     let Some((party, state, keys)) = known else {
         // Derived anew, as a known party's keys are.
-        let _ = signed.verify(&DECOY.rotation_keys());
+        let _ = signed.verify(&DECOY.keys_for());
         return Err(unauthenticated("no such party, or no such key of it").into());
     };
-    let request = signed.verify(&keys).map_err(|error| match error {
-        RequestError::Forged => unauthenticated("the signature does not hold"),
-        RequestError::Source => unauthenticated("signed in another party's name"),
-        RequestError::Malformed | RequestError::Destinations => malformed("the signed metadata is malformed"),
-    })?;
+    let request = signed.verify(&keys).map_err(unreadable)?;
     if state == KeyState::Staged && request.step == Step::Stage {
         return Err(unauthenticated("signed with a key that is only staged").into());
     }

@@ -122,7 +122,7 @@ async fn a_request_to_rotate_is_checked_as_one_for_tickets() {
         instance: Instance([1; 16]),
     };
     let ask = async |request: &RotationRequest, key: &LongTermKey| {
-        let json = SignedRotation::sign(request, &key.rotation_keys()).to_json();
+        let json = SignedRotation::sign(request, &key.keys_for()).to_json();
         let answer = zone.kdc.rotate(&SignedRotation::parse(&json).unwrap(), None, None).await;
         answer.map(drop).map_err(|error| match error {
             RotationError::Denied(denied) => denied.problem(),

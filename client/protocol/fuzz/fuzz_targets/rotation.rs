@@ -11,7 +11,7 @@ use keycell_protocol::{
 use libfuzzer_sys::fuzz_target;
 
 static KEY: LazyLock<LongTermKey> = LazyLock::new(|| key(&cases("rotation")[0]["key"]));
-static KEYS: LazyLock<RotationKeys> = LazyLock::new(|| KEY.rotation_keys());
+static KEYS: LazyLock<RotationKeys> = LazyLock::new(|| KEY.keys_for());
 
 /// What the answers are answers to.
 fn asked(step: Step) -> RotationRequest {

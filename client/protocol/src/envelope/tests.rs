@@ -11,6 +11,7 @@ fn write(mode: Mode, under: Under<'_>, topic: &str, body: &[u8]) -> Vec<u8> {
     let (source, destination) = ("a@z".parse().unwrap(), "b@z".parse().unwrap());
     let header = Header {
         mode,
+        extras: Extras::NONE,
         expiration: UnixSeconds(900),
         sent_at: UnixMillis(123_456),
         sequence: 5,

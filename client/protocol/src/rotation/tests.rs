@@ -7,7 +7,7 @@ fn key(generation: u32, byte: u8) -> LongTermKey {
 }
 
 fn keys(byte: u8) -> RotationKeys {
-    key(3, byte).rotation_keys()
+    key(3, byte).keys_for()
 }
 
 fn request(step: Step) -> RotationRequest {
@@ -118,7 +118,7 @@ fn an_answer_answers_one_request_of_one_key() {
 #[test]
 fn an_answer_of_another_key_of_the_party_is_none() {
     let request = request(Step::Commit);
-    let other = LongTermKey::new(Generation(4), Epoch(20_000), [1; 32]).rotation_keys();
+    let other = LongTermKey::new(Generation(4), Epoch(20_000), [1; 32]).keys_for();
     let answer = RotationReply::seal_committed(&request, UnixMillis(7), &other, &mut test_rng());
     // The same bytes under another number: only a KDC that errs would say so.
     assert_eq!(open(&answer, &request).unwrap_err(), ReplyError::Malformed);
@@ -159,6 +159,6 @@ fn secrets_do_not_print() {
         printed,
         "Staged { key: LongTermKey { generation: Generation(4), epoch: Epoch(20000), .. }, \
          server_time: UnixMillis(7) } \
-         RotationKeys { generation: Generation(3), epoch: Epoch(20000), request: RequestKey(..), reply: ReplyKey(..) }"
+         KeysFor { generation: Generation(3), epoch: Epoch(20000), request: RequestKey(..), reply: ReplyKey(..) }"
     );
 }

@@ -9,9 +9,9 @@ mod rotation;
 use std::collections::BTreeSet;
 
 use keycell_protocol::{
-    Envelope, Epoch, Generation, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, RatchetPeriod,
-    RatchetedKey, ReplayWindow, ReplyWriter, Rkey, Salt, SealedReply, Sek, SignedRequest, StreamKey, Ticket,
-    TicketId, TicketKind, TicketRequest, Topic, Under, UnixMillis, UnixSeconds,
+    Envelope, Epoch, Extras, Generation, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome,
+    RatchetPeriod, RatchetedKey, ReplayWindow, ReplyWriter, Rkey, Salt, SealedReply, Sek, SignedRequest,
+    StreamKey, Ticket, TicketId, TicketKind, TicketRequest, Topic, Under, UnixMillis, UnixSeconds,
 };
 use serde::de::DeserializeOwned;
 
@@ -218,6 +218,7 @@ fn is(sek: &Sek, bytes: &Hex) -> bool {
     let holds = [Mode::Sealed, Mode::Signed].map(|mode| {
         let header = Header {
             mode,
+            extras: Extras::NONE,
             expiration: UnixSeconds(1),
             sent_at: UnixMillis(2),
             sequence: 3,

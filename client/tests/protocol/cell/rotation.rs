@@ -64,7 +64,7 @@ impl Cell {
         let key = key.into_iter().flatten().chain(party.retiring.as_ref().map(|(key, _)| key));
         let mut key = key.filter(|key| key.generation() == reference.generation);
         let key = key.next().and_then(|key| self.near(key, &reference)).ok_or(stranger)?;
-        let keys = key.rotation_keys();
+        let keys = key.keys_for();
         let request = signed.verify(&keys).unwrap();
         if request.timestamp.distance(now) > 60_000 {
             let mut problem = Problem::new(ProblemType::ClockSkew);

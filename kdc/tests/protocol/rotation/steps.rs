@@ -38,7 +38,7 @@ impl Zone {
             nonce: Nonce::generate(&mut system_rng()),
             instance: Instance([1; 16]),
         };
-        let keys = self.turned(key).rotation_keys();
+        let keys = self.turned(key).keys_for();
         let json = SignedRotation::sign(&request, &keys).to_json();
         let answer = kdc.rotate(&SignedRotation::parse(&json).unwrap(), None, None).await?;
         Ok(SealedRotation::parse(&answer).unwrap().open(&keys, &request).unwrap())

@@ -37,6 +37,7 @@ pub(super) fn request_reason(error: RequestError) -> &'static str {
         RequestError::Forged => "forged",
         RequestError::Source => "source",
         RequestError::Destinations => "destinations",
+        RequestError::Possession => "possession",
     }
 }
 

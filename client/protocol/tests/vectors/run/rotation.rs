@@ -10,7 +10,7 @@ use super::reasons::{reply_reason, request_reason};
 use crate::{format, raw};
 
 pub(super) fn request(case: &format::RotationCase) -> Result<format::Rotation, &'static str> {
-    let keys = super::key(&case.key).rotation_keys();
+    let keys = super::key(&case.key).keys_for();
     let signed = SignedRotation::parse(case.json.as_bytes()).map_err(request_reason)?;
     let request = signed.verify(&keys).map_err(request_reason)?;
     let named = (signed.key().name.as_str(), signed.key().generation.0, signed.key().epoch.0);
@@ -32,7 +32,7 @@ pub(super) fn request(case: &format::RotationCase) -> Result<format::Rotation, &
 }
 
 pub(super) fn reply(case: &format::RotationReplyCase) -> Result<format::Answered, &'static str> {
-    let keys = super::key(&case.key).rotation_keys();
+    let keys = super::key(&case.key).keys_for();
     let sealed = SealedRotation::parse(case.json.as_bytes()).map_err(reply_reason)?;
     match sealed.open(&keys, &asked(&case.request)).map_err(reply_reason)? {
         Rotated::Staged { key, server_time } => Ok(format::Answered::Staged {
@@ -64,7 +64,7 @@ fn asked(request: &format::Rotation) -> RotationRequest {
 fn an_answer_is_written_as_the_text_says() {
     let nonce: [u8; 24] = raw::bytes("nonce of an answer");
     let (own, next) = (raw::key(raw::A, 1, raw::EPOCH), raw::key(raw::A, 2, raw::EPOCH));
-    let keys = super::key(&own).rotation_keys();
+    let keys = super::key(&own).keys_for();
     let request = |step: &str| format::Rotation {
         source: raw::A.to_owned(),
         step: step.to_owned(),

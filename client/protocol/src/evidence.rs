@@ -1,0 +1,160 @@
+//! What a receiver keeps to show others who said what (docs/protocol.md §9.3).
+//!
+//! ```text
+//! "KCE1" || u32 length || head || u16 length || voucher || signature 64 || u32 length || body || common body, to the end
+//! ```
+//!
+//! The head is all that stands before the message's payload. The common body is there only for a message with a detached
+//! body. There is nothing secret of the KDC's or of the parties' in it, but the body is in the clear.
+
+use crate::author::AuthorProof;
+use crate::codec::{Reader, Truncated};
+use crate::content::ContentPart;
+use crate::envelope::Envelope;
+use crate::error::Cause;
+use crate::name::Name;
+use crate::signer::Signers;
+use crate::time::{UnixMillis, UnixSeconds};
+use crate::voucher::Voucher;
+
+/// A message that proves its author to anyone who knows the signing keys of the author's zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence(Vec<u8>);
+
+impl Evidence {
+    /// Puts it together from an authentic message: its `plaintext` begins with the proof. `common` is the body that
+    /// travelled apart, if one did.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Malformed`] when there is no proof in the message.
+    pub fn new(
+        envelope: &Envelope<'_>,
+        plaintext: &[u8],
+        common: Option<&[u8]>,
+    ) -> Result<Self, EvidenceError> {
+        if !envelope.extras.author_proof || envelope.extras.detached != common.is_some() {
+            return Err(EvidenceError::Malformed);
+        }
+        let (proof, body) = AuthorProof::split(plaintext).map_err(|_| EvidenceError::Malformed)?;
+        let (head, common) = (envelope.head(), common.unwrap_or_default());
+        let mut bytes = Vec::with_capacity(12 + head.len() + plaintext.len() + common.len());
+        bytes.extend_from_slice(MAGIC);
+        put_long(&mut bytes, head);
+        proof.write(&mut bytes);
+        put_long(&mut bytes, body);
+        bytes.extend_from_slice(common);
+        Ok(Self(bytes))
+    }
+
+    /// As it is kept.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What was said, by whom, to whom and when, if a voucher of one of `signers` and the author's signature hold.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub fn verify(bytes: &[u8], signers: &Signers) -> Result<Said, EvidenceError> {
+        let mut reader = Reader::new(bytes);
+        if reader.array()? != MAGIC {
+            return Err(EvidenceError::Malformed);
+        }
+        let head = long(&mut reader)?;
+        let proof = AuthorProof::read(&mut reader)?;
+        let body = long(&mut reader)?;
+        let common = reader.rest();
+        let envelope = Envelope::parse_head(head).map_err(|_| EvidenceError::Malformed)?;
+        let extras = envelope.extras;
+        if !envelope.payload().is_empty() || !extras.author_proof || (!extras.detached && !common.is_empty())
+        {
+            return Err(EvidenceError::Malformed);
+        }
+        let name = |bytes| Name::try_from(bytes).map_err(|_| EvidenceError::Malformed);
+        let (source, destination) = (name(envelope.source)?, name(envelope.destination)?);
+        let voucher =
+            proof.verify(signers, &source, envelope.sent_at, head, body).map_err(|cause| match cause {
+                Cause::AuthorUnknown => EvidenceError::UnknownSigner,
+                Cause::AuthorExpired => EvidenceError::Expired,
+                _ => EvidenceError::Forged,
+            })?;
+        let body = if extras.detached {
+            let part = ContentPart::parse(body).map_err(|_| EvidenceError::Malformed)?;
+            part.open(common).map_err(|_| EvidenceError::Body)?
+        } else {
+            body.to_vec()
+        };
+        Ok(Said {
+            source,
+            destination,
+            topic: envelope.topic.as_str().to_owned(),
+            sent_at: envelope.sent_at,
+            expiration: envelope.expiration,
+            sequence: envelope.sequence,
+            body,
+            voucher,
+        })
+    }
+}
+
+/// What evidence shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Said {
+    /// Who said it.
+    pub source: Name,
+    /// To whom: a party, or a group.
+    pub destination: Name,
+    /// What it is about.
+    pub topic: String,
+    /// When, by the author's own word.
+    pub sent_at: UnixMillis,
+    /// When the ticket ended.
+    pub expiration: UnixSeconds,
+    /// The number among the messages of one sealer.
+    pub sequence: u64,
+    /// What was said.
+    pub body: Vec<u8>,
+    /// Whose word it is that the key is the author's.
+    pub voucher: Voucher,
+}
+
+/// Why evidence shows nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// It does not have the form of evidence.
+    #[error("this is no evidence, or a damaged copy")]
+    Malformed,
+    /// No key that is known here, and may vouch for this name, signed the voucher.
+    #[error("the author is vouched for by a KDC that is not in this bundle")]
+    UnknownSigner,
+    /// The voucher was not good when the author says that it was sent.
+    #[error("the author was not vouched for when the message says that it was sent")]
+    Expired,
+    /// The author did not sign this, or the KDC not the voucher.
+    #[error("a signature does not hold: the source did not say this")]
+    Forged,
+    /// The common body is another one.
+    #[error("the body is not the one that the author meant")]
+    Body,
+}
+
+impl From<Truncated> for EvidenceError {
+    fn from(Truncated: Truncated) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Lengths stay far below 4 GiB: a message is at most 16 MiB.
+fn put_long(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn long<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Truncated> {
+    let length = u32::from_be_bytes(*reader.array()?);
+    reader.take(usize::try_from(length).map_err(|_| Truncated)?)
+}
+
+const MAGIC: &[u8; 4] = b"KCE1";

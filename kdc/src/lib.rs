@@ -19,6 +19,7 @@ pub mod directory;
 pub mod disk;
 mod fields;
 pub mod files;
+pub mod groups;
 mod guests;
 pub mod http;
 pub mod issuance;

@@ -45,7 +45,7 @@ pub async fn check(
     let keyring = cell.map(|cell| &cell.keyring);
     let mut checked = Checked { keys: keyring.map(|_| 0), ..Checked::default() };
     parties(store, keyring, &mut checked).await?;
-    for kind in [Kind::Rule, Kind::Setting, Kind::Token] {
+    for kind in Kind::all() {
         let found = store.documents(kind).await?;
         checked.left_out(&found.damaged);
         checked.documents = checked.documents.saturating_add(found.documents.len() as u64);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keycell_protocol::UnixMillis;
 
 use super::FollowError;
+use crate::groups::GroupRecord;
 use crate::keyring::{Keyring, KeyringError};
 use crate::policy::{MAX_RULES, Policy, Rule};
 use crate::settings::{LimitsSetting, MasterKeySetting, Settings, ZoneSetting};
@@ -115,6 +116,31 @@ pub(super) fn tokens(documents: &Documents, keyring: &Keyring, known: &TokenReco
     };
     for damaged in &documents.damaged {
         tracing::error!(row = damaged.row, reason = damaged.reason, "a token is refused: its row is damaged");
+    }
+    documents.documents.iter().filter_map(read).collect()
+}
+
+/// Groups by their full names.
+pub type GroupRecords = BTreeMap<String, GroupRecord>;
+
+/// Reads groups. One that does not hold is no group: nobody gets its keys.
+pub(super) fn groups(documents: &Documents, keyring: &Keyring) -> GroupRecords {
+    let read = |document: &Document| match body::<GroupRecord>(document, keyring) {
+        Ok(mut record) => {
+            record.revision = document.revision;
+            Some((document.id.clone(), record))
+        }
+        Err(error) => {
+            tracing::error!(%error, "a group is out of service: its row is damaged");
+            None
+        }
+    };
+    for damaged in &documents.damaged {
+        tracing::error!(
+            row = damaged.row,
+            reason = damaged.reason,
+            "a group is out of service: its row is damaged"
+        );
     }
     documents.documents.iter().filter_map(read).collect()
 }

@@ -55,6 +55,7 @@ impl Follower {
         let known = TokenRecords::new();
         let tokens = documents::tokens(&store.documents(Kind::Token).await?, &keyring, &known);
         let directory = Arc::new(Directory::new(rules, settings, TokenRecords::new()));
+        directory.set_groups(documents::groups(&store.documents(Kind::Group).await?, &keyring));
         directory.saw(last_seen);
         let follower = Self {
             store,
@@ -127,7 +128,7 @@ impl Follower {
                 now = changes.change.0,
                 "the database went back in time: reading it anew"
             );
-            place.pending.extend([Kind::Setting, Kind::Rule, Kind::Token]);
+            place.pending.extend(Kind::all());
         } else {
             place.pending.extend(&changes.documents);
         }
@@ -275,6 +276,7 @@ impl Follower {
                 }
                 self.directory.set_rules(rules);
             }
+            Kind::Group => self.directory.set_groups(documents::groups(&found, &self.keyring)),
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use keycell_protocol::{Epoch, Name, UnixMillis};
 use crate::settings::Settings;
 use crate::token::TokenRecord;
 
-pub use documents::{Rules, TokenRecords, live};
+pub use documents::{GroupRecords, Rules, TokenRecords, live};
 pub use error::FollowError;
 pub use follow::Follower;
 pub(crate) use party::LONGEST_END_MS;
@@ -32,6 +32,7 @@ pub struct Directory {
     rules: RwLock<Arc<Rules>>,
     settings: RwLock<Arc<Settings>>,
     tokens: RwLock<Arc<TokenRecords>>,
+    groups: RwLock<Arc<GroupRecords>>,
     /// The epoch that keys are turned by: the last that was believed.
     epoch: AtomicU32,
 }
@@ -45,6 +46,7 @@ impl Directory {
             rules: RwLock::new(Arc::new(rules)),
             settings: RwLock::new(Arc::new(settings)),
             tokens: RwLock::new(Arc::new(tokens)),
+            groups: RwLock::default(),
             epoch: AtomicU32::new(0),
         }
     }
@@ -92,6 +94,12 @@ impl Directory {
     #[must_use]
     pub fn token(&self, id: &str) -> Option<TokenRecord> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The groups.
+    #[must_use]
+    pub fn groups(&self) -> Arc<GroupRecords> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The party of that full name.
@@ -179,6 +187,10 @@ impl Directory {
 
     fn set_settings(&self, settings: Settings) {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    fn set_groups(&self, groups: GroupRecords) {
+        *self.groups.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(groups);
     }
 
     fn set_tokens(&self, tokens: TokenRecords) {

@@ -77,8 +77,25 @@ pub enum Write {
     },
     /// Keeps an answer for a retry.
     KeepAnswer(Answer),
+    /// Changes nothing, and fails with [`StoreError::Exists`](super::StoreError::Exists) if there is a party of this name.
+    NoParty(Name),
+    /// Changes nothing, and fails with [`StoreError::DocumentExists`](super::StoreError::DocumentExists) if there is this
+    /// document.
+    NoDocument {
+        /// Of what kind.
+        kind: Kind,
+        /// Which.
+        id: String,
+    },
     /// Adds one of the KDC's own secrets; it must not be there.
     AddSecret(SecretRecord),
+    /// Deletes one of the KDC's own secrets; one that is not there is passed over.
+    DeleteSecret {
+        /// Its name.
+        name: String,
+        /// Which one of that name.
+        version: u32,
+    },
     /// Accepts an epoch that keys at rest may be turned to; a lower one than is there is passed over.
     AcceptEpoch(Epoch),
     /// Removes the records of the audit log up to the one that the seal names, and keeps the seal.
@@ -97,7 +114,10 @@ impl Write {
             | Self::DeleteDocument { .. } => true,
             Self::Expect { .. }
             | Self::KeepAnswer(_)
+            | Self::NoParty(_)
+            | Self::NoDocument { .. }
             | Self::AddSecret(_)
+            | Self::DeleteSecret { .. }
             | Self::AcceptEpoch(_)
             | Self::TrimAudit(_) => false,
         }
@@ -113,12 +133,14 @@ pub enum Kind {
     Setting,
     /// An administrator's token; not the token itself.
     Token,
+    /// A group; not its keys.
+    Group,
 }
 
 impl Kind {
     /// All of them with their names: the one table behind [`as_str`](Self::as_str) and [`parse`](Self::parse).
-    const NAMES: [(Self, &'static str); 3] =
-        [(Self::Rule, "rule"), (Self::Setting, "setting"), (Self::Token, "token")];
+    const NAMES: [(Self, &'static str); 4] =
+        [(Self::Rule, "rule"), (Self::Setting, "setting"), (Self::Token, "token"), (Self::Group, "group")];
 
     /// Every kind there is.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -203,7 +203,24 @@ impl Work<'_> {
                 Err(StoreError::DocumentChanged { kind: *kind, id: "*".to_owned() })
             }
             Write::KeepAnswer(answer) => self.keep_answer(answer).await,
+            Write::NoParty(name) => {
+                match self.writer.number(sql::PARTY_REVISION, &[Text(name.as_str())]).await? {
+                    Some(_) => Err(StoreError::Exists { what: format!("the party {name}") }),
+                    None => Ok(()),
+                }
+            }
+            Write::NoDocument { kind, id } => {
+                let row = [Text(kind.as_str()), Text(id)];
+                match self.writer.number(sql::DOCUMENT_REVISION, &row).await? {
+                    Some(_) => Err(StoreError::DocumentExists { kind: *kind, id: id.clone() }),
+                    None => Ok(()),
+                }
+            }
             Write::AddSecret(secret) => add_secret(self.writer, secret).await,
+            Write::DeleteSecret { name, version } => {
+                let values = [Text(name), Number(i64::from(*version))];
+                self.writer.execute(sql::DELETE_SECRET, &values).await.map(drop)
+            }
             Write::AcceptEpoch(epoch) => note_ratchet_epoch(self.writer, *epoch).await,
             Write::TrimAudit(seal) => self.trim_audit(seal).await,
         }

@@ -82,6 +82,7 @@ pub trait Store: AtRest + Send + Sync + 'static {
     /// [`StoreError::Exists`], [`StoreError::Missing`] or [`StoreError::Changed`] when a party's `expected` does not hold;
     /// [`StoreError::GenerationUsed`] when a new key takes a generation that its name has used before;
     /// [`StoreError::DocumentExists`], [`StoreError::DocumentMissing`] or [`StoreError::DocumentChanged`] for a document;
+    /// [`StoreError::Exists`] for a [`Write::NoParty`];
     /// [`StoreError::AnswerExists`] when an answer is kept already under that key;
     /// [`StoreError::Damaged`] when `key` did not sign the head seal, when a record lies after it, or when a trim seal does
     /// not fit its record.

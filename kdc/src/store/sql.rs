@@ -46,6 +46,8 @@ pub(super) const SECRET: &str = "SELECT name, version, master_version, wrapped F
 pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, version, master_version, wrapped)
     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 
+pub(super) const DELETE_SECRET: &str = "DELETE FROM secret WHERE name = $1 AND version = $2";
+
 pub(super) const LAST_CHANGE: &str = "SELECT last FROM change_counter";
 /// Comes first in every write, also in one that makes no change: the lock on the counter's row is held until the commit,
 /// so that writers follow one another and each sees what the one before it wrote, the end of the audit log included.
@@ -58,6 +60,7 @@ pub(super) const KEYS_SINCE: &str =
     keys!("JOIN party p ON k.party = p.name WHERE p.change > $1 ORDER BY p.change, k.generation");
 pub(super) const TOMBSTONES_SINCE: &str =
     "SELECT name, change FROM tombstone WHERE change > $1 ORDER BY change";
+pub(super) const PARTY_REVISION: &str = "SELECT revision FROM party WHERE name = $1";
 pub(super) const DELETE_PARTY: &str = "DELETE FROM party WHERE name = $1";
 pub(super) const BURY: &str =
     "INSERT INTO tombstone (name, revision, last_generation, change) VALUES ($1, $2, $3, $4)";

@@ -1,0 +1,17 @@
+//! Groups: whom a message reaches that is sent to a name without a `.` (docs/protocol.md §11).
+//!
+//! A group is there only because an administrator made it. Who is a member, patterns say; for how long a key seals tickets,
+//! the group's lifetime. Its keys are the generations of a [chain](Chain), one after the other without anybody writing
+//! anything; what must put an end to all keys that are out begins a new chain.
+
+mod chain;
+mod record;
+
+pub use chain::Chain;
+pub use record::{GroupRecord, LIFETIME, MAX_EXCLUDED, MAX_GROUPS, MAX_PATTERNS};
+
+/// The name of the secret that holds a group's chains, each as a version of it.
+#[must_use]
+pub fn secret_name(group: &keycell_protocol::Name) -> String {
+    format!("group {group}")
+}

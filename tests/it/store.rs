@@ -45,7 +45,8 @@ use documents::{
 };
 use keycell_kdc::keyring::{Keyring, Life, MasterKey, Standing};
 use keycell_kdc::store::{
-    Change, ChangeNumber, Damaged, KeyState, Kind, PartyRecord, SecretRecord, Store, StoreError, ZoneRecord,
+    AuthorKey, Change, ChangeNumber, Damaged, KeyState, Kind, PartyRecord, SecretRecord, Store, StoreError,
+    ZoneRecord,
 };
 use keycell_protocol::{Epoch, Generation, LongTermKey, Name, RatchetPeriod, UnixMillis};
 use keycell_tests::postgres::Postgres;
@@ -56,6 +57,7 @@ use rows::{
 use schema::{
     a_later_schema_leaves_this_release_working, a_later_schema_may_end_this_release,
     an_older_database_is_migrated, two_who_migrate_follow_each_other,
+    what_is_written_may_end_an_older_release,
 };
 use whole::{all_of_it_goes_out_and_in_again, moments_are_noted_and_the_buried_found};
 
@@ -94,6 +96,7 @@ on_both! {
     two_who_migrate_follow_each_other,
     a_later_schema_leaves_this_release_working,
     a_later_schema_may_end_this_release,
+    what_is_written_may_end_an_older_release,
     records_follow_each_other,
     a_failing_act_leaves_no_record,
     committers_at_once_keep_the_chain,
@@ -388,6 +391,7 @@ fn party(text: &str, generations: &[u32]) -> PartyRecord {
         log_tickets: false,
         note: String::new(),
         rotate_after: Some(UnixMillis(6)),
+        author_key: Some(AuthorKey([7; 32])),
         keys: keys(generations),
     }
 }

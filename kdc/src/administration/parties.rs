@@ -240,6 +240,7 @@ impl Parties {
             log_tickets: entry.log_tickets,
             note: entry.note.clone(),
             rotate_after: None,
+            author_key: None,
             keys: vec![sealed],
         };
         Ok(Created { record, key, retried: false })
@@ -287,6 +288,7 @@ impl Parties {
         tracing::error!(party = %name, error = %crate::http::chain(&error), "the rows of a party are damaged: they are written over");
         let mut record = party.record().clone();
         record.keys = record.keys.iter().map(KeyRecord::erased).collect();
+        record.author_key = None;
         Ok(Found { record, whole: false })
     }
 
@@ -322,6 +324,8 @@ impl Parties {
                 events.push(event.with("generation", key.generation.0));
                 *key = key.erased();
             }
+            // Who took those may have taken the other too, and nothing is left that it is bound to.
+            record.author_key = None;
         }
         let mut update = caller.event(now, Action::PartyUpdate, record.name.as_str());
         let before = update.clone();

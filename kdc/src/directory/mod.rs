@@ -243,6 +243,7 @@ pub(crate) mod tests {
             log_tickets: false,
             note: String::new(),
             rotate_after: None,
+            author_key: None,
             keys: Vec::new(),
         };
         let key = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]);

@@ -91,6 +91,10 @@ impl<'a> RowBinding<'a> {
                 if let Some(ends_at) = &ends_at {
                     data.extend(fields(&[ends_at]));
                 }
+                // The same, and named, so that it is no end.
+                if let Some(key) = &standing.author_key {
+                    data.extend(fields(&[b"author", &key.0]));
+                }
                 data
             }
             Self::Document { kind, id, revision, body } => fields(&[

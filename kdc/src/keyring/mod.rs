@@ -26,7 +26,9 @@ use keycell_protocol::{LongTermKey, Name, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::store::{Answer, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord};
+use crate::store::{
+    Answer, AuthorKey, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord,
+};
 use versions::Held;
 
 pub use binding::RowBinding;
@@ -215,6 +217,9 @@ impl Keyring {
         party.keys = keys;
         party.enabled = standing.enabled;
         party.revocation_epoch = standing.revocation_epoch;
+        // With no key left, nothing vouches for what it is bound to.
+        let alive = party.keys.iter().any(|key| key.state != KeyState::Dead);
+        party.author_key = standing.author_key.filter(|_| alive);
         Ok(())
     }
 
@@ -245,7 +250,7 @@ impl Keyring {
             let keys = party.keys.iter().map(|key| if lost(key) { key.erased() } else { key.clone() });
             party.keys = keys.collect();
         }
-        self.rewrap(party, Standing { enabled, revocation_epoch }, rng)
+        self.rewrap(party, Standing { enabled, revocation_epoch, ..Standing::of(party) }, rng)
     }
 
     fn of(held: Held) -> Self {
@@ -278,16 +283,19 @@ pub struct Standing {
     pub enabled: bool,
     /// How often it has been disabled.
     pub revocation_epoch: u32,
+    /// The key that it signs with as an author.
+    pub author_key: Option<AuthorKey>,
 }
 
 impl Standing {
     /// That of a new party.
-    pub const NEW: Self = Self { enabled: true, revocation_epoch: 0 };
+    pub const NEW: Self = Self { enabled: true, revocation_epoch: 0, author_key: None };
 
     /// That of `party`.
     #[must_use]
     pub fn of(party: &PartyRecord) -> Self {
-        Self { enabled: party.enabled, revocation_epoch: party.revocation_epoch }
+        let PartyRecord { enabled, revocation_epoch, author_key, .. } = *party;
+        Self { enabled, revocation_epoch, author_key }
     }
 }
 

@@ -75,10 +75,11 @@ fn a_row_opens_nowhere_else() {
     let (keyring, _) = keyring();
     let party = party(&keyring);
     type Change = fn(&mut PartyRecord);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 8] = [
         ("party", |p| p.name = "b@z".parse().unwrap()),
         ("enabled", |p| p.enabled = false),
         ("revocation epoch", |p| p.revocation_epoch += 1),
+        ("author key", |p| p.author_key = Some(AuthorKey([9; 32]))),
         ("generation", |p| p.keys[0].generation = Generation(4)),
         ("state", |p| p.keys[0].state = KeyState::Retiring),
         ("epoch", |p| p.keys[0].epoch = Epoch(8)),
@@ -126,12 +127,47 @@ fn disabling_binds_the_keys_anew() {
 }
 
 #[test]
+fn keys_are_bound_to_the_author_key() {
+    let (keyring, _) = keyring();
+    let mut party = party(&keyring);
+    let before = party.clone();
+    let standing = |author_key| Standing { author_key, ..Standing::of(&before) };
+    let (one, other) = (Some(AuthorKey([5; 32])), Some(AuthorKey([6; 32])));
+    keyring.rewrap(&mut party, standing(one), &mut rng()).unwrap();
+    assert_eq!(party.author_key, one);
+    assert_eq!(keyring.open_key(&party, &party.keys[0]).unwrap().expose_secret(), &[3; 32]);
+    // One that somebody wrote there, and the one that was removed, are none.
+    for author_key in [other, None] {
+        let swapped = PartyRecord { author_key, ..party.clone() };
+        assert_damaged(keyring.open_key(&swapped, &swapped.keys[0]), "party_key a@z 3");
+    }
+    let registered = party.clone();
+    keyring.rewrap(&mut party, standing(None), &mut rng()).unwrap();
+    let put_back = PartyRecord { author_key: one, ..party.clone() };
+    assert_damaged(keyring.open_key(&put_back, &put_back.keys[0]), "party_key a@z 3");
+
+    // An end and an author key are never taken for each other.
+    let mut retiring = registered.clone();
+    retiring.keys[0].ends_at = Some(UnixMillis(1));
+    assert_damaged(keyring.open_key(&retiring, &retiring.keys[0]), "party_key a@z 3");
+
+    // It stays through disabling, for as long as a key is bound to it.
+    let mut disabled = registered.clone();
+    keyring.set_enabled(&mut disabled, false, &mut rng()).unwrap();
+    assert_eq!(disabled.author_key, one);
+    let mut lost = registered;
+    lost.keys.iter_mut().for_each(|key| key.wrapped[40] ^= 1);
+    keyring.set_enabled(&mut lost, false, &mut rng()).unwrap();
+    assert_eq!(lost.author_key, None, "nothing vouches for it any more");
+}
+
+#[test]
 fn a_failed_rewrap_changes_nothing() {
     let (keyring, _) = keyring();
     let mut party = party(&keyring);
     party.keys[1].wrapped[40] ^= 1;
     let before = party.clone();
-    let standing = Standing { enabled: false, revocation_epoch: 1 };
+    let standing = Standing { enabled: false, revocation_epoch: 1, author_key: None };
     let result = keyring.rewrap(&mut party, standing, &mut rng());
     assert!(matches!(result, Err(KeyringError::Damaged { .. })));
     assert_eq!(party, before);
@@ -330,6 +366,7 @@ fn party(keyring: &Keyring) -> PartyRecord {
         log_tickets: false,
         note: String::new(),
         rotate_after: None,
+        author_key: None,
         keys: vec![key(3, KeyState::Active), key(4, KeyState::Staged)],
         name: name.clone(),
     }

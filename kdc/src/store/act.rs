@@ -96,6 +96,9 @@ pub enum Write {
         /// Which one of that name.
         version: u32,
     },
+    /// Lets only those releases work with the database from now on that know this schema, for what is written beside it
+    /// means something that the others would get wrong (docs/decisions/0025). A lower one than is there is passed over.
+    NeedSchema(i64),
     /// Accepts an epoch that keys at rest may be turned to; a lower one than is there is passed over.
     AcceptEpoch(Epoch),
     /// Removes the records of the audit log up to the one that the seal names, and keeps the seal.
@@ -118,6 +121,7 @@ impl Write {
             | Self::NoDocument { .. }
             | Self::AddSecret(_)
             | Self::DeleteSecret { .. }
+            | Self::NeedSchema(_)
             | Self::AcceptEpoch(_)
             | Self::TrimAudit(_) => false,
         }

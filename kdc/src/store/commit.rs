@@ -221,6 +221,9 @@ impl Work<'_> {
                 let values = [Text(name), Number(i64::from(*version))];
                 self.writer.execute(sql::DELETE_SECRET, &values).await.map(drop)
             }
+            Write::NeedSchema(schema) => {
+                self.writer.execute(sql::NEED_SCHEMA, &[Number(*schema)]).await.map(drop)
+            }
             Write::AcceptEpoch(epoch) => note_ratchet_epoch(self.writer, *epoch).await,
             Write::TrimAudit(seal) => self.trim_audit(seal).await,
         }

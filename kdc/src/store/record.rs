@@ -52,6 +52,8 @@ pub struct PartyRecord {
     pub note: String,
     /// Its key is to be replaced, by itself, if it was made before this moment.
     pub rotate_after: Option<UnixMillis>,
+    /// The key that it signs with as an author. The first that it registers stays until an administrator removes it.
+    pub author_key: Option<AuthorKey>,
     /// Its keys, by generation.
     pub keys: Vec<KeyRecord>,
 }
@@ -66,6 +68,10 @@ impl PartyRecord {
         expected
     }
 }
+
+/// The public half of the key that a party signs with as an author (Ed25519).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthorKey(pub [u8; 32]);
 
 /// A long-term key of a party, wrapped under the master key.
 #[derive(Debug, Clone, PartialEq, Eq)]

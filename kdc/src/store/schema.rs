@@ -22,6 +22,7 @@ pub(super) fn sqlite() -> Migrator {
         (1, "parties", include_str!("../../../migrations/sqlite/0001_parties.sql")),
         (2, "administration", include_str!("../../../migrations/sqlite/0002_administration.sql")),
         (3, "lifecycle", include_str!("../../../migrations/sqlite/0003_lifecycle.sql")),
+        (4, "groups", include_str!("../../../migrations/sqlite/0004_groups.sql")),
     ])
 }
 
@@ -30,6 +31,7 @@ pub(super) fn postgres() -> Migrator {
         (1, "parties", include_str!("../../../migrations/postgres/0001_parties.sql")),
         (2, "administration", include_str!("../../../migrations/postgres/0002_administration.sql")),
         (3, "lifecycle", include_str!("../../../migrations/postgres/0003_lifecycle.sql")),
+        (4, "groups", include_str!("../../../migrations/postgres/0004_groups.sql")),
     ])
 }
 

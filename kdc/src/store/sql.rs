@@ -5,7 +5,7 @@
 macro_rules! parties {
     ($rest:literal) => {
         concat!(
-            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, change FROM party ",
+            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, change FROM party ",
             $rest
         )
     };
@@ -113,12 +113,13 @@ pub(super) const SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations";
 pub(super) const MIGRATIONS: &str =
     "SELECT version, success, checksum FROM _sqlx_migrations ORDER BY version";
 pub(super) const SCHEMA_NEEDS: &str = "SELECT oldest FROM schema_needs";
+pub(super) const NEED_SCHEMA: &str = "UPDATE schema_needs SET oldest = $1 WHERE oldest < $1";
 
 pub(super) const SECRETS: &str = "SELECT name, version, master_version, wrapped FROM secret ORDER BY name";
 /// As `BoundKeyRow` has them: `$1` master version, `$2` epoch, `$3` and `$4` where to go on, `$5` how many.
 pub(super) const STALE_KEYS: &str =
     "SELECT k.party, k.generation, k.state, k.epoch, k.created_at, k.ends_at, k.master_version, k.wrapped,
-         p.enabled, p.revocation_epoch, p.revision
+         p.enabled, p.revocation_epoch, p.author_key, p.revision
      FROM party_key k JOIN party p ON p.name = k.party
      WHERE k.state <> 'dead' AND (k.master_version < $1 OR k.epoch < $2) AND (k.party, k.generation) > ($3, $4)
      ORDER BY k.party, k.generation LIMIT $5";

@@ -137,7 +137,7 @@ async fn again(
                 let random = &mut crate::random::system();
                 cell.keyring.set_enabled(&mut party, false, random)?;
                 let revocation_epoch = party.revocation_epoch.max(mark.epoch);
-                let standing = Standing { enabled: false, revocation_epoch };
+                let standing = Standing { enabled: false, revocation_epoch, ..Standing::of(&party) };
                 cell.keyring.rewrap(&mut party, standing, random)?;
                 act.events.push(event(Action::PartyDisable));
             }

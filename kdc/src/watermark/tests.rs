@@ -28,6 +28,7 @@ fn party(name: &str, revision: u64, enabled: bool, epoch: u32, keys: &[(u32, Key
         log_tickets: false,
         note: String::new(),
         rotate_after: None,
+        author_key: None,
         keys: keys.iter().map(key).collect(),
     }
 }

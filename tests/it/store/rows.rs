@@ -16,7 +16,9 @@ pub(crate) async fn a_damaged_row_is_named(database: Database) {
     store.delete_party(&name("a@z"), None).await.unwrap();
     let others = vec![put_document(Kind::Rule, "r", 1, None), Write::KeepAnswer(answer("k", 5))];
     store.act(others, vec![]).await.unwrap();
+    let short = if database.is_sqlite() { "X'07'" } else { "'\\x07'" };
     for (table, column, value, row) in [
+        ("party", "author_key", short, "party b@z"),
         ("party_key", "state", "'activ'", "party_key b@z 4"),
         ("party_key", "epoch", "-1", "party_key b@z 4"),
         ("party_key", "master_version", "4294967296", "party_key b@z 4"),
@@ -113,7 +115,7 @@ pub(crate) async fn a_moved_row_does_not_open(database: Database) {
             let key = LongTermKey::generate(Generation(generation), Epoch(9), &mut rng);
             party.keys.push(keyring.seal_key(
                 &party.name,
-                Standing::NEW,
+                Standing::of(&party),
                 &key,
                 Life { state, created_at: UnixMillis(4), ends_at: None },
                 &mut rng,
@@ -135,6 +137,7 @@ pub(crate) async fn a_moved_row_does_not_open(database: Database) {
         format!("UPDATE party_key SET wrapped = (SELECT k.wrapped FROM party_key k WHERE {from}) WHERE {to}")
     };
     let (a1, a2) = ("party = 'a@z' AND generation = 1", "party = 'a@z' AND generation = 2");
+    let author = if database.is_sqlite() { "zeroblob(32)" } else { "decode(repeat('00', 32), 'hex')" };
     let disable = format!("enabled = {}", if database.is_sqlite() { "0" } else { "FALSE" });
     for (what, sql, row) in [
         ("another party's", wrapped(a2, "k.party = 'b@z' AND k.generation = 2"), "party_key a@z 2"),
@@ -153,6 +156,11 @@ pub(crate) async fn a_moved_row_does_not_open(database: Database) {
         (
             "revocation",
             "UPDATE party SET revocation_epoch = 1 WHERE name = 'a@z'".to_owned(),
+            "party_key a@z 1",
+        ),
+        (
+            "another author",
+            format!("UPDATE party SET author_key = {author} WHERE name = 'a@z'"),
             "party_key a@z 1",
         ),
     ] {

@@ -55,6 +55,7 @@ pub(crate) async fn an_older_database_is_migrated(database: Database) {
     let mut a = party("a@z", &[1]);
     a.revision = 4;
     a.rotate_after = None;
+    a.author_key = None;
     a.keys[0].created_at = UnixMillis(0);
     a.keys[0].ends_at = None;
     let snapshot = store.parties().await.unwrap();
@@ -157,5 +158,19 @@ pub(crate) async fn a_later_schema_may_end_this_release(database: Database) {
     raw.close().await;
 }
 
+/// What only this release gets right ends the ones before it, once it is written.
+pub(crate) async fn what_is_written_may_end_an_older_release(database: Database) {
+    let store = database.create().await;
+    store.make_zone(&zone(), &[secret("one")]).await.unwrap();
+    let mut raw = Raw::open(&database.url()).await;
+    let mut needs = async || raw.texts("SELECT CAST(oldest AS TEXT) FROM schema_needs").await;
+    assert_eq!(needs().await, ["3"], "the tables alone end nobody");
+    for (schema, then) in [(NEWEST, "4"), (3, "4")] {
+        store.act(vec![Write::NeedSchema(schema)], vec![]).await.unwrap();
+        assert_eq!(needs().await, [then]);
+    }
+    store.check_schema().await.unwrap();
+}
+
 /// The schema of this release.
-const NEWEST: i64 = 3;
+const NEWEST: i64 = 4;

@@ -72,6 +72,7 @@ impl World {
             log_tickets: false,
             note: String::new(),
             rotate_after: None,
+            author_key: None,
             keys: vec![sealed],
         };
         let last = Generation::FIRST;

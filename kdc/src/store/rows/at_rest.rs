@@ -3,13 +3,15 @@
 use keycell_protocol::Epoch;
 
 use super::document::{AnswerRow, answer};
-use super::party::key;
+use super::party::{author, key};
 use super::{Read, damaged, number};
 use crate::keyring::Standing;
 use crate::store::{Answer, BoundKey, KeyPlace, StaleKeys, StoreError, Wrapped};
 
-/// party, generation, state, epoch, created_at, ends_at, master_version, wrapped; enabled, revocation_epoch, revision
-pub(in crate::store) type BoundKeyRow = (String, i64, String, i64, i64, i64, i64, Vec<u8>, bool, i64, i64);
+/// party, generation, state, epoch, created_at, ends_at, master_version, wrapped; enabled, revocation_epoch, author_key,
+/// revision
+pub(in crate::store) type BoundKeyRow =
+    (String, i64, String, i64, i64, i64, i64, Vec<u8>, bool, i64, Vec<u8>, i64);
 /// actor, idempotency; the rest as [`AnswerRow`]
 type WholeAnswerRow = (String, String, Vec<u8>, i64, i64, Vec<u8>, i64);
 
@@ -42,12 +44,13 @@ fn bound_key(row: BoundKeyRow) -> Result<BoundKey, StoreError> {
         wrapped,
         enabled,
         revocations,
+        author_key,
         revision,
     ) = row;
     let named = || format!("party {party}");
     let revocation_epoch = number(revocations, named, "revocation_epoch")?;
     Ok(BoundKey {
-        standing: Standing { enabled, revocation_epoch },
+        standing: Standing { enabled, revocation_epoch, author_key: author(&author_key, named)? },
         revision: number(revision, named, "revision")?,
         party: party.parse().map_err(|error| StoreError::damaged(named(), &error))?,
         key: key((party.clone(), generation, state, epoch, created_at, ends_at, version, wrapped))?,

@@ -15,8 +15,8 @@ pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, 
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    Finding, Planned, Replaces, buried, changes, earlier, expect, latest, moment_column, parties, plan,
-    plan_over, seen, snapshot,
+    Finding, Planned, Replaces, author_column, buried, changes, earlier, expect, latest, moment_column,
+    parties, plan, plan_over, seen, snapshot,
 };
 
 /// name, ratchet_period, created_at

@@ -6,11 +6,11 @@ use keycell_protocol::{Epoch, Generation, Name, UnixMillis};
 
 use super::{Read, change_number, column, damaged, number};
 use crate::store::{
-    Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
+    AuthorKey, Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
 };
 
-/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, change
-pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64, i64);
+/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, change
+pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64, Vec<u8>, i64);
 /// party, generation, state, epoch, created_at, ends_at, master_version, wrapped
 pub(in crate::store) type KeyRow = (String, i64, String, i64, i64, i64, i64, Vec<u8>);
 /// name, change
@@ -291,6 +291,7 @@ fn party(
         log_tickets,
         note,
         rotate_after,
+        author_key,
         change,
     ): PartyRow,
 ) -> Result<(u64, PartyRecord), StoreError> {
@@ -305,6 +306,7 @@ fn party(
         log_tickets,
         note,
         rotate_after: moment(number(rotate_after, row, "rotate_after")?),
+        author_key: author(&author_key, row)?,
         keys: Vec::new(),
     };
     Ok((number(change, row, "change")?, record))
@@ -330,6 +332,19 @@ pub(super) fn key(
         master_version: number(master_version, row, "master_version")?,
         wrapped,
     })
+}
+
+/// A party's author key as its column keeps it: nothing for none.
+pub(in crate::store) fn author_column(key: Option<&AuthorKey>) -> &[u8] {
+    key.map_or(&[], |key| &key.0)
+}
+
+pub(super) fn author(key: &[u8], row: impl Fn() -> String) -> Result<Option<AuthorKey>, StoreError> {
+    if key.is_empty() {
+        return Ok(None);
+    }
+    let key = key.try_into().map_err(|_| StoreError::damaged(row(), &"author_key is not of 32 bytes"))?;
+    Ok(Some(AuthorKey(key)))
 }
 
 /// A moment as a column keeps it: 0 for none.
@@ -366,6 +381,7 @@ mod tests {
             log_tickets: false,
             note: String::new(),
             rotate_after: None,
+            author_key: None,
             keys: generations.iter().map(key).collect(),
         }
     }
@@ -405,7 +421,7 @@ mod tests {
     #[test]
     fn a_key_without_its_party_is_damage() {
         let key = ("b@z".to_owned(), 2, "active".to_owned(), 0, 0, 0, 1, vec![]);
-        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, 1);
+        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, vec![], 1);
         let error = parties(vec![party.clone()], vec![key.clone()]).unwrap_err();
         assert!(error.to_string().contains("party_key b@z 2"), "{error}");
         let snapshot = snapshot(1, vec![Ok(party)], vec![Ok(key)]).unwrap();

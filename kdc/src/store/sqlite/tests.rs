@@ -25,6 +25,7 @@ async fn a_full_disk_is_an_error_and_passes() {
         log_tickets: false,
         note: String::new(),
         rotate_after: None,
+        author_key: None,
         keys: vec![KeyRecord {
             generation: Generation(1),
             state: KeyState::Active,

@@ -1,0 +1,2 @@
+-- The Ed25519 public key that a party signs with as an author: 32 bytes, or none. Its keys are bound to it.
+ALTER TABLE party ADD COLUMN author_key BLOB NOT NULL DEFAULT X'';

@@ -23,6 +23,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`bundle`](Bundle) | what everybody may know of a KDC |
 //! | [`name`](Name) | zones, parties and groups: `local@zone` |
 //! | [`time`](UnixMillis) | instants, epochs |
 //! | [`key`](LongTermKey) | long-term keys, the ratchet, subkeys |
@@ -45,6 +46,7 @@
 
 mod aead;
 mod author;
+mod bundle;
 mod codec;
 mod content;
 mod derive;
@@ -70,6 +72,9 @@ mod voucher;
 
 pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
 pub use content::ContentPart;
+pub use bundle::{
+    Bundle, BundleError, IdentityEncryptionKey, IdentityName, IdentitySigningKey, KdcIdentity, TrustedZone,
+};
 pub use derive::{Rkey, Sek};
 pub use envelope::{Envelope, Extras, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
 pub use error::{CannotOpen, Cause};

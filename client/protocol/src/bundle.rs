@@ -1,0 +1,312 @@
+//! The bundle: what everybody may know of a zone's KDC, and what a host needs before it knows anybody
+//! (docs/protocol.md §10).
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::codec::b64;
+use crate::name::Zone;
+
+/// Where a zone's KDCs are and by which keys they are known: one public file in JSON, installed with a host's software.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle {
+    /// The zone.
+    pub zone: Zone,
+    /// Under which URLs its KDCs are reached, in the order in which to try them.
+    pub urls: Vec<String>,
+    /// The certificates that a KDC's own must go back to, in PEM.
+    pub tls_roots: String,
+    /// The identities of the zone's KDC.
+    pub identities: Vec<KdcIdentity>,
+    /// Those of the zones that it trusts.
+    pub trusted: Vec<TrustedZone>,
+}
+
+/// A zone that is trusted, and by which keys its KDC is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedZone {
+    /// The zone.
+    pub zone: Zone,
+    /// The identities of its KDC.
+    pub identities: Vec<KdcIdentity>,
+}
+
+/// The public halves of one of a KDC's identities.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KdcIdentity {
+    /// Which one.
+    pub name: IdentityName,
+    /// What it signs with.
+    pub signing_key: IdentitySigningKey,
+    /// What it is written to with.
+    pub encryption_key: IdentityEncryptionKey,
+}
+
+/// The name of a KDC's identity: `#KDC#` and five digits. It is the same in every zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityName(u32);
+
+impl IdentityName {
+    /// The one that a KDC works with.
+    pub const PRIMARY: Self = Self(1);
+    /// The one that is kept away from it.
+    pub const SECONDARY: Self = Self(2);
+}
+
+impl fmt::Display for IdentityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{:0DIGITS$}", self.0)
+    }
+}
+
+impl FromStr for IdentityName {
+    type Err = BundleError;
+
+    fn from_str(text: &str) -> Result<Self, BundleError> {
+        let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == DIGITS);
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| *number > 0);
+        number.map(Self).ok_or(BundleError::Field("an identity's name is #KDC# and five digits"))
+    }
+}
+
+impl Serialize for IdentityName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IdentityName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// The public half of the key that an identity signs with (Ed25519).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IdentitySigningKey(#[serde(with = "b64")] pub [u8; 32]);
+
+/// The public half of the key that an identity is written to with (X-Wing).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IdentityEncryptionKey(#[serde(with = "b64")] pub [u8; Self::SIZE]);
+
+impl IdentityEncryptionKey {
+    /// Its length in bytes.
+    pub const SIZE: usize = 1216;
+}
+
+/// The first bytes tell one from another.
+impl fmt::Debug for IdentityEncryptionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([a, b, c, d, ..]) = self;
+        write!(f, "IdentityEncryptionKey({a:02x}{b:02x}{c:02x}{d:02x}..)")
+    }
+}
+
+impl Bundle {
+    /// The longest bundle in bytes.
+    pub const MAX: usize = 1 << 20;
+
+    /// Reads a bundle. Nothing is left out and nothing is added: what is not known is refused.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn from_json(json: &[u8]) -> Result<Self, BundleError> {
+        if json.len() > Self::MAX {
+            return Err(BundleError::TooLong);
+        }
+        let place =
+            |error: serde_json::Error| BundleError::Json { line: error.line(), column: error.column() };
+        // First of all: another version may have other fields.
+        let Version { version } = serde_json::from_slice(json).map_err(place)?;
+        if version != VERSION {
+            return Err(BundleError::Version(version));
+        }
+        let Form { version: _, zone, urls, tls_roots, identities, trusted } =
+            serde_json::from_slice(json).map_err(place)?;
+        let bundle = Self { zone, urls, tls_roots, identities, trusted };
+        bundle.check().map_err(BundleError::Field)?;
+        Ok(bundle)
+    }
+
+    /// As a file has it.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Strings and numbers only: there is nothing that JSON could not say.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        let Self { zone, urls, tls_roots: _, identities, trusted } = self;
+        let https = |url: &String| url.starts_with("https://") && url.len() <= MAX_URL;
+        if urls.is_empty() || urls.len() > MAX_URLS || !urls.iter().all(https) {
+            return Err("\"urls\" are 1 to 16 https:// URLs");
+        }
+        let mut sets = trusted.iter().map(|trusted| &trusted.identities).chain([identities]);
+        if !sets.all(|identities| are_told_apart(identities)) {
+            return Err("\"identities\" are 1 to 8, each of another name and with another signing key");
+        }
+        let mut zones: Vec<_> =
+            trusted.iter().map(|trusted| trusted.zone.as_str()).chain([zone.as_str()]).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        if trusted.len() > MAX_TRUSTED || zones.len() <= trusted.len() {
+            return Err("\"trusted\" are at most 256 other zones, each once");
+        }
+        Ok(())
+    }
+}
+
+fn are_told_apart(identities: &[KdcIdentity]) -> bool {
+    let differ = |one: &KdcIdentity, other: &KdcIdentity| {
+        one.name != other.name && one.signing_key != other.signing_key
+    };
+    let mut rest = identities;
+    while let Some((one, others)) = rest.split_first() {
+        if others.len() >= MAX_IDENTITIES || !others.iter().all(|other| differ(one, other)) {
+            return false;
+        }
+        rest = others;
+    }
+    !identities.is_empty()
+}
+
+impl Serialize for Bundle {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { zone, urls, tls_roots, identities, trusted } = self.clone();
+        Form { version: VERSION, zone, urls, tls_roots, identities, trusted }.serialize(serializer)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Form {
+    version: u32,
+    zone: Zone,
+    urls: Vec<String>,
+    tls_roots: String,
+    identities: Vec<KdcIdentity>,
+    trusted: Vec<TrustedZone>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Why something is no bundle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// It is longer than [`Bundle::MAX`].
+    #[error("a bundle has at most 1 MiB")]
+    TooLong,
+    /// It is not the JSON of a bundle.
+    #[error("it is no bundle: see line {line}, column {column}")]
+    Json {
+        /// The line.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// It is of another version.
+    #[error("the bundle is of version {0}, and this program reads version 1")]
+    Version(u32),
+    /// A field is not what it must be.
+    #[error("{0}")]
+    Field(&'static str),
+}
+
+const VERSION: u32 = 1;
+const PREFIX: &str = "#KDC#";
+const DIGITS: usize = 5;
+const MAX_URL: usize = 1024;
+const MAX_URLS: usize = 16;
+const MAX_IDENTITIES: usize = 8;
+const MAX_TRUSTED: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn identity(name: &str, byte: u8) -> Value {
+        let key = |len: usize| crate::codec::base64url(&vec![byte; len]);
+        json!({ "name": name, "signing_key": key(32), "encryption_key": key(1216) })
+    }
+
+    fn bundle() -> Value {
+        json!({
+            "version": 1,
+            "zone": "site1.example",
+            "urls": ["https://kdc.site1.example:7600"],
+            "tls_roots": "-----BEGIN CERTIFICATE-----\n",
+            "identities": [identity("#KDC#00001", 1), identity("#KDC#00002", 2)],
+            "trusted": [{ "zone": "site2.example", "identities": [identity("#KDC#00001", 3)] }],
+        })
+    }
+
+    fn read(bundle: &Value) -> Result<Bundle, BundleError> {
+        Bundle::from_json(bundle.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_bundle_goes_both_ways() {
+        let read = read(&bundle()).unwrap();
+        assert_eq!(read.identities[0].name, IdentityName::PRIMARY);
+        assert_eq!(read.identities[1].name, IdentityName::SECONDARY);
+        assert_eq!(read.identities[1].signing_key, IdentitySigningKey([2; 32]));
+        assert_eq!(read.trusted[0].zone.as_str(), "site2.example");
+        assert_eq!(serde_json::from_slice::<Value>(&read.to_json()).unwrap(), bundle());
+        assert_eq!(Bundle::from_json(&read.to_json()).unwrap(), read);
+        assert_eq!(format!("{:?}", read.identities[0].encryption_key), "IdentityEncryptionKey(01010101..)");
+    }
+
+    #[test]
+    fn nothing_else_is_one() {
+        let field = |error| matches!(error, Err(BundleError::Field(_)));
+        let json = |error| matches!(error, Err(BundleError::Json { .. }));
+        let with = |path: &str, value: Value| {
+            let mut changed = bundle();
+            *changed.pointer_mut(path).unwrap() = value;
+            read(&changed)
+        };
+        assert_eq!(with("/version", json!(2)), Err(BundleError::Version(2)));
+        assert!(json(with("/zone", json!("Site1"))));
+        assert!(json(with("/identities/0/signing_key", json!("AQ"))));
+        assert!(json(with("/identities/0/encryption_key", json!(crate::codec::base64url(&[1; 1215])))));
+        for name in ["#KDC#1", "#KDC#000001", "#KDC#00000", "#KDC#0000x", "#KDC#+0001", "KDC#00001", ""] {
+            assert!(json(with("/identities/0/name", json!(name))), "{name}");
+        }
+        assert!(field(with("/urls", json!([]))));
+        assert!(field(with("/urls", json!(["http://kdc"]))));
+        assert!(field(with("/urls", json!(vec!["https://kdc"; 17]))));
+        assert!(field(with("/identities", json!([]))));
+        assert!(field(with("/identities", json!([identity("#KDC#00001", 1), identity("#KDC#00001", 2)]))));
+        assert!(field(with("/identities", json!([identity("#KDC#00001", 1), identity("#KDC#00002", 1)]))));
+        let many: Vec<_> = (1..=9).map(|n| identity(&format!("#KDC#{n:05}"), n)).collect();
+        assert!(with("/identities", json!(many[..8])).is_ok());
+        assert!(field(with("/identities", json!(many))));
+        assert!(field(with("/trusted/0/identities", json!([]))));
+        assert!(field(with("/trusted/0/zone", json!("site1.example"))));
+
+        let mut more = bundle();
+        more["more"] = json!(1);
+        assert!(json(read(&more)));
+        for name in ["zone", "urls", "tls_roots", "identities", "trusted", "version"] {
+            let mut less = bundle();
+            less.as_object_mut().unwrap().remove(name);
+            assert!(json(read(&less)), "{name}");
+        }
+        let text = bundle().to_string();
+        assert!(json(Bundle::from_json(format!("{text}x").as_bytes())));
+        assert_eq!(Bundle::from_json(&vec![b' '; Bundle::MAX + 1]), Err(BundleError::TooLong));
+    }
+}

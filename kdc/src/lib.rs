@@ -22,6 +22,7 @@ pub mod files;
 pub mod groups;
 mod guests;
 pub mod http;
+pub mod identities;
 pub mod issuance;
 pub mod kdc;
 pub mod keyring;

@@ -1,5 +1,6 @@
 //! Settings of the zone: what administrators set here holds on every KDC, before its own configuration.
 
+use keycell_protocol::KdcIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Tickets};
@@ -20,6 +21,8 @@ pub struct Settings {
     pub master_key: Option<MasterKeySetting>,
     /// The revision of that.
     pub master_key_revision: u64,
+    /// By which keys the KDC is known.
+    pub identities: IdentitiesSetting,
 }
 
 impl Settings {
@@ -88,6 +91,25 @@ pub struct LimitsSetting {
 impl LimitsSetting {
     /// The document's id.
     pub const ID: &'static str = "limits";
+}
+
+/// The body of the document `identities`: what everybody may know of the KDC's identities, the primary first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentitiesSetting {
+    /// Their public halves.
+    pub identities: Vec<KdcIdentity>,
+}
+
+impl IdentitiesSetting {
+    /// The document's id.
+    pub const ID: &'static str = "identities";
+
+    /// As it is stored.
+    #[must_use]
+    pub fn body(&self) -> String {
+        serde_json::json!({ "identities": self.identities }).to_string()
+    }
 }
 
 /// The body of the document `master-key`: sealed under the version that it names.

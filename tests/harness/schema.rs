@@ -5,16 +5,18 @@
 use sqlx::migrate::{Migrate as _, Migration, MigrationType};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
 
-/// The migrations that a release of schema 2 carried.
-const SQLITE: [&str; 2] = [
+/// The migrations that a release of schema 3 carried.
+const SQLITE: [&str; 3] = [
     include_str!("../../migrations/sqlite/0001_parties.sql"),
     include_str!("../../migrations/sqlite/0002_administration.sql"),
+    include_str!("../../migrations/sqlite/0003_lifecycle.sql"),
 ];
-const POSTGRES: [&str; 2] = [
+const POSTGRES: [&str; 3] = [
     include_str!("../../migrations/postgres/0001_parties.sql"),
     include_str!("../../migrations/postgres/0002_administration.sql"),
+    include_str!("../../migrations/postgres/0003_lifecycle.sql"),
 ];
-const NAMES: [&str; 2] = ["parties", "administration"];
+const NAMES: [&str; 3] = ["parties", "administration", "lifecycle"];
 
 /// One connection to either database.
 #[derive(Debug)]

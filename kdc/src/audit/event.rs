@@ -146,6 +146,14 @@ named! {
         MasterKeySplit = "master_key.split",
         /// Shares of the master key were tried, and make the right one.
         MasterKeyDrill = "master_key.drill",
+        /// The key that a party signs with as an author was registered: the first stays.
+        PartyAuthorKeyRegister = "party.author_key.register",
+        /// The key that a party signs with as an author was removed: it may register another.
+        PartyAuthorKeyRemove = "party.author_key.remove",
+        /// An identity of the KDC was made.
+        IdentityCreate = "identity.create",
+        /// The private half of an identity was carried off the KDC's machine.
+        IdentityCarryOff = "identity.carry_off",
         /// The database was backed up.
         BackupCreate = "backup.create",
         /// The database is older than the cell, and was accepted as it is.

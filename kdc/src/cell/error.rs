@@ -8,6 +8,7 @@ use crate::audit::AuditKeyError;
 use crate::certificates::CertificateError;
 use crate::config::ConfigError;
 use crate::directory::FollowError;
+use crate::identities::IdentityError;
 use crate::keyring::KeyringError;
 use crate::oidc::IssuersError;
 use crate::policy::RuleError;
@@ -96,6 +97,9 @@ pub enum CellError {
     /// The external issuers.
     #[error(transparent)]
     Issuers(#[from] IssuersError),
+    /// An identity of the KDC.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The audit key.
     #[error(transparent)]
     Audit(#[from] AuditKeyError),

@@ -18,7 +18,8 @@ mod new;
 
 use std::sync::Arc;
 
-use keycell_protocol::UnixMillis;
+use keycell_protocol::{IdentityName, UnixMillis};
+use zeroize::Zeroizing;
 
 use crate::api::{CreatedToken, NewToken};
 use crate::audit::AuditKey;
@@ -26,10 +27,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Follower;
 use crate::fields::fields;
+use crate::identities::{self, Identity, secret_name};
 use crate::kdc::{Kdc, Parts};
 use crate::keyring::{Keyring, MasterKeys, is_key_check};
 use crate::oidc::Issuers;
-use crate::settings::MasterKeySetting;
+use crate::settings::{IdentitiesSetting, MasterKeySetting};
 use crate::store::{self, Act, Kind, Store, ZoneRecord};
 use crate::tls;
 use crate::token::TokenKey;
@@ -51,8 +53,10 @@ pub struct Cell {
     pub keyring: Keyring,
     /// The key of administrators' tokens.
     pub tokens: TokenKey,
-    /// Signs the audit log.
+    /// Signs the audit log: the primary identity's signing key.
     pub audit_key: AuditKey,
+    /// The same as an older release made it, for a zone that has no identities yet.
+    before: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Cell {
@@ -76,9 +80,22 @@ impl Cell {
         check_zone(&zone, &keyring.open_secret(&secret(ZONE_SEAL).await?)?)?;
         let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
         let tokens = TokenKey::new(&tokens, &zone.zone)?;
-        let audit_key = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
-        let audit_key = AuditKey::new(&audit_key, &zone.zone)?;
-        Ok(Self { store, zone, keyring, tokens, audit_key })
+        let (audit_key, before) = match store.secret(&secret_name(IdentityName::PRIMARY)).await? {
+            Some(primary) => {
+                let primary = keyring.open_secret(&primary)?;
+                let primary = Identity::from_secret(IdentityName::PRIMARY, &primary)?;
+                (primary.audit_key(&zone.zone)?, None)
+            }
+            // Gone, and not never made: another in its place would be known to nobody.
+            None if store.document(Kind::Setting, IdentitiesSetting::ID).await?.is_some() => {
+                return Err(CellError::Incomplete { what: "identity #KDC#00001" });
+            }
+            None => {
+                let before = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
+                (AuditKey::new(&before, &zone.zone)?, Some(before))
+            }
+        };
+        Ok(Self { store, zone, keyring, tokens, audit_key, before })
     }
 
     /// What is remembered of revocations beside the database, once the database was held against it. With `accepted`, one
@@ -134,12 +151,15 @@ impl Cell {
         Ok(created)
     }
 
-    /// Reads all parties and becomes a KDC.
+    /// Reads all parties and becomes a KDC. A zone that an older release made gets its identities first.
     ///
     /// # Errors
     /// [`CellError::Follow`] when the parties cannot be read.
     pub async fn into_kdc(self, config: Config, clock: Arc<dyn Clock>) -> Result<Kdc, CellError> {
-        let Self { store, zone, keyring, tokens: token_key, audit_key } = self;
+        let Self { store, zone, keyring, tokens: token_key, audit_key, before } = self;
+        if let Some(before) = before {
+            identities::complete(&*store, &keyring, (&before, &audit_key), clock.now()).await?;
+        }
         let (keyring, audit_key) = (Arc::new(keyring), Arc::new(audit_key));
         let follower = Follower::start(store.clone(), keyring.clone(), config.tickets.clone()).await?;
         let certificate = tls::Served::load(&config.tls)?;
@@ -192,6 +212,7 @@ fn check_zone(zone: &ZoneRecord, sealed: &[u8]) -> Result<(), CellError> {
 /// Beside the configuration: the token that `init` or `keycell token create` made.
 pub(crate) const TOKEN_FILE: &str = "admin.token";
 const TOKEN_KEY: &str = "administrator token key";
+/// As releases before this one have it. A zone that they made keeps it, for those of them that still run.
 const AUDIT_KEY: &str = "audit key";
 /// Not secret, but sealed like one: the name and the ratchet period of the zone, as it was made.
 const ZONE_SEAL: &str = "zone";

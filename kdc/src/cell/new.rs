@@ -6,20 +6,21 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keycell_protocol::{RatchetPeriod, Zone};
+use keycell_protocol::{IdentityName, RatchetPeriod, Zone};
 use zeroize::Zeroizing;
 
 use super::begin::{add_token, beginning};
-use super::{AUDIT_KEY, CellError, TOKEN_FILE, TOKEN_KEY, ZONE_SEAL, zone_seal};
+use super::{CellError, TOKEN_FILE, TOKEN_KEY, ZONE_SEAL, zone_seal};
 use crate::api::NewToken;
 use crate::audit::{Action, AuditKey};
 use crate::certificates;
 use crate::clock::Clock;
 use crate::config::{Backup, Config, LimitsConfig, Log, Telemetry, Tickets, Tls};
 use crate::files;
+use crate::identities::{self, Identity};
 use crate::keyring::{Keyring, MasterKey, MasterKeySource};
 use crate::policy::Profile;
-use crate::store::{self, Act, SecretRecord, Store, StoreError, ZoneRecord};
+use crate::store::{self, Act, SecretRecord, Store, StoreError, Write, ZoneRecord};
 use crate::token::{Role, TokenKey};
 use crate::watermark::Watermark;
 
@@ -151,26 +152,31 @@ impl NewCell {
         master.write_new(&folder.join(MASTER_KEY))?;
         let (keyring, check) = Keyring::create(master, &mut random);
         let tokens = TokenKey::generate()?;
-        let audit = AuditKey::generate()?;
+        let primary = Identity::generate(IdentityName::PRIMARY, &mut random);
+        let secondary = Identity::generate(IdentityName::SECONDARY, &mut random);
+        let (identities, document) = identities::made(&keyring, &[&primary, &secondary], &mut random)?;
         let zone = ZoneRecord {
             zone: self.zone.clone(),
             ratchet_period: self.ratchet_period,
             created_at: clock.now(),
         };
-        let secrets = [
+        let mut secrets = vec![
             check,
             keyring.seal_secret(ZONE_SEAL, 1, &zone_seal(&zone), &mut random),
             keyring.seal_secret(TOKEN_KEY, 1, &tokens, &mut random),
-            keyring.seal_secret(AUDIT_KEY, 1, &audit, &mut random),
         ];
+        secrets.extend(identities);
         let token_key = TokenKey::new(&tokens, &self.zone)?;
         let mut act = beginning(&zone, self.profile, Action::ZoneCreate, &keyring)?;
+        act.writes.push(Write::PutDocument { document, expected: None });
+        // Releases before look for the audit key elsewhere.
+        act.writes.push(Write::NeedSchema(SCHEMA));
         let new = NewToken { subject: "admin".to_owned(), role: Role::Admin, ttl_seconds: Some(FIRST_TOKEN) };
         let token = add_token(&mut act, &keyring, &token_key, &new, clock.now())?;
         let path = folder.join(TOKEN_FILE);
         let text = Zeroizing::new(format!("{}\n", *token.token));
         files::write_new(&path, text.as_bytes(), 0o600).map_err(file(&path))?;
-        Ok(Built { zone, secrets, act, audit_key: AuditKey::new(&audit, &self.zone)? })
+        Ok(Built { zone, secrets, act, audit_key: primary.audit_key(&self.zone)? })
     }
 
     fn config(&self) -> Config {
@@ -206,7 +212,7 @@ async fn remember(folder: &Path, store: &dyn Store, audit_key: &AuditKey) {
 /// All of a new cell that goes into its database.
 struct Built {
     zone: ZoneRecord,
-    secrets: [SecretRecord; 4],
+    secrets: Vec<SecretRecord>,
     act: Act,
     audit_key: AuditKey,
 }
@@ -257,6 +263,8 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> CellError + use<> {
     move |source| CellError::File { path, source }
 }
 
+/// The schema of the first release that knows a zone like this.
+const SCHEMA: i64 = 4;
 /// What a folder is called in which a cell is being made.
 const BUILDING: &str = ".new-";
 /// What else an unfinished attempt may have put in its place.

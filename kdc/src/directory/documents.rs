@@ -8,7 +8,7 @@ use super::FollowError;
 use crate::groups::GroupRecord;
 use crate::keyring::{Keyring, KeyringError};
 use crate::policy::{MAX_RULES, Policy, Rule};
-use crate::settings::{LimitsSetting, MasterKeySetting, Settings, ZoneSetting};
+use crate::settings::{IdentitiesSetting, LimitsSetting, MasterKeySetting, Settings, ZoneSetting};
 use crate::store::{ChangeNumber, Document, Documents, StoreError};
 use crate::token::TokenRecord;
 
@@ -88,6 +88,7 @@ pub(super) fn settings(documents: &Documents, keyring: &Keyring) -> Result<Setti
                 settings.master_key = Some(body(document, keyring)?);
                 settings.master_key_revision = document.revision;
             }
+            IdentitiesSetting::ID => settings.identities = body(document, keyring)?,
             // Of a newer release: it means nothing here.
             _ => {}
         }

@@ -45,10 +45,9 @@ use documents::{
 };
 use keycell_kdc::keyring::{Keyring, Life, MasterKey, Standing};
 use keycell_kdc::store::{
-    AuthorKey, Change, ChangeNumber, Damaged, KeyState, Kind, PartyRecord, SecretRecord, Store, StoreError,
-    ZoneRecord,
+    Change, ChangeNumber, Damaged, KeyState, Kind, PartyRecord, SecretRecord, Store, StoreError, ZoneRecord,
 };
-use keycell_protocol::{Epoch, Generation, LongTermKey, Name, RatchetPeriod, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, LongTermKey, Name, RatchetPeriod, UnixMillis};
 use keycell_tests::postgres::Postgres;
 use rows::{
     a_damaged_row_is_named, a_damaged_row_keeps_no_other_back, a_large_cell_loads, a_moved_row_does_not_open,
@@ -391,7 +390,7 @@ fn party(text: &str, generations: &[u32]) -> PartyRecord {
         log_tickets: false,
         note: String::new(),
         rotate_after: Some(UnixMillis(6)),
-        author_key: Some(AuthorKey([7; 32])),
+        author_key: Some(AuthorPublicKey::new([7; 32])),
         keys: keys(generations),
     }
 }

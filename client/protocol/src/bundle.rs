@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::b64;
 use crate::name::Zone;
+use crate::signer::SignerKey;
 
 /// Where a zone's KDCs are and by which keys they are known: one public file in JSON, installed with a host's software.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub struct KdcIdentity {
     /// Which one.
     pub name: IdentityName,
     /// What it signs with.
-    pub signing_key: IdentitySigningKey,
+    pub signing_key: SignerKey,
     /// What it is written to with.
     pub encryption_key: IdentityEncryptionKey,
 }
@@ -85,11 +86,6 @@ impl<'de> Deserialize<'de> for IdentityName {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
-
-/// The public half of the key that an identity signs with (Ed25519).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct IdentitySigningKey(#[serde(with = "b64")] pub [u8; 32]);
 
 /// The public half of the key that an identity is written to with (X-Wing).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,7 +258,7 @@ mod tests {
         let read = read(&bundle()).unwrap();
         assert_eq!(read.identities[0].name, IdentityName::PRIMARY);
         assert_eq!(read.identities[1].name, IdentityName::SECONDARY);
-        assert_eq!(read.identities[1].signing_key, IdentitySigningKey([2; 32]));
+        assert_eq!(read.identities[1].signing_key, SignerKey::new([2; 32]));
         assert_eq!(read.trusted[0].zone.as_str(), "site2.example");
         assert_eq!(serde_json::from_slice::<Value>(&read.to_json()).unwrap(), bundle());
         assert_eq!(Bundle::from_json(&read.to_json()).unwrap(), read);

@@ -71,10 +71,8 @@ mod time;
 mod voucher;
 
 pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
+pub use bundle::{Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcIdentity, TrustedZone};
 pub use content::ContentPart;
-pub use bundle::{
-    Bundle, BundleError, IdentityEncryptionKey, IdentityName, IdentitySigningKey, KdcIdentity, TrustedZone,
-};
 pub use derive::{Rkey, Sek};
 pub use envelope::{Envelope, Extras, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
 pub use error::{CannotOpen, Cause};

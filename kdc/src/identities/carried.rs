@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::{IdentityName, IdentitySigningKey, Zone};
+use keycell_protocol::{IdentityName, SignerKey, Zone};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -122,7 +122,7 @@ struct Form<'a> {
     keycell_identity: u32,
     zone: Zone,
     name: IdentityName,
-    signing_key: IdentitySigningKey,
+    signing_key: SignerKey,
     // Borrowed, so that parsing makes no second copy of it.
     secret: &'a str,
 }

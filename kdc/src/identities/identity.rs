@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::encoding::{AsBigEndian as _, Curve25519SeedBin};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use keycell_protocol::{IdentityEncryptionKey, IdentityName, IdentitySigningKey, KdcIdentity, Zone};
+use keycell_protocol::{IdentityEncryptionKey, IdentityName, KdcIdentity, SignerKey, Zone};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -94,7 +94,7 @@ impl Identity {
         let encryption_key = xwing::public_key(&self.encryption).ok_or_else(damaged)?;
         Ok(KdcIdentity {
             name: self.name,
-            signing_key: IdentitySigningKey(signing_key),
+            signing_key: SignerKey::new(signing_key),
             encryption_key: IdentityEncryptionKey(encryption_key),
         })
     }
@@ -160,7 +160,7 @@ mod tests {
             Identity::with_audit_key(IdentityName::PRIMARY, &pkcs8, &mut crate::random::system()).unwrap();
         let after = primary.audit_key(&zone).unwrap();
         assert_eq!(after.public(), before.public());
-        assert_eq!(primary.public().unwrap().signing_key.0, *before.public());
+        assert_eq!(primary.public().unwrap().signing_key.as_bytes(), before.public());
         let seal = before.seal(SealKind::Head, crate::audit::Link::origin(&zone), UnixMillis(1), "");
         assert!(seal.holds(&zone, after.public()));
         // The file of revocations goes on as well.

@@ -49,7 +49,7 @@ pub(crate) async fn complete(
     act.writes.push(Write::PutDocument { document, expected: None });
     for identity in [&primary, &secondary] {
         let event = Event::new(now, Actor::Kdc, Action::IdentityCreate, identity.name().to_string());
-        act.events.push(event.with("signing_key", hex::encode(&identity.public()?.signing_key.0)));
+        act.events.push(event.with("signing_key", hex::encode(identity.public()?.signing_key.as_bytes())));
     }
     match store.commit(&act, audit_key).await {
         // Another KDC was started at the same time.

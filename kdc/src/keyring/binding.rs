@@ -93,7 +93,7 @@ impl<'a> RowBinding<'a> {
                 }
                 // The same, and named, so that it is no end.
                 if let Some(key) = &standing.author_key {
-                    data.extend(fields(&[b"author", &key.0]));
+                    data.extend(fields(&[b"author", key.as_bytes()]));
                 }
                 data
             }

@@ -22,13 +22,11 @@ mod versions;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use keycell_protocol::{LongTermKey, Name, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, LongTermKey, Name, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::store::{
-    Answer, AuthorKey, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord,
-};
+use crate::store::{Answer, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord};
 use versions::Held;
 
 pub use binding::RowBinding;
@@ -284,7 +282,7 @@ pub struct Standing {
     /// How often it has been disabled.
     pub revocation_epoch: u32,
     /// The key that it signs with as an author.
-    pub author_key: Option<AuthorKey>,
+    pub author_key: Option<AuthorPublicKey>,
 }
 
 impl Standing {

@@ -79,7 +79,7 @@ fn a_row_opens_nowhere_else() {
         ("party", |p| p.name = "b@z".parse().unwrap()),
         ("enabled", |p| p.enabled = false),
         ("revocation epoch", |p| p.revocation_epoch += 1),
-        ("author key", |p| p.author_key = Some(AuthorKey([9; 32]))),
+        ("author key", |p| p.author_key = Some(AuthorPublicKey::new([9; 32]))),
         ("generation", |p| p.keys[0].generation = Generation(4)),
         ("state", |p| p.keys[0].state = KeyState::Retiring),
         ("epoch", |p| p.keys[0].epoch = Epoch(8)),
@@ -132,7 +132,7 @@ fn keys_are_bound_to_the_author_key() {
     let mut party = party(&keyring);
     let before = party.clone();
     let standing = |author_key| Standing { author_key, ..Standing::of(&before) };
-    let (one, other) = (Some(AuthorKey([5; 32])), Some(AuthorKey([6; 32])));
+    let (one, other) = (Some(AuthorPublicKey::new([5; 32])), Some(AuthorPublicKey::new([6; 32])));
     keyring.rewrap(&mut party, standing(one), &mut rng()).unwrap();
     assert_eq!(party.author_key, one);
     assert_eq!(keyring.open_key(&party, &party.keys[0]).unwrap().expose_secret(), &[3; 32]);

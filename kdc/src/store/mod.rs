@@ -33,8 +33,8 @@ pub use at_rest::{AtRest, BoundKey, KeyPlace, Rewrap, StaleKeys, Target, Wrapped
 pub use error::{SchemaError, StoreError};
 pub use look::AuditQuery;
 pub use record::{
-    AuthorKey, Buried, Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord,
-    SecretRecord, Snapshot, UnknownKeyState, ZoneRecord,
+    Buried, Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
+    Snapshot, UnknownKeyState, ZoneRecord,
 };
 pub use turn::Turn;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use keycell_protocol::{Epoch, Generation, Name, RatchetPeriod, UnixMillis, Zone};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, UnixMillis, Zone};
 
 use super::Kind;
 
@@ -53,7 +53,7 @@ pub struct PartyRecord {
     /// Its key is to be replaced, by itself, if it was made before this moment.
     pub rotate_after: Option<UnixMillis>,
     /// The key that it signs with as an author. The first that it registers stays until an administrator removes it.
-    pub author_key: Option<AuthorKey>,
+    pub author_key: Option<AuthorPublicKey>,
     /// Its keys, by generation.
     pub keys: Vec<KeyRecord>,
 }
@@ -68,10 +68,6 @@ impl PartyRecord {
         expected
     }
 }
-
-/// The public half of the key that a party signs with as an author (Ed25519).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AuthorKey(pub [u8; 32]);
 
 /// A long-term key of a party, wrapped under the master key.
 #[derive(Debug, Clone, PartialEq, Eq)]

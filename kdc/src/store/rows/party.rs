@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use keycell_protocol::{Epoch, Generation, Name, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, UnixMillis};
 
 use super::{Read, change_number, column, damaged, number};
 use crate::store::{
-    AuthorKey, Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
+    Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
 };
 
 /// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, change
@@ -335,16 +335,16 @@ pub(super) fn key(
 }
 
 /// A party's author key as its column keeps it: nothing for none.
-pub(in crate::store) fn author_column(key: Option<&AuthorKey>) -> &[u8] {
-    key.map_or(&[], |key| &key.0)
+pub(in crate::store) fn author_column(key: Option<&AuthorPublicKey>) -> &[u8] {
+    key.map_or(&[], |key| key.as_bytes())
 }
 
-pub(super) fn author(key: &[u8], row: impl Fn() -> String) -> Result<Option<AuthorKey>, StoreError> {
+pub(super) fn author(key: &[u8], row: impl Fn() -> String) -> Result<Option<AuthorPublicKey>, StoreError> {
     if key.is_empty() {
         return Ok(None);
     }
     let key = key.try_into().map_err(|_| StoreError::damaged(row(), &"author_key is not of 32 bytes"))?;
-    Ok(Some(AuthorKey(key)))
+    Ok(Some(AuthorPublicKey::new(key)))
 }
 
 /// A moment as a column keeps it: 0 for none.

@@ -113,8 +113,19 @@ impl Signers {
     }
 }
 
-/// Ed25519 as strictly as it goes: no key of small order, one spelling of each signature.
+/// Ed25519 as strictly as it goes: nothing of small order, one spelling of each key and of each signature.
 pub(crate) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    VerifyingKey::from_bytes(public)
-        .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+    canonical(public)
+        && VerifyingKey::from_bytes(public)
+            .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
+
+/// Whether the point's y, what is left without the sign of x, is below 2^255 - 19. The other way to write a point twice,
+/// a sign for x = 0, is open to points of small order only, which are refused anyway.
+fn canonical(public: &[u8; 32]) -> bool {
+    let [low, middle @ .., high] = public;
+    *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
+}
+
+#[cfg(test)]
+mod tests;

@@ -131,8 +131,11 @@ impl<'a> AuthorProof<'a> {
     }
 
     pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, codec::Truncated> {
-        let length = u16::from_be_bytes(*reader.array()?);
-        Ok(Self { voucher: reader.take(usize::from(length))?, signature: reader.array()? })
+        let length = usize::from(u16::from_be_bytes(*reader.array()?));
+        if length > Voucher::MAX {
+            return Err(codec::Truncated);
+        }
+        Ok(Self { voucher: reader.take(length)?, signature: reader.array()? })
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

@@ -24,6 +24,7 @@ fuzz_target!(
         };
         let header = Header {
             mode: envelope.mode,
+            extras: envelope.extras,
             expiration: envelope.expiration,
             sent_at: envelope.sent_at,
             sequence: envelope.sequence,

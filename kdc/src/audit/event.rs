@@ -170,6 +170,8 @@ named! {
         RuleDelete = "rule.delete",
         /// All rules were replaced at once.
         PolicyReplace = "policy.replace",
+        /// A group's keys were replaced at once: a new chain of them began.
+        GroupRotate = "group.rotate",
         /// A token was made.
         TokenCreate = "token.create",
         /// A token was revoked.

@@ -4,9 +4,12 @@
 //! the group's lifetime. Its keys are the generations of a [chain](Chain), one after the other without anybody writing
 //! anything; what must put an end to all keys that are out begins a new chain.
 
+mod begin;
 mod chain;
 mod record;
+mod secret;
 
+pub use begin::{begin_chain, forget_chains};
 pub use chain::Chain;
 pub use record::{GroupRecord, LIFETIME, MAX_EXCLUDED, MAX_GROUPS, MAX_PATTERNS};
 

@@ -5,6 +5,7 @@ mod house;
 mod readiness;
 mod reload;
 mod rotate;
+mod vouchers;
 
 use std::net::IpAddr;
 use std::num::NonZero;
@@ -17,7 +18,8 @@ use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
-    Access, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens, ZoneSettingsDesk,
+    Access, AuthorKeys, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens,
+    ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Denial, Recorder};
 use crate::clock::Clock;
@@ -56,6 +58,8 @@ pub struct Kdc {
     directory: Arc<Directory>,
     parties: Parties,
     keys: Keys,
+    author_keys: AuthorKeys,
+    identities: IdentityDesk,
     policies: Policies,
     tokens: Tokens,
     settings: ZoneSettingsDesk,
@@ -149,6 +153,8 @@ impl Kdc {
         let kdc = Self {
             parties: Parties::new(ledger.clone()),
             keys: Keys::new(ledger.clone(), skew_ms),
+            author_keys: AuthorKeys::new(ledger.clone()),
+            identities: IdentityDesk::new(ledger.clone(), metrics.identities.clone()),
             lifetimes: Lifetimes::default(),
             policies: Policies::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
@@ -333,6 +339,18 @@ impl Kdc {
     #[must_use]
     pub const fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The keys that parties sign with as authors.
+    #[must_use]
+    pub const fn author_keys(&self) -> &AuthorKeys {
+        &self.author_keys
+    }
+
+    /// The KDC's identities.
+    #[must_use]
+    pub const fn identities(&self) -> &IdentityDesk {
+        &self.identities
     }
 
     /// The policy, for administrators.

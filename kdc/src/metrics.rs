@@ -1,6 +1,7 @@
 //! What is counted, in the Prometheus text format at `/metrics`.
 
 mod at_rest;
+mod identities;
 mod keys;
 mod recovery;
 mod running;
@@ -16,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use at_rest::AtRestMetrics;
+pub use identities::IdentityMetrics;
 pub use keys::{InState, KeyMetrics};
 pub use recovery::RecoveryMetrics;
 pub use running::{Reloaded, Running};
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub staleness: Gauge<f64, AtomicU64>,
     /// Of keys at rest.
     pub at_rest: AtRestMetrics,
+    /// The KDC's identities.
+    pub identities: IdentityMetrics,
     /// Keys and their rotation.
     pub keys: KeyMetrics,
     /// Backups, and what is remembered of revocations.
@@ -102,6 +106,7 @@ impl Metrics {
             limited: Gauge::default(),
             staleness: Gauge::default(),
             at_rest: AtRestMetrics::register(&mut registry),
+            identities: IdentityMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
             recovery: RecoveryMetrics::register(&mut registry),
             running: Running::register(&mut registry),

@@ -108,6 +108,8 @@ impl fmt::Debug for IdentityEncryptionKey {
 impl Bundle {
     /// The longest bundle in bytes.
     pub const MAX: usize = 1 << 20;
+    /// The most URLs.
+    pub const MAX_URLS: usize = 16;
 
     /// Reads a bundle. Nothing is left out and nothing is added: what is not known is refused.
     ///
@@ -143,7 +145,7 @@ impl Bundle {
     fn check(&self) -> Result<(), &'static str> {
         let Self { zone, urls, tls_roots: _, identities, trusted } = self;
         let https = |url: &String| url.starts_with("https://") && url.len() <= MAX_URL;
-        if urls.is_empty() || urls.len() > MAX_URLS || !urls.iter().all(https) {
+        if urls.is_empty() || urls.len() > Self::MAX_URLS || !urls.iter().all(https) {
             return Err("\"urls\" are 1 to 16 https:// URLs");
         }
         let mut sets = trusted.iter().map(|trusted| &trusted.identities).chain([identities]);
@@ -224,7 +226,6 @@ const VERSION: u32 = 1;
 const PREFIX: &str = "#KDC#";
 const DIGITS: usize = 5;
 const MAX_URL: usize = 1024;
-const MAX_URLS: usize = 16;
 const MAX_IDENTITIES: usize = 8;
 const MAX_TRUSTED: usize = 256;
 

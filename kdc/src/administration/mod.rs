@@ -2,9 +2,11 @@
 //! force on this KDC.
 
 mod access;
+mod author_keys;
 mod caller;
 mod chosen;
 mod error;
+mod identities;
 mod import;
 mod keys;
 mod ledger;
@@ -18,8 +20,10 @@ mod status;
 mod tokens;
 
 pub use access::{Access, AccessError};
+pub use author_keys::{AuthorKeys, RegisterError};
 pub use caller::Caller;
 pub use error::AdminError;
+pub use identities::{IdentityDesk, SECONDARY_ON_DISK};
 pub use import::{ImportEntry, ImportResult};
 pub use keys::{Keys, NewKey, Replacement, RotationError, Selected, Selection, Turned, due};
 pub use ledger::Ledger;

@@ -2,6 +2,7 @@
 //! conventions, `openapi.yaml` every field.
 
 mod audit;
+mod identity;
 mod import;
 mod key;
 mod master_key;
@@ -14,6 +15,7 @@ mod token;
 mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
+pub use identity::{IdentitiesView, IdentityView, PrivateHalf};
 pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
 pub use key::{NewPartyKey, RotateKeys, RotationAsked};
 pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, RatchetView};

@@ -1,6 +1,6 @@
 //! Parties and their keys.
 
-use keycell_protocol::{Epoch, Generation, Name, RatchetPeriod, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, UnixMillis};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -29,6 +29,9 @@ pub struct PartyView {
     /// Whether it is told to rotate its key when it next asks for tickets.
     #[serde(default)]
     pub rotation_due: bool,
+    /// The key that it signs with as an author; absent until it registered one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author_key: Option<AuthorPublicKey>,
     /// When the last ticket ends that was given from it or to it before it was disabled; absent while it is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_until: Option<UnixMillis>,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use aws_lc_rs::{hkdf, hmac};
-use keycell_protocol::{UnixMillis, Zone};
+use keycell_protocol::{SignerKey, UnixMillis, Zone};
 use zeroize::Zeroizing;
 
 use super::Link;
@@ -51,6 +51,20 @@ impl AuditKey {
     #[must_use]
     pub fn public(&self) -> &[u8] {
         self.pair.public_key().as_ref()
+    }
+
+    /// The public key as those know it who check what else this identity signs.
+    #[must_use]
+    pub fn signer(&self) -> SignerKey {
+        // An Ed25519 public key is of 32 bytes.
+        SignerKey::new(self.public().try_into().unwrap_or_default())
+    }
+
+    /// Signs something that is no seal: it begins with what it is, as a seal does (docs/decisions/0028).
+    #[must_use]
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        // An Ed25519 signature is of 64 bytes.
+        self.pair.sign(message).as_ref().try_into().unwrap_or([0; 64])
     }
 
     /// What authenticates the file of revocations beside the database: nobody without this key writes into it.

@@ -22,7 +22,7 @@ pub use effective::{Effective, Origin, Setting};
 pub(crate) use environment::COMMAND_LINE;
 pub use environment::Environment;
 pub use error::{ConfigError, Place};
-pub use sections::{Backup, LimitsConfig, Log, LogFormat, Telemetry, Tickets, Tls};
+pub use sections::{Backup, GroupsConfig, LimitsConfig, Log, LogFormat, Telemetry, Tickets, Tls};
 
 /// What one KDC process needs to know. What belongs to the zone itself is in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Config {
     /// Tickets.
     #[serde(default)]
     pub tickets: Tickets,
+    /// Groups.
+    #[serde(default)]
+    pub groups: GroupsConfig,
     /// Rates and sizes.
     #[serde(default)]
     pub limits: LimitsConfig,

@@ -1,5 +1,7 @@
 //! What a type cannot check: ranges, and that URLs are URLs.
 
+use keycell_protocol::Bundle;
+
 use super::Config;
 
 impl Config {
@@ -7,12 +9,21 @@ impl Config {
     pub(super) fn rules(&self) -> Vec<(bool, &'static str)> {
         vec![
             (!self.urls.is_empty(), "urls: at least one URL is needed, such as https://kdc.example.com:8443"),
+            (self.urls.len() <= Bundle::MAX_URLS, "urls: at most 16, as in a bundle"),
             (
                 self.urls.iter().all(|url| is_base_url(url)),
                 "urls: write https://HOST:PORT, HOST being a DNS name or an address",
             ),
             ((10..=86_400).contains(&self.tickets.lifetime_seconds), "tickets.lifetime_seconds: 10 to 86400"),
             ((1..=600).contains(&self.tickets.clock_skew_seconds), "tickets.clock_skew_seconds: 1 to 600"),
+            (
+                (3_600..=2_592_000).contains(&self.groups.voucher_lifetime_seconds),
+                "groups.voucher_lifetime_seconds: 3600 to 2592000",
+            ),
+            (
+                (1..=1_000_000).contains(&self.groups.refetches_per_second),
+                "groups.refetches_per_second: 1 to 1000000",
+            ),
             (
                 self.limits.tickets_per_party.burst.get() >= 1000,
                 "limits.tickets_per_party.burst: at least 1000, the largest request",

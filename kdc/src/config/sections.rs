@@ -78,6 +78,23 @@ impl Default for Tickets {
     }
 }
 
+/// Groups, and proof of who in one spoke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupsConfig {
+    /// For how long the KDC vouches for a party's signing key: 3,600 to 2,592,000 seconds.
+    pub voucher_lifetime_seconds: u32,
+    /// How many requests a second the members of a group make when all of them need new keys before their time: 1 to
+    /// 1,000,000.
+    pub refetches_per_second: u32,
+}
+
+impl Default for GroupsConfig {
+    fn default() -> Self {
+        Self { voucher_lifetime_seconds: 86_400, refetches_per_second: 1_000 }
+    }
+}
+
 /// Rates and sizes that keep one KDC up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keycell_protocol::{
-    Epoch, Generation, LongTermKey, Name, RatchetedKey, RotationKeys, Subkeys, UnixMillis,
+    Epoch, Generation, KeysFor, LongTermKey, Name, Purpose, RatchetedKey, RotationKeys, Subkeys, UnixMillis,
 };
 
 use super::Seen;
@@ -147,6 +147,21 @@ impl Party {
             }
             _ => None,
         }
+    }
+
+    /// The same for requests that have keys of their own.
+    #[must_use]
+    pub fn keys_for<P: Purpose>(
+        &self,
+        generation: Generation,
+        epoch: Epoch,
+        now: Epoch,
+        at: UnixMillis,
+    ) -> Option<KeysFor<P>> {
+        let accepted = |key: &&PartyKey| matches!(key.state, KeyState::Active | KeyState::Retiring);
+        let key =
+            self.keys.iter().find(|key| key.generation == generation && key.lasts(at)).filter(accepted)?;
+        key.key.lock().unwrap_or_else(PoisonError::into_inner).keys_for(epoch, now).ok()
     }
 
     /// The keys that check a request to rotate, and what state the generation is in: active, retiring or staged, before

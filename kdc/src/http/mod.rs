@@ -1,6 +1,7 @@
 //! The HTTPS interface: every path on one screen.
 
 mod admin;
+mod bundle;
 mod docs;
 mod health;
 mod heavy;
@@ -9,6 +10,7 @@ mod operator;
 mod problem;
 mod rotation;
 mod tickets;
+mod vouchers;
 mod zone;
 
 pub(crate) use problem::chain;
@@ -43,7 +45,9 @@ pub fn routes() -> Vec<Route> {
     vec![
         route(M::POST, TICKETS, tickets::issue),
         route(M::POST, "/v1/keys/rotate", rotation::rotate),
+        route(M::POST, "/v1/vouchers", vouchers::vouch),
         route(M::GET, "/v1/zone", zone::show),
+        route(M::GET, "/v1/bundle", bundle::show),
         route(M::GET, "/v1/admin/whoami", admin::tokens::whoami),
         route(M::GET, "/v1/admin/status", admin::status::show),
         route(M::GET, "/v1/admin/parties", admin::parties::list),
@@ -54,6 +58,7 @@ pub fn routes() -> Vec<Route> {
         route(M::DELETE, "/v1/admin/parties/{name}", admin::parties::delete),
         route(M::GET, "/v1/admin/parties/{name}/keys", admin::parties::keys),
         route(M::POST, "/v1/admin/parties/{name}/keys", admin::keys::replace),
+        route(M::DELETE, "/v1/admin/parties/{name}/author-key", admin::keys::forget_author),
         route(M::POST, "/v1/admin/keys/rotate", admin::keys::rotate),
         route(M::GET, POLICY, admin::policy::show),
         route(M::PUT, POLICY, admin::policy::replace),
@@ -72,6 +77,7 @@ pub fn routes() -> Vec<Route> {
         route(M::PATCH, "/v1/admin/zone", admin::zone::update),
         route(M::GET, "/v1/admin/limits", admin::zone::show_limits),
         route(M::PATCH, "/v1/admin/limits", admin::zone::update_limits),
+        route(M::GET, "/v1/admin/identities", admin::identities::show),
         route(M::GET, "/v1/admin/master-key", admin::master_key::show),
         route(M::POST, "/v1/admin/master-key/rotate", admin::master_key::rotate),
         route(M::GET, "/v1/admin/ratchet", admin::master_key::ratchet),

@@ -5,19 +5,22 @@
 //! ```
 //!
 //! The proofs have private fields and one constructor each, in a file of their own: issuing without policy, or
-//! policy without authentication, does not compile. A request to rotate a key has a proof of its own.
+//! policy without authentication, does not compile. Requests to rotate a key, and for a
+//! voucher, have proofs of their own.
 
 mod authenticate;
 mod authorize;
 mod issue;
 mod nonces;
 mod rotation;
+mod voucher;
 
 pub use authenticate::{Authenticated, Freshness, authenticate};
 pub use authorize::{Authorized, Refused, authorize};
 pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
 pub use rotation::{AuthenticatedRotation, authenticate_rotation};
+pub use voucher::{AuthenticatedVoucher, Vouching, authenticate_voucher};
 
 use keycell_protocol::{ProblemType, RatchetPeriod, UnixMillis};
 

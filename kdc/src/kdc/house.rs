@@ -56,6 +56,7 @@ impl Kdc {
         failed.note("audit retention", self.retain().await);
         self.measure_keys();
         failed.note("looking when the last backup was", self.note_backup().await);
+        failed.note("looking where the secondary identity is", self.identities.look().await);
         self.follower.keep_watermark().await;
         if failed.steps.is_empty() { Ok(()) } else { Err(failed.into()) }
     }

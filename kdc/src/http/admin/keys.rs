@@ -72,6 +72,24 @@ fn selection(kdc: &Kdc, request: RotateKeys) -> Result<Selection, Failure> {
     }
 }
 
+pub(in crate::http) async fn forget_author(
+    State(kdc): State<Arc<Kdc>>,
+    operator: Operator,
+    name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Failure> {
+    let caller = operator.may(Role::Operator)?;
+    let name = body::name(name)?;
+    let precondition = body::precondition(&headers)?;
+    to_the_end(async move {
+        kdc.author_keys().forget(&caller, &name, &precondition).await?;
+        tracing::info!(administrator = %caller.actor, party = %name, "author key removed");
+        Ok(())
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 pub(in crate::http) async fn replace(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,

@@ -233,6 +233,7 @@ fn view(kdc: &Kdc, record: &PartyRecord) -> PartyView {
         log_tickets: record.log_tickets,
         note: record.note.clone(),
         rotation_due: false,
+        author_key: record.author_key,
         // Nothing of a disabled party is later than its last change.
         usable_until: (!record.enabled).then(|| kdc.tickets_end(record.updated_at)),
         keys: record.keys.iter().map(key).collect(),

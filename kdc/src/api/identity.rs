@@ -1,0 +1,34 @@
+//! The KDC's identities.
+
+use keycell_protocol::{IdentityEncryptionKey, IdentityName, SignerKey};
+use serde::{Deserialize, Serialize};
+
+/// The KDC's identities.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IdentitiesView {
+    /// The primary first.
+    pub identities: Vec<IdentityView>,
+}
+
+/// One of them, without its private half.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct IdentityView {
+    /// Which.
+    pub name: IdentityName,
+    /// What it signs with.
+    pub signing_key: SignerKey,
+    /// What it is written to with.
+    pub encryption_key: IdentityEncryptionKey,
+    /// Where its private half is.
+    pub private_half: PrivateHalf,
+}
+
+/// Where the private half of an identity is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrivateHalf {
+    /// Wrapped in the database.
+    InDatabase,
+    /// Not here.
+    CarriedOff,
+}

@@ -1,5 +1,8 @@
 //! The shape of the files; tests/vectors/README.md describes it.
 
+pub(crate) mod author;
+pub(crate) mod group;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One file.
@@ -195,6 +198,8 @@ pub(crate) enum Outcome {
         ticket: Hex,
         sek: Hex,
         reply_sek: Option<Hex>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        author_proof: bool,
     },
     Refused {
         destination: String,

@@ -1,5 +1,8 @@
 //! docs/protocol.md once more, with plain primitives and without the crate under test.
 
+pub(crate) mod author;
+pub(crate) mod group;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead as _, Payload};
@@ -61,9 +64,7 @@ pub(crate) fn sub(key: &[u8], label: &str) -> [u8; 32] {
 
 /// §4.4: the JSON of a signed request to rotate.
 pub(crate) fn signed_rotation(name: &str, key: &Key, metadata: &str) -> String {
-    let m = base64url(metadata);
-    let signature = base64url(hmac(&sub(&key.secret.0, "rotate request"), m.as_bytes()));
-    signed_with(name, key, &m, &signature)
+    signed_for("rotate request", name, key, metadata)
 }
 
 pub(crate) fn rotation(request: &Rotation) -> String {
@@ -106,8 +107,12 @@ pub(crate) fn ticket(kind: u8, key: &Key, nonce: &[u8; 24], rkey: &[u8]) -> Vec<
 
 /// §7: the JSON of a signed request. `metadata` is the JSON that is signed, `name` and the key's numbers go beside.
 pub(crate) fn signed(name: &str, key: &Key, metadata: &str) -> String {
+    signed_for("request", name, key, metadata)
+}
+
+fn signed_for(label: &str, name: &str, key: &Key, metadata: &str) -> String {
     let m = base64url(metadata);
-    let signature = base64url(hmac(&sub(&key.secret.0, "request"), m.as_bytes()));
+    let signature = base64url(hmac(&sub(&key.secret.0, label), m.as_bytes()));
     signed_with(name, key, &m, &signature)
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A secret that cannot be read is shown by its effect: what it seals opens under the bytes of the vector.
 
+mod author;
+mod case;
+mod group;
 mod known;
 mod reasons;
 mod rotation;
@@ -13,8 +16,8 @@ use keycell_protocol::{
     RatchetPeriod, RatchetedKey, ReplayWindow, ReplyWriter, Rkey, Salt, SealedReply, Sek, SignedRequest,
     StreamKey, Ticket, TicketId, TicketKind, TicketRequest, Topic, Under, UnixMillis, UnixSeconds,
 };
-use serde::de::DeserializeOwned;
 
+use self::case::Case;
 use self::known::Known;
 use self::reasons::{
     name_reason, ratchet_reason, replay_reason, reply_reason, request_reason, ticket_reason,
@@ -41,8 +44,14 @@ impl Tally {
 /// Every reason that the functions below can give.
 pub(crate) const REASONS: &[&str] = &[
     "another-request",
+    "author-expired",
+    "author-forged",
+    "author-missing",
+    "author-unknown",
     "backwards",
+    "body",
     "destinations",
+    "expired",
     "forged",
     "kind",
     "length",
@@ -51,10 +60,12 @@ pub(crate) const REASONS: &[&str] = &[
     "local-start",
     "malformed",
     "no-zone",
+    "possession",
     "seen",
     "source",
     "too-far",
     "too-old",
+    "unknown-signer",
     "version",
     "zone-form",
     "zone-length",
@@ -68,57 +79,36 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
     }
     let Kind { kind } = serde_json::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"));
     match kind.as_str() {
-        "name" => each(path, text, |case: format::NameCase| (case.case, case.expect, name(&case.name))),
-        "subkeys" => each(path, text, |case: format::SubkeysCase| {
-            let got = subkeys(&case);
-            (case.case, case.expect, got)
-        }),
-        "ratchet" => each(path, text, |case: format::RatchetCase| {
-            let got = key(&case.key).advance(Epoch(case.epoch));
-            (case.case, case.expect, got.map(|key| key.expose_secret().into()).map_err(ratchet_reason))
-        }),
-        "epoch" => each(path, text, |case: format::EpochCase| {
-            let got = epoch(&case);
-            (case.case, case.expect, got)
-        }),
-        "sek" => each(path, text, |case: format::SekCase| {
-            let got = sek(&case);
-            (case.case, case.expect, got)
-        }),
-        "ticket" => each(path, text, |case: format::TicketCase| {
-            (case.case, case.expect, ticket(&case.ticket, &case.key))
-        }),
-        "request" => each(path, text, |case: format::RequestCase| {
-            let got = request(&case);
-            (case.case, case.expect, got)
-        }),
-        "reply" => each(path, text, |case: format::ReplyCase| {
-            let got = reply(&case);
-            (case.case, case.expect, got)
-        }),
-        "rotation-request" => each(path, text, |case: format::RotationCase| {
-            let got = rotation::request(&case);
-            (case.case, case.expect, got)
-        }),
-        "rotation-reply" => each(path, text, |case: format::RotationReplyCase| {
-            let got = rotation::reply(&case);
-            (case.case, case.expect, got)
-        }),
+        "author" => each(path, text, author::message),
+        "content" => each(path, text, author::content),
+        "epoch" => each(path, text, epoch),
+        "evidence" => each(path, text, author::evidence),
+        "group-key" => each(path, text, group::key),
+        "group-reply" => each(path, text, group::reply),
+        "group-request" => each(path, text, group::request),
+        "name" => each(path, text, name),
+        "ratchet" => each(path, text, ratchet),
         "replay" => replay(path, text),
+        "reply" => each(path, text, reply),
+        "request" => each(path, text, request),
+        "rotation-reply" => each(path, text, rotation::reply),
+        "rotation-request" => each(path, text, rotation::request),
+        "sek" => each(path, text, sek),
+        "subkeys" => each(path, text, subkeys),
+        "ticket" => each(path, text, ticket),
+        "voucher" => each(path, text, author::voucher),
+        "voucher-reply" => each(path, text, author::reply),
+        "voucher-request" => each(path, text, author::request),
         other => panic!("{path}: nobody knows vectors of the kind {other}"),
     }
 }
 
-type Run<T> = (String, Expect<T>, Result<T, &'static str>);
-
-fn each<C: DeserializeOwned, T: PartialEq + std::fmt::Debug>(
-    path: &str,
-    text: &str,
-    run: impl Fn(C) -> Run<T>,
-) -> Tally {
+fn each<C: Case>(path: &str, text: &str, run: fn(&C) -> Result<C::Accepted, &'static str>) -> Tally {
     let file: File<C> = serde_json::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut tally = Tally::default();
-    for (name, expected, got) in file.cases.into_iter().map(run) {
+    for case in file.cases {
+        let got = run(&case);
+        let (name, expected) = case.expected();
         hold(&mut tally, &format!("{path}: {name}"), &expected, got);
     }
     tally
@@ -148,8 +138,8 @@ fn key(key: &format::Key) -> LongTermKey {
     LongTermKey::new(Generation(key.generation), Epoch(key.epoch), key.secret.array())
 }
 
-fn name(bytes: &Hex) -> Result<format::NameParts, &'static str> {
-    let name = Name::try_from(&bytes.0[..]).map_err(name_reason)?;
+fn name(case: &format::NameCase) -> Result<format::NameParts, &'static str> {
+    let name = Name::try_from(&case.name.0[..]).map_err(name_reason)?;
     Ok(format::NameParts {
         full: name.as_str().to_owned(),
         local: name.local().to_owned(),
@@ -191,6 +181,11 @@ fn subkeys(case: &format::SubkeysCase) -> Result<(), &'static str> {
         [false, false, false] => Err("forged"),
         mixed => panic!("{}: only some hold: {mixed:?}", case.case),
     }
+}
+
+fn ratchet(case: &format::RatchetCase) -> Result<Hex, &'static str> {
+    let key = key(&case.key).advance(Epoch(case.epoch)).map_err(ratchet_reason)?;
+    Ok(key.expose_secret().into())
 }
 
 fn epoch(case: &format::EpochCase) -> Result<(), &'static str> {
@@ -255,12 +250,20 @@ fn is(sek: &Sek, bytes: &Hex) -> bool {
     holds[0]
 }
 
-fn ticket(bytes: &Hex, with: &format::Key) -> Result<format::TicketParts, &'static str> {
+fn ticket(case: &format::TicketCase) -> Result<format::TicketParts, &'static str> {
+    let (bytes, with) = (&case.ticket, &case.key);
     let ticket = Ticket::parse(&bytes.0).map_err(ticket_reason)?;
     let subkeys = key(with).subkeys();
     let rkey = ticket.open(&subkeys.ticket).map_err(ticket_reason)?;
     // The Rkey cannot be read, but sealed anew, and opened with the plain primitives.
-    let again = Ticket::seal_for_party(&rkey, &subkeys, &mut Known(bytes.0[10..34].to_vec()));
+    let rng = || Known(bytes.0[10..34].to_vec());
+    let again = match ticket.kind() {
+        // A group's keys have no epoch; one that a ticket names is for whoever looks for a key to refuse.
+        TicketKind::Group if ticket.epoch() == Epoch(0) => {
+            Ticket::seal_for_group(&rkey, ticket.generation(), &subkeys.ticket, &mut rng())
+        }
+        TicketKind::Party | TicketKind::Group => Ticket::seal_for_party(&rkey, &subkeys, &mut rng()),
+    };
     let again = again.as_bytes();
     let rkey = raw::open(
         &raw::sub(&with.secret.0, "ticket"),
@@ -268,7 +271,7 @@ fn ticket(bytes: &Hex, with: &format::Key) -> Result<format::TicketParts, &'stat
         &again[..10],
         &again[34..],
     );
-    if ticket.kind() == TicketKind::Party {
+    if ticket.kind() == TicketKind::Party || ticket.epoch() == Epoch(0) {
         assert_eq!(again[..], bytes.0, "what is written is not what is read");
     }
     Ok(format::TicketParts {
@@ -350,6 +353,7 @@ fn outcome(got: Outcome, expected: &format::Outcome) -> format::Outcome {
                 ticket: grant.ticket.as_bytes().into(),
                 sek,
                 reply_sek,
+                author_proof: grant.author_proof,
             }
         }
         Outcome::Refused { destination, problem } => format::Outcome::Refused {

@@ -1,7 +1,9 @@
 //! Makes every vector.
 
+mod author;
 mod decoders;
 mod derive;
+mod group;
 mod message;
 mod name;
 mod reply;
@@ -16,7 +18,15 @@ use crate::format::{Expect, File};
 /// Every file, by its path below `tests/vectors/`.
 pub(crate) fn all() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    let all = [name::files(), derive::files(), rotation::files(), decoders::files(), message::files()];
+    let all = [
+        name::files(),
+        derive::files(),
+        rotation::files(),
+        decoders::files(),
+        group::files(),
+        author::files(),
+        message::files(),
+    ];
     for (path, text) in all.concat() {
         assert!(files.insert(path.clone(), text).is_none(), "{path} twice");
     }

@@ -22,6 +22,7 @@ pub(super) fn replies() -> Vec<ReplyCase> {
         ticket: ticket(to, n).into(),
         sek: raw::sek(&rkeys[n], A.as_bytes(), to.as_bytes(), end).into(),
         reply_sek: Some(raw::sek(&rkeys[n], to.as_bytes(), A.as_bytes(), end).into()),
+        author_proof: false,
     };
     let refused = |to: &str, problem: Option<&str>| Outcome::Refused {
         destination: to.to_owned(),
@@ -62,6 +63,7 @@ pub(super) fn replies() -> Vec<ReplyCase> {
         ticket: (&group.1).into(),
         sek: raw::sek(&rkeys[0], A.as_bytes(), B.as_bytes(), end).into(),
         reply_sek: None,
+        author_proof: false,
     };
     let spoilt = |at: isize| {
         let m = base64url(&metadata);

@@ -1,6 +1,8 @@
 //! The names of errors in vectors: of each variant, in kebab-case.
 
-use keycell_protocol::{NameError, RatchetError, ReplayError, ReplyError, RequestError, TicketError};
+use keycell_protocol::{
+    EvidenceError, NameError, RatchetError, ReplayError, ReplyError, RequestError, TicketError, VoucherError,
+};
 
 pub(super) fn name_reason(error: NameError) -> &'static str {
     match error {
@@ -54,5 +56,23 @@ pub(super) fn replay_reason(error: ReplayError) -> &'static str {
     match error {
         ReplayError::Seen => "seen",
         ReplayError::TooOld => "too-old",
+    }
+}
+
+pub(super) fn voucher_reason(error: VoucherError) -> &'static str {
+    match error {
+        VoucherError::Malformed => "malformed",
+        VoucherError::UnknownSigner => "unknown-signer",
+        VoucherError::Forged => "forged",
+    }
+}
+
+pub(super) fn evidence_reason(error: EvidenceError) -> &'static str {
+    match error {
+        EvidenceError::Malformed => "malformed",
+        EvidenceError::UnknownSigner => "unknown-signer",
+        EvidenceError::Expired => "expired",
+        EvidenceError::Forged => "forged",
+        EvidenceError::Body => "body",
     }
 }

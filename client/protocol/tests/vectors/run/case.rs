@@ -1,0 +1,52 @@
+//! What all kinds of cases have.
+
+use std::fmt::Debug;
+
+use serde::de::DeserializeOwned;
+
+use crate::format::author::*;
+use crate::format::group::*;
+use crate::format::*;
+
+/// A case that is run by itself.
+pub(super) trait Case: DeserializeOwned {
+    /// What comes out when it is accepted.
+    type Accepted: PartialEq + Debug;
+
+    /// What it is called, and what has to come out.
+    fn expected(self) -> (String, Expect<Self::Accepted>);
+}
+
+macro_rules! cases {
+    ($($case:ty => $accepted:ty,)*) => {
+        $(impl Case for $case {
+            type Accepted = $accepted;
+
+            fn expected(self) -> (String, Expect<$accepted>) {
+                (self.case, self.expect)
+            }
+        })*
+    };
+}
+
+cases! {
+    AuthorCase => Authored,
+    ContentCase => Hex,
+    EpochCase => (),
+    EvidenceCase => Said,
+    GroupKeyCase => Hex,
+    GroupReplyCase => GroupReply,
+    GroupRequestCase => GroupRequest,
+    NameCase => NameParts,
+    RatchetCase => Hex,
+    ReplyCase => Reply,
+    RequestCase => Request,
+    RotationCase => Rotation,
+    RotationReplyCase => Answered,
+    SekCase => (),
+    SubkeysCase => (),
+    TicketCase => TicketParts,
+    VoucherCase => Voucher,
+    VoucherReplyCase => VoucherReply,
+    VoucherRequestCase => VoucherRequest,
+}

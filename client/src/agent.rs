@@ -1,6 +1,7 @@
 //! One party, without sockets, threads or clocks.
 
 mod asking;
+mod grouping;
 mod keeping;
 mod rotating;
 
@@ -8,19 +9,23 @@ use core::fmt;
 use std::collections::HashMap;
 
 use keycell_protocol::{
-    CannotOpen, Instance, LongTermKey, Mode, Name, Nonce, Ticket, Topic, UnixMillis, UnixSeconds,
+    CannotOpen, Cause, Instance, LongTermKey, Mode, Name, Nonce, Signers, Ticket, Topic, UnixMillis,
+    UnixSeconds,
 };
 use rand_core::CryptoRng;
 
 use crate::SealError;
 use crate::config::AgentConfig;
 use crate::correction::Correction;
+use crate::groups::{Memberships, Waiting};
 use crate::kept::Kept;
 use crate::keyfile::AgentKey;
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
 use crate::opener::Opener;
 use crate::pending::Asked;
+#[cfg(feature = "https")]
+use crate::pending::Kind;
 use crate::replies::{Answered, Replies};
 use crate::retry::Retry;
 use crate::stats::Stats;
@@ -41,6 +46,10 @@ pub struct Agent {
     tickets: Tickets,
     replies: Replies,
     pending: HashMap<Nonce, Asked>,
+    groups: Memberships,
+    waiting: Waiting,
+    /// Whose vouchers hold, as the KDC told.
+    signers: Signers,
     request_timeout_ms: u64,
     /// Of a ticket, in seconds.
     max_lifetime: u64,
@@ -71,6 +80,10 @@ impl Agent {
         let name = key.name.clone();
         let mut opener = Opener::new(name.clone(), &config.opener, now);
         opener.assume_correction(config.clock_correction_ms);
+        let correction = Correction::new(config.clock_correction_ms);
+        let retry = Retry::new(config.backoff_ms, config.max_backoff_ms);
+        let groups = Memberships::new(&config.groups, correction.apply(now), retry);
+        groups.names().for_each(|group| opener.join(group.clone()));
         Self {
             me: name,
             keys: Keys::from(key),
@@ -78,11 +91,14 @@ impl Agent {
             tickets: Tickets::new(config.max_destinations, config.refusal_ms),
             replies: Replies::new(config.max_replies),
             pending: HashMap::new(),
+            groups,
+            waiting: Waiting::default(),
+            signers: Signers::new(),
             request_timeout_ms: config.request_timeout_ms,
             max_lifetime: config.opener.max_lifetime,
             retry: Retry::new(config.backoff_ms, config.max_backoff_ms),
-            correction: Correction::new(config.clock_correction_ms),
-            asking: Correction::new(config.clock_correction_ms),
+            correction,
+            asking: correction,
             instance: Instance::generate(&mut rng),
             rng,
             kept: None,
@@ -125,10 +141,11 @@ impl Agent {
         self.write(now, to, Mode::Signed, topic, body)
     }
 
-    /// Opens a message for this party or a reply to it.
+    /// Opens a message for this party or one of its groups, or a reply to it.
     ///
     /// # Errors
-    /// [`CannotOpen`], which says why only to its own log.
+    /// [`CannotOpen`], which says why only to its own log. With [`Cause::Waiting`] the message is kept, and comes out of
+    /// [`open_waiting`](Self::open_waiting) once the key of its group is here.
     pub fn open(&mut self, now: UnixMillis, bytes: &[u8]) -> Result<Opened, CannotOpen> {
         match self.opener.open(&mut self.keys, self.correction.apply(now), bytes) {
             Ok(opened) => {
@@ -136,6 +153,7 @@ impl Agent {
                 self.prove_by(now, &opened);
                 Ok(opened)
             }
+            Err(Cause::Waiting { generation }) => Err(self.wait(now, bytes, generation).into()),
             Err(cause) => {
                 *self.stats.refused.entry(cause.code()).or_default() += 1;
                 Err(cause.into())
@@ -217,8 +235,17 @@ impl Agent {
 
     /// Since when requests to the KDCs have failed, by the host's clock; `None` while they do not.
     #[must_use]
-    pub const fn failing_since(&self) -> Option<UnixMillis> {
-        self.retry.failing_since()
+    pub fn failing_since(&self) -> Option<UnixMillis> {
+        [self.retry.failing_since(), self.groups.retry.failing_since()].into_iter().flatten().min()
+    }
+
+    /// Since when requests of one kind have failed.
+    #[cfg(feature = "https")]
+    pub(crate) fn failing(&self, kind: Kind) -> Option<UnixMillis> {
+        match kind {
+            Kind::Groups => self.groups.retry.failing_since(),
+            Kind::Tickets | Kind::Rotation => self.retry.failing_since(),
+        }
     }
 
     /// By how many milliseconds the host's clock is behind the KDC's, as far as it matters.
@@ -233,6 +260,7 @@ impl Agent {
         Stats {
             destinations: self.tickets.len() as u64,
             streams: self.opener.streams() as u64,
+            waiting: self.waiting.len() as u64,
             ..self.stats.clone()
         }
     }

@@ -1,14 +1,16 @@
 //! The settings of an agent.
 
-use keycell_protocol::UnixMillis;
+use keycell_protocol::{Name, UnixMillis};
 
-use crate::{OpenerConfig, RestartGuard};
+use crate::{MemberOf, OpenerConfig, RestartGuard};
 
 /// Limits and times of an [`Agent`](crate::Agent).
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
     /// What it opens.
     pub opener: OpenerConfig,
+    /// To which groups it listens. To none unless set.
+    pub groups: MemberOf,
     /// For how many destinations it holds tickets. 131,072 unless set.
     pub max_destinations: usize,
     /// Under how many tickets of others it answers at a time. 65,536 unless set.
@@ -29,6 +31,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             opener: OpenerConfig::default(),
+            groups: MemberOf::Nothing,
             max_destinations: 131_072,
             max_replies: 65_536,
             refusal_ms: 30_000,
@@ -41,6 +44,20 @@ impl Default for AgentConfig {
 }
 
 impl AgentConfig {
+    /// Listens to these groups ([`MemberOf::Groups`]).
+    #[must_use]
+    pub fn member_of(mut self, groups: impl IntoIterator<Item = Name>) -> Self {
+        self.groups = MemberOf::Groups(groups.into_iter().collect());
+        self
+    }
+
+    /// Listens to all groups that the party is a member of ([`MemberOf::All`]).
+    #[must_use]
+    pub fn member_of_all(mut self) -> Self {
+        self.groups = MemberOf::All;
+        self
+    }
+
     /// For the first process that ever uses the key: nothing can be a replay from an earlier one, so it hears from its
     /// first moment on ([`RestartGuard::FirstUse`]).
     #[must_use]

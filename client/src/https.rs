@@ -22,11 +22,13 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keycell_protocol::{CannotOpen, Generation, LongTermKey, Mode, Name, UnixMillis, UnixSeconds};
+use keycell_protocol::{CannotOpen, Cause, Generation, LongTermKey, Mode, Name, UnixMillis, UnixSeconds};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::{AgentConfig, AgentKey, Clock, KeyStore, Opened, SealError, Stats, SystemClock, system_rng};
+use crate::{
+    AgentConfig, AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock, system_rng,
+};
 
 use shared::{Shared, Tasks};
 
@@ -187,10 +189,11 @@ impl Agent {
         self.shared.act(|agent, now| agent.sign(now, to, topic, body))
     }
 
-    /// Opens a message for this party or a reply to it. No KDC is asked.
+    /// Opens a message for this party or one of its groups, or a reply to it. No KDC is waited for.
     ///
     /// # Errors
-    /// [`CannotOpen`], which says why only to its own log.
+    /// [`CannotOpen`], which says why only to its own log. With [`Cause::Waiting`] the message is kept, the key of its
+    /// group is being fetched, and [`waited`](Self::waited) gives the message then.
     pub fn open(&self, bytes: &[u8]) -> Result<Opened, CannotOpen> {
         let now = self.shared.clock.now();
         let mut agent = self.shared.lock();
@@ -198,13 +201,55 @@ impl Agent {
         let change = agent.unsaved_change();
         drop(agent);
         self.shared.tell_keeper(change);
+        if let Err(error) = &opened
+            && matches!(error.cause(), Cause::Waiting { .. })
+        {
+            self.shared.wake.notify_one();
+        }
         opened
+    }
+
+    /// The messages to groups that [`open`](Self::open) kept and that open by now, or never will.
+    #[must_use]
+    pub fn open_waiting(&self) -> Vec<Result<Opened, CannotOpen>> {
+        self.shared.act(crate::Agent::open_waiting)
+    }
+
+    /// Waits until there are some, and gives them: for a task of its own, in a loop.
+    pub async fn waited(&self) -> Vec<Result<Opened, CannotOpen>> {
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            let opened = self.open_waiting();
+            if !opened.is_empty() {
+                return opened;
+            }
+            // It changes with every answer. The sender lives as long as this handle does.
+            let _ = changed.changed().await;
+        }
+    }
+
+    /// Listens to a group from now on. After a refusal that asks once more.
+    pub fn join(&self, group: &Name) {
+        self.shared.act(|agent, now| agent.join(now, group));
+    }
+
+    /// Listens to a group no longer, and forgets its keys.
+    pub fn leave(&self, group: &Name) {
+        self.shared.lock().leave(group);
+    }
+
+    /// The groups that this party listens to, and how it stands with each.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(Name, Membership)> {
+        self.shared.lock().groups(self.shared.clock.now())
     }
 
     /// Answers a message, encrypted and under the same topic. No KDC is asked.
     ///
     /// # Errors
-    /// [`SealError::ReplyTooLate`] after the end of the message's ticket.
+    /// [`SealError::ReplyTooLate`] after the end of the message's ticket. An answer to a reply, or to a message that came to
+    /// a group, is a new message: [`SealError::NoTicket`] until there is a ticket for it.
     pub fn reply(&self, to: &Opened, body: &[u8]) -> Result<Vec<u8>, SealError> {
         self.shared.act(|agent, now| agent.reply(now, to, body))
     }

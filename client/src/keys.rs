@@ -6,8 +6,8 @@ use core::fmt;
 use std::sync::Arc;
 
 use keycell_protocol::{
-    Cause, Epoch, Generation, LongTermKey, RatchetError, RatchetPeriod, RatchetedKey, Subkeys, UnixMillis,
-    UnixSeconds,
+    Cause, Epoch, Generation, KeysFor, LongTermKey, Purpose, RatchetError, RatchetPeriod, RatchetedKey,
+    Subkeys, UnixMillis, UnixSeconds,
 };
 
 use crate::keyfile::{AgentKey, RetiringKey};
@@ -71,6 +71,14 @@ impl Keys {
         let clock = self.period.epoch(now.seconds());
         let speaker = self.speaker;
         self.generation(speaker).ok_or(RatchetError::EndOfTime)?.current(clock)
+    }
+
+    /// The keys to ask for something else than tickets with, at the epoch of `now`.
+    pub(crate) fn asking<P: Purpose>(&mut self, now: UnixMillis) -> Result<KeysFor<P>, RatchetError> {
+        let clock = self.period.epoch(now.seconds());
+        let speaker = self.speaker;
+        let key = self.generation(speaker).ok_or(RatchetError::EndOfTime)?;
+        key.keys_for(clock.max(key.epoch()), clock)
     }
 
     /// The subkeys of the generation and epoch that a ticket names.

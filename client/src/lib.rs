@@ -85,6 +85,7 @@ mod clock;
 mod config;
 mod correction;
 mod error;
+mod groups;
 #[cfg(feature = "https")]
 pub mod https;
 mod kept;
@@ -105,6 +106,7 @@ pub use agent::Agent;
 pub use clock::{Clock, SystemClock};
 pub use config::AgentConfig;
 pub use error::SealError;
+pub use groups::{MemberOf, Membership};
 pub use kept::Unsaved;
 pub use keycell_protocol as protocol;
 pub use keycell_protocol::{CannotOpen, Cause, Mode, Name, UnixMillis, UnixSeconds};

@@ -11,6 +11,8 @@ use keycell_protocol::{Mode, Name, Ticket, UnixMillis, UnixSeconds};
 pub struct Opened {
     /// Who wrote it.
     pub source: Name,
+    /// For whom: this party, or a group that it is a member of.
+    pub destination: Name,
     /// What it is about.
     pub topic: String,
     /// What it says.
@@ -34,9 +36,10 @@ impl Opened {
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, topic, body, sent_at, expiration, mode, origin: _ } = self;
+        let Self { source, destination, topic, body, sent_at, expiration, mode, origin: _ } = self;
         f.debug_struct("Opened")
             .field("source", source)
+            .field("destination", destination)
             .field("topic", topic)
             .field("body", &format_args!("{} bytes", body.len()))
             .field("sent_at", sent_at)
@@ -51,6 +54,8 @@ impl fmt::Debug for Opened {
 pub(crate) enum Origin {
     /// Under the sender's ticket, which carries the key for the way back.
     Message([u8; Ticket::SIZE]),
+    /// Under a ticket for a group: there is no key for the way back.
+    Group,
     /// Under a ticket of our own.
     Reply,
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use keycell_protocol::{
-    Cause, Envelope, Extras, Grant, Name, ReplayWindow, Salt, Sek, StreamKey, Ticket, TicketId, TicketKind,
-    Under, UnixMillis, UnixSeconds,
+    Cause, Envelope, Extras, Grant, HeldGroup, Name, ReplayWindow, Salt, Sek, StreamKey, Ticket, TicketId,
+    TicketKind, Under, UnixMillis, UnixSeconds,
 };
 
+use crate::groups::HeldGroups;
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
 use crate::streams::{Stream, StreamId, Streams, Written};
@@ -69,12 +70,13 @@ pub enum RestartGuard {
     Off,
 }
 
-/// Opens the messages and replies that are for one party.
+/// Opens the messages and replies that are for one party, and those for its groups.
 ///
 /// Nothing but an authentic message changes what it remembers.
 pub struct Opener {
     me: Name,
     rules: Rules,
+    groups: HeldGroups,
     streams: Streams,
     own: HashMap<TicketId, OwnTicket>,
     max_own: usize,
@@ -101,6 +103,7 @@ impl Opener {
                 host_guard: guard,
                 settled: false,
             },
+            groups: HeldGroups::default(),
             streams: Streams::new(config.max_streams, config.max_streams_per_source),
             own: HashMap::new(),
             max_own: config.max_own_tickets,
@@ -108,7 +111,7 @@ impl Opener {
         }
     }
 
-    /// Opens a message for this party or a reply to it. `now` is the corrected time.
+    /// Opens a message for this party or one of its groups, or a reply to it. `now` is the corrected time.
     ///
     /// # Errors
     /// The first check that fails.
@@ -121,16 +124,22 @@ impl Opener {
         let known = self.streams.get_mut(&StreamId::of(&envelope));
         if let Some(stream) = known.filter(|stream| stream.fits(&envelope)) {
             // The source is one that was looked at before. Everything else is checked as for a new one.
-            if envelope.destination != self.me.as_str().as_bytes() {
+            let destination = match &stream.group {
+                None => &self.me,
+                // What was opened there stays known, so that nothing opens twice for one who left and came back.
+                Some(group) => self.groups.find(group.as_str().as_bytes()).ok_or(Cause::NotForMe)?,
+            };
+            if envelope.destination != destination.as_str().as_bytes() {
                 return Err(misaddressed(&envelope));
             }
             self.rules.lifetime(&envelope, now, swept)?;
             // Counting the name's holders waits for all that was written before; here that is little.
-            let source = stream.source.clone();
+            let (source, to) = (stream.source.clone(), (destination.clone(), stream.group.is_some()));
             let body = stream.key.read(&envelope)?;
+            self.groups.author(stream.group.as_ref(), envelope.extras)?;
             self.rules.sent(&envelope, now)?;
             stream.window.accept(envelope.sequence)?;
-            return Ok(opened(&envelope, source, body));
+            return Ok(opened(&envelope, source, to, body));
         }
         self.open_first(keys, now, &envelope)
     }
@@ -151,11 +160,31 @@ impl Opener {
         true
     }
 
-    /// Forgets what is over: senders and tickets. Called now and then it keeps memory and secrets short-lived;
+    /// Opens messages to a group with these keys from now on, and with no others that it had.
+    pub fn hold(&mut self, group: HeldGroup) {
+        self.groups.put(group);
+    }
+
+    /// Messages to a group are meant for this party, and wait for the group's keys.
+    pub(crate) fn join(&mut self, group: Name) {
+        self.groups.join(group);
+    }
+
+    /// Opens no message to a group any more.
+    pub fn leave(&mut self, group: &Name) {
+        self.groups.leave(group);
+    }
+
+    pub(crate) const fn groups(&self) -> &HeldGroups {
+        &self.groups
+    }
+
+    /// Forgets what is over: senders, tickets, keys of groups. Called now and then it keeps memory and secrets short-lived;
     /// nothing depends on it.
     pub fn sweep(&mut self, now: UnixMillis) {
         self.streams.sweep(now.seconds());
         self.sweep_own(now.seconds());
+        self.groups.expire(now.seconds());
     }
 
     /// How many senders are remembered.
@@ -186,42 +215,58 @@ impl Opener {
         envelope: &Envelope<'_>,
     ) -> Result<Opened, Cause> {
         let source = Name::try_from(envelope.source).map_err(|_| Cause::Name)?;
+        let group = self.groups.find(envelope.destination).cloned();
+        let for_me = group.is_some() || envelope.destination == self.me.as_str().as_bytes();
         let ticket = match &envelope.under {
             Under::Ticket(bytes) => {
-                if envelope.destination != self.me.as_str().as_bytes() {
+                if !for_me {
                     Name::try_from(envelope.destination).map_err(|_| Cause::Name)?;
                 }
                 Some(Ticket::parse(*bytes)?)
             }
             Under::Id(_) => None,
         };
-        if envelope.destination != self.me.as_str().as_bytes() {
+        if !for_me {
             return Err(misaddressed(envelope));
         }
-        if source == self.me {
+        // To a group it is this party's own word that came back.
+        if source == self.me || envelope.source == envelope.destination {
             return Err(Cause::Reflected);
         }
-        if ticket.is_some_and(|ticket| ticket.kind() != TicketKind::Party) {
+        if self.groups.find(envelope.source).is_some() {
+            return Err(Cause::GroupSource);
+        }
+        let kind = if group.is_some() { TicketKind::Group } else { TicketKind::Party };
+        if ticket.is_some_and(|ticket| ticket.kind() != kind) {
             return Err(Cause::TicketKind);
         }
         self.rules.lifetime(envelope, now, self.streams.swept())?;
-        let sek = match (&envelope.under, &ticket) {
-            (Under::Ticket(_), Some(ticket)) => {
-                let subkeys = keys.named(now, ticket.generation(), ticket.epoch())?;
-                ticket.open(&subkeys.ticket)?.sek(&source, &self.me, envelope.expiration)
+        let expiration = envelope.expiration;
+        let sek = match (&ticket, &group, &envelope.under) {
+            (Some(ticket), Some(group), _) => {
+                self.groups.open(group, ticket, expiration)?.sek(&source, group, expiration)
             }
-            (Under::Id(id), _) => self.own.get(id).ok_or(Cause::UnknownTicket)?.sek(&source, envelope)?,
-            (Under::Ticket(_), None) => return Err(Cause::Ticket),
+            (Some(ticket), None, _) => {
+                let subkeys = keys.named(now, ticket.generation(), ticket.epoch())?;
+                ticket.open(&subkeys.ticket)?.sek(&source, &self.me, expiration)
+            }
+            (None, None, Under::Id(id)) => {
+                self.own.get(id).ok_or(Cause::UnknownTicket)?.sek(&source, envelope)?
+            }
+            // A group holds no ticket, so nobody answers to one.
+            (None, ..) => return Err(Cause::UnknownTicket),
         };
         let key = StreamKey::new(sek, Salt::of(envelope));
         let body = key.read(envelope)?;
+        self.groups.author(group.as_ref(), envelope.extras)?;
         self.rules.sent(envelope, now)?;
         let mut window = ReplayWindow::new();
         window.accept(envelope.sequence)?;
         let under = Written::of(envelope);
-        let stream = Stream { key, window, source: source.clone(), under, expiration: envelope.expiration };
+        let to = (group.as_ref().unwrap_or(&self.me).clone(), group.is_some());
+        let stream = Stream { key, window, source: source.clone(), group, under, expiration };
         self.streams.insert(now.seconds(), StreamId::of(envelope), stream)?;
-        Ok(opened(envelope, source, body))
+        Ok(opened(envelope, source, to, body))
     }
 
     fn sweep_own(&mut self, now: UnixSeconds) {
@@ -235,10 +280,11 @@ impl Opener {
 
 impl core::fmt::Debug for Opener {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { me, rules, streams, own, max_own: _, own_earliest: _ } = self;
+        let Self { me, rules, groups, streams, own, max_own: _, own_earliest: _ } = self;
         f.debug_struct("Opener")
             .field("me", me)
             .field("rules", rules)
+            .field("groups", groups)
             .field("streams", &streams.len())
             .field("own", &own.len())
             .finish_non_exhaustive()
@@ -319,15 +365,22 @@ fn misaddressed(envelope: &Envelope<'_>) -> Cause {
     }
 }
 
-fn opened(envelope: &Envelope<'_>, source: Name, body: Vec<u8>) -> Opened {
+fn opened(
+    envelope: &Envelope<'_>,
+    source: Name,
+    (destination, is_group): (Name, bool),
+    body: Vec<u8>,
+) -> Opened {
     Opened {
         source,
+        destination,
         topic: envelope.topic.as_str().to_owned(),
         body,
         sent_at: envelope.sent_at,
         expiration: envelope.expiration,
         mode: envelope.mode,
         origin: match envelope.under {
+            Under::Ticket(_) if is_group => Origin::Group,
             Under::Ticket(ticket) => Origin::Message(*ticket),
             Under::Id(_) => Origin::Reply,
         },

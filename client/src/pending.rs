@@ -1,8 +1,8 @@
 //! Requests on their way to a KDC.
 
 use keycell_protocol::{
-    Generation, Name, Nonce, ProblemType, ReplyError, ReplyKey, RotationKeys, RotationRequest, TicketRequest,
-    UnixMillis,
+    Generation, GroupKeys, GroupKeysRequest, KeysFor, Name, Nonce, ProblemType, ReplyError, ReplyKey,
+    RotationKeys, RotationRequest, TicketRequest, UnixMillis,
 };
 
 /// A request to send to a KDC: `POST` of this body to its [`path`](Self::path), as `application/json`.
@@ -12,7 +12,7 @@ use keycell_protocol::{
 pub struct PendingRequest {
     /// The JSON to send.
     pub body: Vec<u8>,
-    /// How many tickets it asks for; none, if it is about this party's own key.
+    /// How many tickets it asks for; none, if it is about this party's own key or the keys of its groups.
     pub destinations: usize,
     pub(crate) kind: Kind,
     pub(crate) nonce: Nonce,
@@ -22,6 +22,7 @@ pub struct PendingRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Tickets,
+    Groups,
     Rotation,
 }
 
@@ -31,6 +32,7 @@ impl PendingRequest {
     pub const fn path(&self) -> &'static str {
         match self.kind {
             Kind::Tickets => "/v1/tickets",
+            Kind::Groups => "/v1/group-keys",
             Kind::Rotation => "/v1/keys/rotate",
         }
     }
@@ -38,7 +40,7 @@ impl PendingRequest {
     /// The longest answer that makes sense, in bytes: whoever reads it stops there.
     #[must_use]
     pub const fn max_reply(&self) -> usize {
-        // A record is 211 bytes, an entry of the metadata at most 350, both in base64 (and the metadata once more).
+        // Of groups: 100 with 40 keys each at most, which is less than this allows for each request. For tickets: a record is 211 bytes, an entry of the metadata at most 350, both in base64 (and the metadata once more).
         (1 << 20) + self.destinations * 1024
     }
 }
@@ -46,9 +48,9 @@ impl PendingRequest {
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// How many tickets were granted: none, if the request was about this party's own key.
+    /// How many tickets were granted, or how many groups' keys: none, if the request was about this party's own key.
     pub granted: usize,
-    /// Who cannot be written to, and why; `None` for a reason that is not known here.
+    /// Who cannot be written to, or which group not listened to, and why; `None` for a reason that is not known here.
     pub refused: Vec<(Name, Option<ProblemType>)>,
 }
 
@@ -70,6 +72,15 @@ pub(crate) struct Asked {
     pub(crate) generation: Generation,
     /// Opens the answer, whatever the epoch is by then.
     pub(crate) reply_key: ReplyKey,
+    /// By the host's clock.
+    pub(crate) at: UnixMillis,
+}
+
+/// What is kept of a request for the keys of groups until its answer comes.
+pub(crate) struct AskedGroups {
+    pub(crate) request: GroupKeysRequest,
+    /// Signed it, and open the answer.
+    pub(crate) keys: KeysFor<GroupKeys>,
     /// By the host's clock.
     pub(crate) at: UnixMillis,
 }

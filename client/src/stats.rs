@@ -16,6 +16,16 @@ pub struct Stats {
     pub refused: BTreeMap<&'static str, u64>,
     /// Requests made to a KDC: its lookups.
     pub requests: u64,
+    /// Requests for the keys of groups.
+    pub group_requests: u64,
+    /// Those of them that a message caused, because it came under a key that was not held.
+    pub group_refetches: u64,
+    /// Messages to groups that had to wait for a key.
+    pub waited: u64,
+    /// Those of them that were given up: there was no room, or no such key.
+    pub waited_in_vain: u64,
+    /// Those that wait now.
+    pub waiting: u64,
     /// Tickets granted.
     pub tickets: u64,
     /// Tickets refused.

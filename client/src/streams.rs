@@ -13,6 +13,8 @@ pub(crate) struct Stream {
     pub(crate) key: StreamKey,
     pub(crate) window: ReplayWindow,
     pub(crate) source: Name,
+    /// The group that it speaks to; else it is for this party.
+    pub(crate) group: Option<Name>,
     pub(crate) under: Written,
     pub(crate) expiration: UnixSeconds,
 }

@@ -101,6 +101,10 @@ causes! {
     /// The ticket is sealed under a key that is not held here.
     NoKey { generation: Generation, epoch: Epoch } = "no-key",
         "sealed for generation {generation}, epoch {epoch} of the key, which is not held here";
+    /// It came to a group under a key that the group got since this member last asked. It is kept, and opens once the key is
+    /// there.
+    Waiting { generation: Generation } = "waiting",
+        "sealed for generation {generation} of its group's key, which is on its way; it is kept until then";
     /// The ticket does not open.
     TicketForged = "ticket-forged", "the ticket does not open with this party's key";
     /// A reply to a ticket that was never asked for, or is long gone.

@@ -10,9 +10,9 @@ use crate::sealer::Sealer;
 
 impl Agent {
     /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time; after them
-    /// what a rotation of the party's own key takes. `None` when nothing is wanted, or it is too early to try again.
+    /// the keys of its groups, and what a rotation of the party's own key takes. `None` when nothing is wanted, or it is too early to try again.
     pub fn wants(&mut self, now: UnixMillis) -> Option<PendingRequest> {
-        self.wants_tickets(now).or_else(|| self.wants_rotation(now))
+        self.wants_tickets(now).or_else(|| self.wants_groups(now)).or_else(|| self.wants_rotation(now))
     }
 
     /// As [`wants`](Self::wants), for tickets only.
@@ -61,9 +61,13 @@ impl Agent {
         pending: &PendingRequest,
         body: &[u8],
     ) -> Result<Taken, TakeError> {
-        if pending.kind == Kind::Rotation {
-            self.take_rotation(now, pending.nonce, body)?;
-            return Ok(Taken { granted: 0, refused: Vec::new() });
+        match pending.kind {
+            Kind::Tickets => {}
+            Kind::Groups => return self.take_groups(now, pending.nonce, body),
+            Kind::Rotation => {
+                self.take_rotation(now, pending.nonce, body)?;
+                return Ok(Taken { granted: 0, refused: Vec::new() });
+            }
         }
         let asked = self.pending.remove(&pending.nonce).ok_or(TakeError::NotPending)?;
         let reply = SealedReply::parse(body).and_then(|sealed| sealed.open(&asked.reply_key, &asked.request));
@@ -103,9 +107,10 @@ impl Agent {
     /// says; any other problem is the answer for all destinations of the request, and
     /// [`seal`](Self::seal) reports it.
     pub fn take_problem(&mut self, now: UnixMillis, pending: &PendingRequest, problem: &Problem) {
-        if pending.kind == Kind::Rotation {
-            self.take_rotation_problem(now, pending.nonce, problem);
-            return;
+        match pending.kind {
+            Kind::Tickets => {}
+            Kind::Groups => return self.take_groups_problem(now, pending.nonce, problem),
+            Kind::Rotation => return self.take_rotation_problem(now, pending.nonce, problem),
         }
         let Some(asked) = self.pending.remove(&pending.nonce) else { return };
         let corrected = self.date_requests(asked.at, now, problem);
@@ -142,10 +147,14 @@ impl Agent {
 
     /// No KDC answered: the request is to be made again, after a wait that grows.
     pub fn give_up(&mut self, now: UnixMillis, pending: &PendingRequest) {
-        if pending.kind == Kind::Rotation {
-            self.give_up_rotation(now, pending.nonce);
-        } else if let Some(asked) = self.pending.remove(&pending.nonce) {
-            self.failed(now, &asked, None);
+        match pending.kind {
+            Kind::Tickets => {
+                if let Some(asked) = self.pending.remove(&pending.nonce) {
+                    self.failed(now, &asked, None);
+                }
+            }
+            Kind::Groups => self.give_up_groups(now, pending.nonce),
+            Kind::Rotation => self.give_up_rotation(now, pending.nonce),
         }
     }
 
@@ -153,7 +162,8 @@ impl Agent {
     /// [`seal`](Self::seal) or [`want`](Self::want) may change it.
     #[must_use]
     pub fn next_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
-        [self.next_ticket_wakeup(now), self.next_key_wakeup(now)].into_iter().flatten().min()
+        let wakeups = [self.next_ticket_wakeup(now), self.next_group_wakeup(now), self.next_key_wakeup(now)];
+        wakeups.into_iter().flatten().min()
     }
 
     /// When to call [`wants_tickets`](Self::wants_tickets) next.
@@ -167,7 +177,7 @@ impl Agent {
     /// Whether [`wants`](Self::wants) has something to say now.
     #[cfg(feature = "https")]
     pub(crate) fn may_request(&self, now: UnixMillis) -> bool {
-        self.tickets.is_wanting() && self.retry.is_due(now)
+        (self.tickets.is_wanting() && self.retry.is_due(now)) || self.may_request_groups(now)
     }
 
     /// The time in an answer that is sealed for this party and bound to its request: only such a word moves the clock

@@ -1,5 +1,6 @@
 //! The same for programs without a runtime.
 
+use core::time::Duration;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -9,7 +10,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 use super::{Config, ConnectError, Error, Https, Transport};
-use crate::{AgentKey, Clock, KeyStore, Opened, SealError, Stats, SystemClock};
+use crate::{AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock};
 
 /// One party, with its connection to the KDCs on a thread of its own.
 ///
@@ -118,12 +119,43 @@ impl Agent {
         self.agent.try_seal(to, topic, body)
     }
 
-    /// Opens a message for this party or a reply to it. No KDC is asked.
+    /// Opens a message for this party or one of its groups, or a reply to it. No KDC is waited for.
     ///
     /// # Errors
-    /// [`CannotOpen`], which says why only to its own log.
+    /// [`CannotOpen`], which says why only to its own log. With [`Cause::Waiting`](keycell_protocol::Cause::Waiting) the
+    /// message is kept, the key of its group is being fetched, and [`open_waiting`](Self::open_waiting) gives the message
+    /// then.
     pub fn open(&self, bytes: &[u8]) -> Result<Opened, CannotOpen> {
         self.agent.open(bytes)
+    }
+
+    /// The messages to groups that [`open`](Self::open) kept and that open by now, or never will.
+    #[must_use]
+    pub fn open_waiting(&self) -> Vec<Result<Opened, CannotOpen>> {
+        self.agent.open_waiting()
+    }
+
+    /// Waits until there are some, but not longer than `timeout`, and gives them.
+    #[must_use]
+    pub fn waited(&self, timeout: Duration) -> Vec<Result<Opened, CannotOpen>> {
+        let waited = async { tokio::time::timeout(timeout, self.agent.waited()).await };
+        self.runtime.block_on(waited).unwrap_or_default()
+    }
+
+    /// Listens to a group from now on. After a refusal that asks once more.
+    pub fn join(&self, group: &Name) {
+        self.agent.join(group);
+    }
+
+    /// Listens to a group no longer, and forgets its keys.
+    pub fn leave(&self, group: &Name) {
+        self.agent.leave(group);
+    }
+
+    /// The groups that this party listens to, and how it stands with each.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(Name, Membership)> {
+        self.agent.groups()
     }
 
     /// Answers a message, encrypted and under the same topic. No KDC is asked.

@@ -1,4 +1,4 @@
-//! The background task: asks for the tickets that are wanted, renews, and tells those who wait.
+//! The background task: asks for the tickets and the keys of groups that are wanted, renews, and tells those who wait.
 
 use std::sync::{Arc, PoisonError};
 
@@ -10,6 +10,7 @@ use super::TransportError;
 use super::kdcs::Kdcs;
 use super::shared::Shared;
 use super::transport::{Answer, Transport};
+use crate::pending::Kind;
 use crate::{PendingRequest, system_rng};
 
 pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn Transport>) {
@@ -17,7 +18,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn 
         let now = shared.clock.now();
         let (request, wakeup) = {
             let mut agent = shared.lock();
-            (agent.wants_tickets(now), agent.next_ticket_wakeup(now))
+            let request = agent.wants_tickets(now).or_else(|| agent.wants_groups(now));
+            let wakeups = [agent.next_ticket_wakeup(now), agent.next_group_wakeup(now)];
+            (request, wakeups.into_iter().flatten().min())
         };
         let Some(request) = request else {
             let nap = Duration::from_millis(wakeup.map_or(NAP_MS, |at| at.0.saturating_sub(now.0)));
@@ -40,7 +43,7 @@ pub(super) async fn turn(
     transport: &dyn Transport,
     request: &PendingRequest,
 ) {
-    let failing = shared.lock().failing_since();
+    let failing = shared.lock().failing(request.kind);
     let (outcome, kdc) = ask(shared, kdcs, transport, request).await;
     let good = settle(shared, request, outcome, failing);
     match kdc {
@@ -126,7 +129,7 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
         Outcome::Nobody => agent.give_up(now, request),
     }
     let corrected = agent.clock_correction_ms();
-    let still_failing = agent.failing_since();
+    let still_failing = agent.failing(request.kind);
     drop(agent);
     if corrected != correction {
         warn!(
@@ -135,12 +138,16 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
         );
     }
     // Once when it begins and once when it ends, however long it takes.
-    match (failing, still_failing) {
-        (None, Some(_)) => {
+    match (failing, still_failing, request.kind) {
+        (None, Some(_), Kind::Tickets) => {
             let last = shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
             warn!(failure = last.unwrap_or_default(), "no KDC gives tickets; going on with those at hand");
         }
-        (Some(since), None) => info!(since = since.0, "a KDC gives tickets again"),
+        (Some(since), None, Kind::Tickets) => info!(since = since.0, "a KDC gives tickets again"),
+        (None, Some(_), Kind::Groups) => {
+            warn!("no KDC gives the keys of this party's groups; going on with those at hand");
+        }
+        (Some(since), None, Kind::Groups) => info!(since = since.0, "a KDC gives the keys of groups again"),
         _ => {}
     }
     good

@@ -146,6 +146,6 @@ mod tests {
         // A party's ticket names epochs.
         let chain = GroupChain::generate(Generation(5), &mut rng);
         assert_eq!(chain.key().generation(), Generation(5));
-        assert_eq!(format!("{groups:?}"), "{g@z: []}");
+        assert_eq!(format!("{groups:?}"), r#"{"g@z": []}"#);
     }
 }

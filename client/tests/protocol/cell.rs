@@ -1,5 +1,6 @@
 //! A whole cell in memory: a KDC, its parties and one clock. No socket, and nobody sleeps.
 
+mod groups;
 mod host;
 mod rotation;
 
@@ -8,12 +9,13 @@ use std::collections::{HashMap, HashSet};
 use chacha20::ChaCha20Rng;
 use keycell_client::{Agent, AgentConfig, AgentKey, KdcAddress, Opened, RestartGuard, SealError};
 use keycell_protocol::{
-    Cause, Extras, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, Problem,
-    ProblemType, RatchetPeriod, ReplyWriter, Salt, SealedReply, SignedRequest, StreamKey, TicketRequest,
-    Topic, Under, UnixMillis, UnixSeconds,
+    Cause, Extras, Generation, Grant, GroupKeysRequest, Header, Instance, LongTermKey, Mode, Name, Nonce,
+    Outcome, Problem, ProblemType, RatchetPeriod, ReplyWriter, Salt, SealedReply, SignedRequest, SignerKey,
+    StreamKey, TicketRequest, Topic, Under, UnixMillis, UnixSeconds,
 };
 use rand_core::SeedableRng as _;
 
+pub(crate) use groups::{Group, TURN, TURN_MS};
 pub(crate) use host::Host;
 pub(crate) use rotation::Party;
 
@@ -40,6 +42,9 @@ pub(crate) struct Cell {
     pub(crate) up: bool,
     pub(crate) busy: Option<Problem>,
     pub(crate) requests: Vec<TicketRequest>,
+    pub(crate) groups: HashMap<Name, Group>,
+    pub(crate) group_requests: Vec<GroupKeysRequest>,
+    pub(crate) signers: Vec<SignerKey>,
     rng: ChaCha20Rng,
     processes: u64,
 }
@@ -54,6 +59,9 @@ impl Cell {
             up: true,
             busy: None,
             requests: Vec::new(),
+            groups: HashMap::new(),
+            group_requests: Vec::new(),
+            signers: Vec::new(),
             rng: ChaCha20Rng::seed_from_u64(7),
             processes: 0,
         }
@@ -115,7 +123,8 @@ impl Cell {
     pub(crate) fn answer_at(&mut self, path: &str, body: &[u8]) -> Option<Result<Vec<u8>, Problem>> {
         match path {
             "/v1/tickets" => self.answer(body),
-            "/v1/keys/rotate" if !self.up => None,
+            _ if !self.up => None,
+            "/v1/group-keys" => Some(self.give_groups(body)),
             "/v1/keys/rotate" if !self.rotates => Some(Err(Problem::new(ProblemType::NotFound))),
             "/v1/keys/rotate" => Some(self.rotate(body)),
             _ => unreachable!("{path}"),
@@ -148,6 +157,16 @@ impl Cell {
             writer.ask_to_rotate();
         }
         for destination in &request.destinations {
+            if let Some((held, author_proof)) = self.group_key(destination)
+                && !self.denied.contains(destination)
+            {
+                // Never past the end of the key.
+                let expiration = held.ends.min(self.now.seconds().plus(TURN));
+                let renew = self.now.seconds().plus(TURN * 2 / 3).min(expiration);
+                let key = (held.key.generation(), &held.key.ticket_key());
+                writer.grant_group(destination, key, author_proof, expiration, renew, &mut self.rng);
+                continue;
+            }
             match self.parties.get(destination) {
                 _ if self.denied.contains(destination) => writer.refuse(destination, ProblemType::NotAllowed),
                 None => writer.refuse(destination, ProblemType::UnknownDestination),
@@ -223,6 +242,16 @@ impl Cell {
     /// A message written byte by byte: whatever names, times and key its writer likes.
     pub(crate) fn forge(&mut self, words: &Words<'_>, key: keycell_protocol::Sek) -> Vec<u8> {
         let salt = self.salt();
+        self.forge_with(words, &StreamKey::new(key, salt))
+    }
+
+    /// Two messages of one sealer.
+    pub(crate) fn forge_two(&mut self, words: [&Words<'_>; 2], key: &keycell_protocol::Sek) -> [Vec<u8>; 2] {
+        let key = StreamKey::new(key.clone(), self.salt());
+        words.map(|words| self.forge_with(words, &key))
+    }
+
+    fn forge_with(&self, words: &Words<'_>, key: &StreamKey) -> Vec<u8> {
         let header = Header {
             mode: words.mode,
             extras: Extras::NONE,
@@ -234,7 +263,7 @@ impl Cell {
             topic: Topic::try_from("forged").unwrap(),
             under: words.under,
         };
-        StreamKey::new(key, salt).write(&header, b"forged")
+        key.write(&header, b"forged")
     }
 }
 

@@ -5,6 +5,8 @@ mod attacks;
 #[cfg(test)]
 mod cell;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 #[cfg(feature = "https")]
 mod https;
 mod properties;

@@ -2,6 +2,7 @@
 //! when everybody waits.
 
 mod files;
+mod groups;
 
 use core::pin::Pin;
 use core::time::Duration;
@@ -64,6 +65,13 @@ impl Net {
 
     fn requests(&self) -> usize {
         self.cell.lock().unwrap().requests.len()
+    }
+
+    /// Something happens at the KDCs.
+    fn change<T>(&self, change: impl FnOnce(&mut Cell) -> T) -> T {
+        let mut cell = self.cell.lock().unwrap();
+        cell.now = self.now();
+        change(&mut cell)
     }
 
     fn now(&self) -> UnixMillis {

@@ -11,4 +11,5 @@ pub mod party;
 pub mod postgres;
 pub mod rotation;
 pub mod schema;
+pub mod voucher;
 pub mod wait;

@@ -18,7 +18,7 @@ mod new;
 
 use std::sync::Arc;
 
-use keycell_protocol::{IdentityName, UnixMillis};
+use keycell_protocol::{IdentityName, KdcIdentity, UnixMillis};
 use zeroize::Zeroizing;
 
 use crate::api::{CreatedToken, NewToken};
@@ -96,6 +96,25 @@ impl Cell {
             }
         };
         Ok(Self { store, zone, keyring, tokens, audit_key, before })
+    }
+
+    /// What everybody may know of the zone's identities; none before it has any.
+    ///
+    /// # Errors
+    /// The database's, and [`CellError::Keyring`] for a row that Keycell did not write.
+    pub async fn identities(&self) -> Result<Vec<KdcIdentity>, CellError> {
+        let document = self.store.document(Kind::Setting, IdentitiesSetting::ID).await?;
+        let Some(document) = document else { return Ok(Vec::new()) };
+        self.keyring.check_document(&document)?;
+        let setting: IdentitiesSetting =
+            serde_json::from_str(&document.body).map_err(|_| CellError::Incomplete { what: "identities" })?;
+        Ok(setting.identities)
+    }
+
+    /// Whether the zone has its identities; one that an older release made gets them when its KDC is started.
+    #[must_use]
+    pub const fn has_identities(&self) -> bool {
+        self.before.is_none()
     }
 
     /// What is remembered of revocations beside the database, once the database was held against it. With `accepted`, one

@@ -4,10 +4,12 @@ mod admin;
 mod audit;
 mod backup;
 mod bench;
+mod bundle;
 mod certificate;
 mod check_config;
 mod completions;
 mod dev;
+mod identity;
 mod import;
 mod init;
 mod inspect;
@@ -202,6 +204,10 @@ enum Command {
     Zone(Group<zone::Zone>),
     /// How often an address or a party may ask
     Limits(Group<limits::Limits>),
+    /// Print or write the bundle: where the zone's KDCs are, and by which keys they are known
+    Bundle(Remote<bundle::Write>),
+    /// The KDC's identities: by which keys it is known
+    Identity(Group<identity::Identity>),
     /// The master key, which wraps every key in the database
     MasterKey(Group<master_key::MasterKey>),
     /// How keys at rest turn with the time
@@ -246,6 +252,10 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,
         Command::Limits(limits) => limits.command.run(&global.at(limits.profile), output).await?,
+        Command::Bundle(bundle) => bundle.command.run(&global.at(bundle.profile), output).await?,
+        Command::Identity(identity) => {
+            identity.command.run(&global.at(identity.profile), output).await?;
+        }
         Command::MasterKey(master_key) => {
             master_key.command.run(&global.at(master_key.profile), output).await?;
         }

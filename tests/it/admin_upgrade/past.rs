@@ -67,7 +67,7 @@ pub(crate) async fn set_back(cell: &Cell, schema: usize) {
 
 /// The signing key of the primary identity as releases before there were identities kept it: the version of the master key
 /// that wraps it, and the wrapped row in hexadecimal.
-async fn audit_key(cell: &Cell) -> (u32, String) {
+pub(crate) async fn audit_key(cell: &Cell) -> (u32, String) {
     let config = Config::load(&cell.file("keycell.toml"), None).unwrap();
     let opened = keycell_kdc::cell::Cell::open(&config).await.unwrap();
     let primary = opened.store.secret("identity #KDC#00001").await.unwrap().unwrap();

@@ -1,6 +1,7 @@
 //! `keycell party`
 
 mod add;
+mod author;
 mod delete;
 mod list;
 pub(super) mod show;
@@ -34,6 +35,8 @@ pub(super) enum Party {
     Disable(update::Disable),
     /// Let a disabled party speak again
     Enable(update::Enable),
+    /// Remove the key that a party signs with as an author, so that it can register another
+    ForgetAuthorKey(author::ForgetAuthorKey),
     /// Delete a party and its keys; tickets that are out end with their lifetime
     Delete(delete::Delete),
 }
@@ -64,6 +67,7 @@ impl Party {
             Self::Update(update) => update.run(&admin, output).await?,
             Self::Disable(disable) => disable.run(&admin, output).await?,
             Self::Enable(enable) => enable.run(&admin, output).await?,
+            Self::ForgetAuthorKey(forget) => forget.run(&admin, output).await?,
             Self::Delete(delete) => delete.run(&admin, output).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use super::super::table::{fields, or_dash, table};
 use super::list::state;
 use super::path;
 use crate::api::{KeyPage, KeyView, PartyView};
+use crate::audit::hex;
 
 pub(super) async fn party(name: &Name, admin: &Admin, output: &Output) -> Outcome {
     let view: PartyView = admin.get(path(name)).read().await?;
@@ -43,6 +44,7 @@ pub(super) fn write(out: &mut dyn io::Write, view: &PartyView) -> io::Result<()>
             ("revision", view.revision.to_string()),
             ("log tickets", if view.log_tickets { "yes" } else { "no" }.to_owned()),
             ("key rotation", rotation.to_owned()),
+            ("author key", or_dash(view.author_key.map(|key| hex::encode(key.as_bytes())))),
             ("note", view.note.clone()),
         ],
     )?;

@@ -1,0 +1,38 @@
+//! `keycell bundle`
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use keycell_protocol::Bundle;
+use serde_json::json;
+
+use super::admin::Admin;
+use super::output::Output;
+use super::{Global, Outcome};
+use crate::files;
+
+/// It is public: install it with the software of hosts, and give it to whoever checks evidence. It says where the KDCs are,
+/// what their certificates go back to, and by which keys they sign and are written to.
+#[derive(Debug, Args)]
+pub(super) struct Write {
+    /// The file to write, in the place of one that is there; without it, the bundle is printed
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+}
+
+impl Write {
+    pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
+        let answer: serde_json::Value = Admin::new(global)?.get("/v1/bundle").read().await?;
+        // Read as strictly as those will who get it.
+        let bundle = Bundle::from_json(answer.to_string().as_bytes())?;
+        let Some(file) = self.out else {
+            return Ok(output.print(&bundle, |out| out.write_all(&bundle.to_json()))?);
+        };
+        files::replace(&file, &bundle.to_json(), 0o644)
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        let told = json!({ "zone": bundle.zone, "file": file });
+        Ok(output.print(&told, |out| {
+            writeln!(out, "{} is the bundle of {}.", file.display(), bundle.zone.as_str())
+        })?)
+    }
+}

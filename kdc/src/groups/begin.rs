@@ -1,6 +1,6 @@
 //! A new chain for a group: what puts an end to all its keys that are out.
 
-use keycell_protocol::{Generation, GroupChain, UnixMillis};
+use keycell_protocol::{Generation, GroupChain, Name, UnixMillis};
 use rand_core::CryptoRng;
 
 use super::{Chain, GroupRecord, LIFETIME, secret_name};
@@ -35,14 +35,14 @@ pub fn begin_chain(
     if let Some(last) = record.chains.last_mut() {
         last.ended_at = Some(at);
     }
-    let name = secret_name(&record.name);
     let secret = GroupChain::generate(next.first, random);
+    let name = secret_name(&record.name, next.version);
     let sealed = keyring.seal_secret(&name, next.version, &*super::secret::bytes(&secret), random);
     let mut writes = vec![Write::AddSecret(sealed)];
     let excess = record.chains.len().saturating_sub(MAX_ENDED);
     let (gone, kept): (Vec<_>, Vec<_>) =
         record.chains.iter().enumerate().partition(|(number, chain)| *number < excess || chain.is_over(at));
-    writes.extend(gone.iter().map(|(_, chain)| forget(&name, chain)));
+    writes.extend(gone.iter().map(|(_, chain)| forget(&record.name, chain)));
     record.chains = kept.into_iter().map(|(_, chain)| *chain).chain([next]).collect();
     (record, writes)
 }
@@ -50,12 +50,11 @@ pub fn begin_chain(
 /// What forgets the chains of a group that is deleted.
 #[must_use]
 pub fn forget_chains(record: &GroupRecord) -> Vec<Write> {
-    let name = secret_name(&record.name);
-    record.chains.iter().map(|chain| forget(&name, chain)).collect()
+    record.chains.iter().map(|chain| forget(&record.name, chain)).collect()
 }
 
-fn forget(name: &str, chain: &Chain) -> Write {
-    Write::DeleteSecret { name: name.to_owned(), version: chain.version }
+fn forget(group: &Name, chain: &Chain) -> Write {
+    Write::DeleteSecret { name: secret_name(group, chain.version), version: chain.version }
 }
 
 /// So many chains that have ended are kept: who begins them faster loses what is on its way.
@@ -85,7 +84,7 @@ mod tests {
 
     fn added(writes: &[Write]) -> u32 {
         let [Write::AddSecret(secret), ..] = writes else { panic!("{writes:?}") };
-        assert_eq!(secret.name, "group g@z");
+        assert_eq!(secret.name, format!("group g@z {}", secret.version));
         secret.version
     }
 

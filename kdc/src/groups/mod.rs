@@ -13,8 +13,8 @@ pub use begin::{begin_chain, forget_chains};
 pub use chain::Chain;
 pub use record::{GroupRecord, LIFETIME, MAX_EXCLUDED, MAX_GROUPS, MAX_PATTERNS};
 
-/// The name of the secret that holds a group's chains, each as a version of it.
+/// The name of the secret of one chain of a group: the database keeps one version under each name.
 #[must_use]
-pub fn secret_name(group: &keycell_protocol::Name) -> String {
-    format!("group {group}")
+pub fn secret_name(group: &keycell_protocol::Name, version: u32) -> String {
+    format!("group {group} {version}")
 }

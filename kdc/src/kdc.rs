@@ -18,8 +18,8 @@ use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
-    Access, AuthorKeys, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler, Tokens,
-    ZoneSettingsDesk,
+    Access, AuthorKeys, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler,
+    Tokens, ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Denial, Recorder};
 use crate::clock::Clock;
@@ -61,6 +61,7 @@ pub struct Kdc {
     author_keys: AuthorKeys,
     identities: IdentityDesk,
     policies: Policies,
+    groups: Groups,
     tokens: Tokens,
     settings: ZoneSettingsDesk,
     master_key: MasterKeyDesk,
@@ -157,6 +158,7 @@ impl Kdc {
             identities: IdentityDesk::new(ledger.clone(), metrics.identities.clone()),
             lifetimes: Lifetimes::default(),
             policies: Policies::new(ledger.clone()),
+            groups: Groups::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
             settings: ZoneSettingsDesk::new(ledger.clone()),
             master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
@@ -357,6 +359,12 @@ impl Kdc {
     #[must_use]
     pub const fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// The groups, for administrators.
+    #[must_use]
+    pub const fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     /// Who gets in.

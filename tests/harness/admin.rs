@@ -13,6 +13,8 @@ use crate::wait::until;
 pub const RULES: &str = "/v1/admin/policy/rules";
 /// The path of the whole policy.
 pub const POLICY: &str = "/v1/admin/policy";
+/// The path of the groups.
+pub const GROUPS: &str = "/v1/admin/groups";
 /// The path of the tokens.
 pub const TOKENS: &str = "/v1/admin/tokens";
 /// The path of the zone's settings.
@@ -21,6 +23,12 @@ pub const ZONE: &str = "/v1/admin/zone";
 pub const LIMITS: &str = "/v1/admin/limits";
 /// The path of the audit log.
 pub const AUDIT: &str = "/v1/admin/audit";
+
+/// The path of one group.
+#[must_use]
+pub fn group_path(name: &str) -> String {
+    format!("{GROUPS}/{}", name.replace('@', "%40"))
+}
 
 impl Http {
     /// Sends JSON, or nothing for `null`, with more headers.

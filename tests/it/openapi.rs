@@ -68,6 +68,11 @@ const BY_CHANCE: &[(&str, u16)] = &[
     ("DELETE /v1/admin/parties/{name}", 409),
     ("POST /v1/admin/parties/{name}/keys", 409),
     ("POST /v1/admin/keys/rotate", 409),
+    ("PATCH /v1/admin/groups/{name}", 409),
+    ("DELETE /v1/admin/groups/{name}", 409),
+    ("POST /v1/admin/groups/{name}/rotate", 409),
+    ("PUT /v1/admin/groups/{name}/excluded/{party}", 409),
+    ("DELETE /v1/admin/groups/{name}/excluded/{party}", 409),
     ("PUT /v1/admin/policy", 409),
     ("PATCH /v1/admin/policy/rules/{id}", 409),
     ("DELETE /v1/admin/policy/rules/{id}", 409),
@@ -177,6 +182,12 @@ fn answering(status: u16) -> Vec<String> {
 /// A request for an operation, with these in place of the parameters of its path, and with this query.
 fn request(http: &Http, operation: &str, name: &str, id: &str, query: &str) -> reqwest::RequestBuilder {
     let (method, path) = operation.split_once(' ').unwrap();
-    let path = path.replace("{name}", name).replace("{id}", id);
+    // Where there is a group in a path, that is the name, and a party is looked for in it.
+    let group = if name.starts_with("new%40") && path.starts_with("/v1/admin/groups/") {
+        "group%40test.internal"
+    } else {
+        name
+    };
+    let path = path.replace("{name}", group).replace("{id}", id).replace("{party}", name);
     http.request(method.parse().unwrap(), &format!("{path}{query}"))
 }

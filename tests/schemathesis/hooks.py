@@ -37,6 +37,7 @@ def before_load_schema(context, schema):
         schema["components"]["schemas"][name]["pattern"] = short
     for maker, status, found, parameter, users in [
         ("/v1/admin/parties", "201", "/party/name", "name", ["showParty", "updateParty", "listKeys", "replaceKey", "deleteParty"]),
+        ("/v1/admin/groups", "201", "/name", "name", ["showGroup", "updateGroup", "rotateGroup", "listMembers", "excludeMember", "includeMember", "deleteGroup"]),
         ("/v1/admin/policy/rules", "201", "/id", "id", ["showRule", "updateRule", "deleteRule"]),
         ("/v1/admin/tokens", "201", "/info/id", "id", ["showToken", "revokeToken"]),
     ]:
@@ -60,6 +61,15 @@ def before_call(context, case, kwargs):
     body = case.body
     if operation == "revokeToken" and case.path_parameters.get("id") == OWN:
         case.path_parameters["id"] = "0" * 24
+    if operation == "createGroup" and isinstance(body, dict) and isinstance(body.get("name"), str):
+        # Few of the names that are drawn have no dot.
+        local, at, _ = body["name"].partition("@")
+        if at:
+            body["name"] = f"{local.replace('.', '-').replace('#', '0')}@{ZONE}"
+        members = body.get("members")
+        if case.meta.generation.mode.is_positive and isinstance(members, list):
+            # Those of other zones are refused.
+            body["members"] = [member.partition("@")[0] or "*" for member in members if isinstance(member, str)]
     if operation == "createParty" and isinstance(body, dict) and isinstance(body.get("name"), str):
         local, at, _ = body["name"].partition("@")
         if at:

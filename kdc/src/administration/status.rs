@@ -31,6 +31,7 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
         server_time: now,
         started_at: kdc.started_at(),
         parties,
+        groups: kdc.directory().groups().len() as u64,
         tickets: TicketCounts {
             issued: kdc.metrics().tickets.get(),
             refused: kdc.metrics().refused(),

@@ -2,6 +2,7 @@
 //! conventions, `openapi.yaml` every field.
 
 mod audit;
+mod group;
 mod identity;
 mod import;
 mod key;
@@ -15,6 +16,9 @@ mod token;
 mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
+pub use group::{
+    GroupPage, GroupPatch, GroupView, LeftOut, MemberPage, MemberView, NewGroup, UnknownLeftOut,
+};
 pub use identity::{IdentitiesView, IdentityView, PrivateHalf};
 pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
 pub use key::{NewPartyKey, RotateKeys, RotationAsked};

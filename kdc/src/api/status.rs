@@ -16,6 +16,9 @@ pub struct StatusView {
     pub started_at: UnixMillis,
     /// The parties.
     pub parties: PartyCounts,
+    /// How many groups there are.
+    #[serde(default)]
+    pub groups: u64,
     /// The tickets of this KDC.
     pub tickets: TicketCounts,
     /// How many rules the policy has.

@@ -172,6 +172,16 @@ named! {
         PolicyReplace = "policy.replace",
         /// A group's keys were replaced at once: a new chain of them began.
         GroupRotate = "group.rotate",
+        /// A group was made.
+        GroupCreate = "group.create",
+        /// A group's members, lifetime, requirement or note were changed.
+        GroupUpdate = "group.update",
+        /// A group and its keys were deleted.
+        GroupDelete = "group.delete",
+        /// A party was taken out of a group.
+        GroupExclude = "group.exclude",
+        /// A party was let back into a group.
+        GroupInclude = "group.include",
         /// A token was made.
         TokenCreate = "token.create",
         /// A token was revoked.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keycell_tests::admin::{AUDIT, LIMITS, POLICY, RULES, TOKENS, ZONE};
+use keycell_tests::admin::{AUDIT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
 use reqwest::Method;
@@ -118,6 +118,38 @@ async fn an_operation_leaves_its_records_and_no_others() {
         admin.left("an import", answer.header("x-request-id"), "", expected).await;
     }
     admin.tried.insert(("POST".to_owned(), format!("{PARTIES}/import")));
+
+    // Groups.
+    let groups = format!("{GROUPS}/{{name}}");
+    let (g, i) = ("g@test.internal", "i@test.internal");
+    let new = json!({ "name": g, "members": ["i"] });
+    admin.does((post, GROUPS), "", &[], &json!({ "name": "g.x@test.internal" }), (400, none)).await;
+    admin.does((post, GROUPS), "", &[], &json!({ "name": i }), (409, none)).await;
+    let again = [("idempotency-key", "g")];
+    admin.does((post, GROUPS), "", &again, &new, (201, &[("group.create", g)])).await;
+    admin.does((post, GROUPS), "", &again, &new, (201, none)).await;
+    admin.does((post, GROUPS), "", &[], &new, (409, none)).await;
+    let longer = json!({ "lifetime_seconds": 600 });
+    admin.does((patch, &groups), g, &[("if-match", "\"0\"")], &longer, (412, none)).await;
+    admin.does((patch, &groups), g, &[], &longer, (200, &[("group.update", g)])).await;
+    admin.does((patch, &groups), g, &[], &longer, (200, none)).await;
+    admin.does((patch, &groups), g, &[], &json!({ "members": [] }), (400, none)).await;
+    let rotate = format!("{groups}/rotate");
+    let again = [("idempotency-key", "h")];
+    admin.does((post, &rotate), g, &again, &Value::Null, (200, &[("group.rotate", g)])).await;
+    admin.does((post, &rotate), g, &again, &Value::Null, (200, none)).await;
+    let out = format!("{groups}/excluded/{{party}}");
+    let out_of = |party: &str| out.replace("{party}", &party.replace('@', "%40"));
+    admin.does((put, &out_of(i)), g, &[], &Value::Null, (200, &[("group.exclude", g)])).await;
+    admin.does((put, &out_of(i)), g, &[], &Value::Null, (200, none)).await;
+    admin.does((put, &out_of("j@test.internal")), g, &[], &Value::Null, (400, none)).await;
+    admin.does((delete, &out_of(i)), g, &[], &Value::Null, (204, &[("group.include", g)])).await;
+    admin.does((delete, &out_of(i)), g, &[], &Value::Null, (204, none)).await;
+    admin.does((delete, &groups), g, &[("if-match", "\"0\"")], &Value::Null, (412, none)).await;
+    admin.does((delete, &groups), g, &[], &Value::Null, (204, &[("group.delete", g)])).await;
+    admin.does((delete, &groups), g, &[], &Value::Null, (404, none)).await;
+    admin.tried.insert(("PUT".to_owned(), out.clone()));
+    admin.tried.insert(("DELETE".to_owned(), out));
 
     // The policy.
     let new = json!({ "id": "r", "effect": "allow", "source": "x", "destination": "y" });

@@ -150,6 +150,7 @@ impl Seen {
             self.send(400, Method::POST, rotate, &body).await;
         }
         self.send(409, Method::POST, parties, &json!({ "name": "new@test.internal" })).await;
+        self.groups().await;
         self.send(409, Method::POST, rules, &rule).await;
         let made = self.send(201, Method::POST, tokens, &token).await;
         let id = made.json()["info"]["id"].as_str().unwrap().to_owned();
@@ -203,6 +204,7 @@ impl Seen {
         for path in [
             "/v1/admin/parties?limit=1&match=n*&state=disabled&service=new",
             "/v1/admin/audit?limit=1&order=oldest",
+            "/v1/admin/groups?limit=1",
             "/v1/admin/tokens?limit=1",
             "/v1/admin/policy/rules?limit=1",
         ] {
@@ -212,6 +214,41 @@ impl Seen {
             );
         }
         id
+    }
+
+    /// A group with the party that is there, and everything that is done with one.
+    async fn groups(&mut self) {
+        let group = json!({ "name": "group@test.internal", "members": ["new", "a"] });
+        let groups = "/v1/admin/groups";
+        let with_key = |path: &str, body: &Value| {
+            json_to(self.admin.request(Method::POST, path), body).header("idempotency-key", "group")
+        };
+        let other = json!({ "name": "other@test.internal" });
+        let requests = [
+            (201, with_key(groups, &group)),
+            (201, with_key(groups, &group)),
+            (422, with_key(groups, &other)),
+        ];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+        self.send(409, Method::POST, groups, &group).await;
+        let patch = json!({ "lifetime_seconds": 60, "author_proof": true, "note": "Why." });
+        self.send(200, Method::PATCH, &format!("{groups}/group%40test.internal"), &patch).await;
+        let rotate = format!("{groups}/group%40test.internal/rotate");
+        let rotations = [(200, "r"), (200, "r"), (422, "group")];
+        for (status, key) in rotations {
+            let request = self.admin.request(Method::POST, &rotate).header("idempotency-key", key);
+            self.see(status, request).await;
+        }
+        let excluded = format!("{groups}/group%40test.internal/excluded/new%40test.internal");
+        self.send(200, Method::PUT, &excluded, &json!(null)).await;
+        for query in ["?left_out=true&limit=1", "?after=a%40test.internal"] {
+            let members = format!("{groups}/group%40test.internal/members{query}");
+            self.see(200, self.admin.request(Method::GET, &members)).await;
+        }
+        let rules = "/v1/admin/policy/rules?destination=group%40test.internal";
+        self.see(200, self.admin.request(Method::GET, rules)).await;
     }
 
     async fn preconditions(&mut self) {
@@ -260,6 +297,8 @@ impl Seen {
 
     async fn deleted(&mut self, token: &str) {
         for (operation, id) in [
+            ("DELETE /v1/admin/groups/{name}/excluded/{party}", ""),
+            ("DELETE /v1/admin/groups/{name}", ""),
             ("DELETE /v1/admin/parties/{name}", ""),
             ("DELETE /v1/admin/policy/rules/{id}", "rule"),
             ("DELETE /v1/admin/tokens/{id}", token),

@@ -1,7 +1,7 @@
 //! Which role reaches which operation: all of them.
 
 use keycell_protocol::ProblemType;
-use keycell_tests::admin::{LIMITS, TOKENS, ZONE};
+use keycell_tests::admin::{GROUPS, LIMITS, TOKENS, ZONE, group_path};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::party_path;
 use reqwest::Method;
@@ -28,6 +28,15 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("GET", "/v1/admin/parties/{name}/keys", "auditor"),
     ("POST", "/v1/admin/parties/{name}/keys", "operator"),
     ("POST", "/v1/admin/keys/rotate", "operator"),
+    ("GET", "/v1/admin/groups", "auditor"),
+    ("POST", "/v1/admin/groups", "operator"),
+    ("GET", "/v1/admin/groups/{name}", "auditor"),
+    ("PATCH", "/v1/admin/groups/{name}", "operator"),
+    ("DELETE", "/v1/admin/groups/{name}", "operator"),
+    ("POST", "/v1/admin/groups/{name}/rotate", "operator"),
+    ("GET", "/v1/admin/groups/{name}/members", "auditor"),
+    ("PUT", "/v1/admin/groups/{name}/excluded/{party}", "operator"),
+    ("DELETE", "/v1/admin/groups/{name}/excluded/{party}", "operator"),
     ("GET", "/v1/admin/policy", "auditor"),
     ("PUT", "/v1/admin/policy", "admin"),
     ("POST", "/v1/admin/policy/test", "auditor"),
@@ -74,7 +83,7 @@ async fn every_operation_needs_its_role_and_no_more() {
         let needed = NEEDED.iter().find(|(m, p, _)| (*m, *p) == (method.as_str(), path));
         let (.., needed) = needed.unwrap_or_else(|| panic!("who may {method} {path}?"));
         let reach = |role: &str| ROLES.iter().position(|one| *one == role).unwrap();
-        let target = path.replace("{name}", "nobody").replace("{id}", "nobody");
+        let target = path.replace("{name}", "nobody").replace("{id}", "nobody").replace("{party}", "nobody");
         for (role, client) in ROLES.iter().zip(&clients) {
             // Nothing that could be done: a body that is wrong, a thing that is not there.
             let body = if method == Method::GET { Value::Null } else { json!({ "nothing": 1 }) };
@@ -98,9 +107,11 @@ async fn who_may_not_changes_nothing() {
     let kdc = cell.serve();
     let admin = cell.admin(&kdc);
     admin.add("a@test.internal").await;
+    let group = json!({ "name": "g@test.internal", "members": ["a"] });
+    assert_eq!(admin.send(Method::POST, GROUPS, &group).await.status, 201);
     let state = async || {
         let mut state = String::new();
-        for path in [&party_path("a@test.internal"), "/v1/admin/policy", TOKENS, ZONE, LIMITS] {
+        for path in [&party_path("a@test.internal"), "/v1/admin/policy", GROUPS, TOKENS, ZONE, LIMITS] {
             state.push_str(&admin.get(path).await.text());
         }
         state
@@ -130,6 +141,13 @@ async fn who_may_not_changes_nothing() {
             acts.push((Method::PATCH, party_path("a@test.internal"), json!({ "enabled": false })));
             acts.push((Method::DELETE, party_path("a@test.internal"), Value::Null));
             acts.push((Method::POST, "/v1/admin/parties".to_owned(), json!({ "name": "b@test.internal" })));
+            let out = format!("{}/excluded/{}", group_path("g@test.internal"), "a%40test.internal");
+            acts.push((Method::POST, GROUPS.to_owned(), json!({ "name": "h@test.internal" })));
+            acts.push((Method::PATCH, group_path("g@test.internal"), json!({ "author_proof": true })));
+            acts.push((Method::POST, format!("{}/rotate", group_path("g@test.internal")), Value::Null));
+            acts.push((Method::PUT, out.clone(), Value::Null));
+            acts.push((Method::DELETE, out, Value::Null));
+            acts.push((Method::DELETE, group_path("g@test.internal"), Value::Null));
         }
         for (method, path, body) in acts {
             let refused = http.send_with(method.clone(), &path, &[("idempotency-key", "k")], &body).await;
@@ -149,6 +167,6 @@ async fn who_may_not_changes_nothing() {
     let done = records.iter().filter(|r| r["outcome"] == "done").map(|r| r["action"].as_str().unwrap());
     let mut done: Vec<_> = done.filter(|action| *action != "token.create").collect();
     done.sort_unstable();
-    assert_eq!(done, ["kdc.start", "party.create", "rule.create", "zone.create"]);
+    assert_eq!(done, ["group.create", "kdc.start", "party.create", "rule.create", "zone.create"]);
     assert_eq!(kdc.http().with_token(&auditor).get("/v1/admin/parties").await.status, 200);
 }

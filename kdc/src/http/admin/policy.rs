@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::{kept, tagged, to_the_end};
 use super::body;
+use crate::administration::Groups;
 use crate::api::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
 use crate::directory;
 use crate::http::operator::Operator;
@@ -27,6 +28,7 @@ use crate::token::Role;
 pub(in crate::http) struct PageQuery {
     after: Option<RuleId>,
     limit: Option<usize>,
+    destination: Option<Name>,
 }
 
 /// Whether it is only a question.
@@ -85,7 +87,8 @@ pub(in crate::http) async fn test(
     };
     let (source, destination) = (name(&test.source, "source")?, name(&test.destination, "destination")?);
     let at = test.at.unwrap_or_else(|| kdc.now());
-    Ok(Json(kdc.policies().rules().policy.explain(&source, &destination, at)))
+    let told = kdc.policies().rules().policy.explain(&source, &destination, at);
+    Ok(Json(about_groups(told, kdc.groups())))
 }
 
 pub(in crate::http) async fn profiles(
@@ -115,8 +118,11 @@ pub(in crate::http) async fn list(
     let query = body::query(query)?;
     let limit = body::limit(query.limit)?;
     let rules = kdc.policies().rules();
-    let after = |rule: &&Rule| query.after.as_ref().is_none_or(|after| rule.id > *after);
-    let page: Vec<_> = rules.by_id().into_iter().filter(after).take(limit).map(view).collect();
+    let wanted = |rule: &&Rule| {
+        query.after.as_ref().is_none_or(|after| rule.id > *after)
+            && query.destination.as_ref().is_none_or(|name| rule.destination.matches(name))
+    };
+    let page: Vec<_> = rules.by_id().into_iter().filter(wanted).take(limit).map(view).collect();
     let next = if page.len() == limit { page.last().map(|rule| rule.id.clone()) } else { None };
     Ok(Json(RulePage { rules: page, next }))
 }
@@ -193,6 +199,22 @@ pub(in crate::http) async fn delete(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What groups have to say besides the policy.
+fn about_groups(mut told: Explanation, groups: &Groups) -> Explanation {
+    if groups.show(&told.source).is_ok() {
+        told.why.push_str(&format!("; but {} is a group, and only parties ask for tickets", told.source));
+    }
+    if let Ok(group) = groups.show(&told.destination)
+        && let Some(seconds) = told.lifetime_seconds.filter(|seconds| *seconds > group.lifetime_seconds)
+    {
+        told.lifetime_seconds = Some(group.lifetime_seconds);
+        let text =
+            format!("; those for the group last at most {} s of these {seconds}", group.lifetime_seconds);
+        told.why.push_str(&text);
+    }
+    told
 }
 
 fn rule_id(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use keycell_protocol::{
-    Epoch, Generation, Instance, LongTermKey, Nonce, RatchetPeriod, TicketRequest, UnixMillis,
+    Epoch, Generation, Instance, LongTermKey, Nonce, RatchetPeriod, SignerKey, Signers, TicketRequest,
+    UnixMillis,
 };
 use serde_json::Value;
 
@@ -72,6 +73,49 @@ pub fn request(value: &Value) -> TicketRequest {
         nonce: Nonce(array("nonce")),
         instance: Instance(array("instance")),
     }
+}
+
+/// The signers of a case.
+pub fn signers(value: &Value) -> Signers {
+    let mut signers = Signers::new();
+    for signer in value.as_array().unwrap() {
+        let key = SignerKey::new(hex(signer["key"].as_str().unwrap()).try_into().unwrap());
+        signers.set(&signer["zone"].as_str().unwrap().parse().unwrap(), &[key]);
+    }
+    signers
+}
+
+/// The cases of one kind: those that have this member.
+pub fn of_kind(folder: &str, member: &str) -> Vec<Value> {
+    cases(folder).into_iter().filter(|case| case.get(member).is_some()).collect()
+}
+
+/// The member `field` of those of them that are accepted.
+pub fn seeds(cases: &[Value], field: &str) -> Vec<Vec<u8>> {
+    let accepted = cases.iter().filter(|case| case["expect"].get("accepted").is_some());
+    accepted
+        .map(|case| {
+            let text = case[field].as_str().unwrap();
+            if field == "json" { text.as_bytes().to_vec() } else { hex(text) }
+        })
+        .collect()
+}
+
+/// `genuine`, changed by a list of edits of four bytes each.
+pub fn edited(genuine: &[u8], edits: &[u8]) -> Vec<u8> {
+    let mut bytes = genuine.to_vec();
+    for edit in edits.chunks_exact(4) {
+        let [what, high, low, value] = *edit else { break };
+        let at = usize::from(u16::from_be_bytes([high, low])) % (bytes.len() + 1);
+        match what % 5 {
+            0 => bytes.truncate(at),
+            1 => bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= value),
+            2 => bytes.get_mut(at).into_iter().for_each(|byte| *byte = value),
+            3 => bytes.insert(at, value),
+            _ => drop((at < bytes.len()).then(|| bytes.remove(at))),
+        }
+    }
+    bytes
 }
 
 /// Bytes written in hexadecimal.

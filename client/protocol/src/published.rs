@@ -6,13 +6,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use chacha20::R20;
+use ed25519_dalek::{Signer as _, SigningKey};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::aead::{Backend, Rfc8439, XSubkey};
-use crate::{derive, key};
+use crate::author::AuthorKey;
+use crate::{derive, key, signer};
 
 /// What became of the vectors of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,9 +31,10 @@ struct Counts {
 type Runner = fn(&str) -> Counts;
 
 /// Every file, how to run it, and what must come out.
-const FILES: [(&str, Runner, Counts); 9] = [
+const FILES: [(&str, Runner, Counts); 10] = [
     ("rfc4231.json", hmac, counts(0, 0, 7)),
     ("rfc5869.json", hkdf, counts(3, 0, 0)),
+    ("rfc8032.json", ed25519, counts(4, 0, 0)),
     ("rfc8439.json", aead::<Rfc>, counts(2, 0, 0)),
     ("wycheproof-chacha20-poly1305.json", aead::<Rfc>, counts(233, 60, 0)),
     ("wycheproof-hkdf-sha256.json", hkdf, counts(102, 0, 0)),
@@ -242,6 +245,42 @@ fn hmac(text: &str) -> Counts {
             changed[at] ^= 1;
             assert!(mac().verify_truncated_left(&changed).is_err(), "{} with byte {at} changed", v.id);
         }
+    }
+    counts
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ed25519Vector {
+    id: String,
+    seed: Hex,
+    public: Hex,
+    message: Hex,
+    signature: Hex,
+}
+
+/// Signing is the crate's; the public half and the strict check are ours. What is not canonical, or of small order, is
+/// in the tests of `signer`.
+fn ed25519(text: &str) -> Counts {
+    let mut counts = Counts::default();
+    for v in vectors::<Ed25519Vector>(text) {
+        let (public, signature) = (v.public.array(), v.signature.array());
+        assert_eq!(AuthorKey::new(&v.seed.array()).public().as_bytes(), &public, "{}", v.id);
+        let signed = SigningKey::from_bytes(&v.seed.array()).sign(&v.message.0);
+        assert_eq!(signed.to_bytes(), signature, "{}", v.id);
+        assert!(signer::verify(&public, &v.message.0, &signature), "{}", v.id);
+        for at in 0..64 {
+            let mut changed = signature;
+            changed[at] ^= 1;
+            assert!(!signer::verify(&public, &v.message.0, &changed), "{} with byte {at} changed", v.id);
+        }
+        for at in 0..32 {
+            let mut changed = public;
+            changed[at] ^= 1;
+            assert!(!signer::verify(&changed, &v.message.0, &signature), "{} under another key", v.id);
+        }
+        assert!(!signer::verify(&public, &[&v.message.0[..], b"!"].concat(), &signature), "{}", v.id);
+        counts.accepted += 1;
     }
     counts
 }

@@ -198,3 +198,6 @@ fn possession(source: &Name, nonce: Nonce, key: &AuthorPublicKey) -> Vec<u8> {
 const AUTHOR: &[u8] = b"keycell/1 author\0";
 const AUTHOR_KEY: &[u8] = b"keycell/1 author key\0";
 pub(crate) const SIGNATURE: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -46,16 +46,22 @@ impl ContentPart {
         }
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *key);
-        let mut common = Vec::with_capacity(body.len() + Self::OVERHEAD);
-        common.extend_from_slice(MAGIC);
-        common.extend_from_slice(&subkey(&key, Label::ContentCommitment));
-        common.extend_from_slice(body);
-        let (head, text) = common.split_at_mut(HEAD);
-        let content_key = Zeroizing::new(subkey(&key, Label::ContentKey));
-        let tag = Backend::new(&content_key).seal([0; 12], head, text);
-        common.extend_from_slice(&tag);
+        let common = encrypt(&key, body);
         let hash = Sha256::digest(&common).into();
         Ok((Self { key: *key, hash }, common))
+    }
+
+    /// The common body once more, made of its text. Of another text nothing is given out.
+    ///
+    /// # Errors
+    /// [`Cause::Body`] when it is another text.
+    pub fn seal_again(&self, body: &[u8]) -> Result<Vec<u8>, Cause> {
+        if body.len() > MAX_MESSAGE - Self::OVERHEAD {
+            return Err(Cause::TooLong);
+        }
+        let common = encrypt(&self.key, body);
+        let hash: [u8; 32] = Sha256::digest(&common).into();
+        if bool::from(hash.ct_eq(&self.hash)) { Ok(common) } else { Err(Cause::Body) }
     }
 
     /// Reads what a message with a detached body says.
@@ -105,6 +111,18 @@ impl ContentPart {
     }
 }
 
+fn encrypt(key: &[u8; 32], body: &[u8]) -> Vec<u8> {
+    let mut common = Vec::with_capacity(body.len() + ContentPart::OVERHEAD);
+    common.extend_from_slice(MAGIC);
+    common.extend_from_slice(&subkey(key, Label::ContentCommitment));
+    common.extend_from_slice(body);
+    let (head, text) = common.split_at_mut(HEAD);
+    let content_key = Zeroizing::new(subkey(key, Label::ContentKey));
+    let tag = Backend::new(&content_key).seal([0; 12], head, text);
+    common.extend_from_slice(&tag);
+    common
+}
+
 impl fmt::Debug for ContentPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ContentPart").finish_non_exhaustive()
@@ -135,6 +153,8 @@ mod tests {
         assert_eq!(part.open(&another), Err(Cause::Body));
         assert_eq!(other.open(&common), Err(Cause::Body));
         assert_eq!(part.open(&common[..20]), Err(Cause::Body));
+        assert_eq!(part.seal_again(b"for all of you").unwrap(), common);
+        assert_eq!(part.seal_again(b"for all of us!"), Err(Cause::Body));
         assert_eq!(ContentPart::parse(&[0; 63]).unwrap_err(), Cause::Body);
     }
 

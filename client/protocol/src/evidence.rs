@@ -36,14 +36,21 @@ impl Evidence {
             return Err(EvidenceError::Malformed);
         }
         let (proof, body) = AuthorProof::split(plaintext).map_err(|_| EvidenceError::Malformed)?;
-        let (head, common) = (envelope.head(), common.unwrap_or_default());
-        let mut bytes = Vec::with_capacity(12 + head.len() + plaintext.len() + common.len());
+        Ok(Self::of(envelope.head(), &proof, body, common.unwrap_or_default()))
+    }
+
+    /// As [`new`](Self::new), from what was kept of a message whose author was verified. Whether it holds is for
+    /// [`verify`](Self::verify) to say.
+    #[must_use]
+    pub fn of(head: &[u8], proof: &AuthorProof<'_>, body: &[u8], common: &[u8]) -> Self {
+        let proof_len = AuthorProof::overhead(proof.voucher.len());
+        let mut bytes = Vec::with_capacity(12 + head.len() + proof_len + body.len() + common.len());
         bytes.extend_from_slice(MAGIC);
         put_long(&mut bytes, head);
         proof.write(&mut bytes);
         put_long(&mut bytes, body);
         bytes.extend_from_slice(common);
-        Ok(Self(bytes))
+        Self(bytes)
     }
 
     /// As it is kept.

@@ -4,17 +4,18 @@ mod asking;
 mod grouping;
 mod keeping;
 mod rotating;
+mod vouching;
 
 use core::fmt;
 use std::collections::HashMap;
 
 use keycell_protocol::{
-    CannotOpen, Cause, Instance, LongTermKey, Mode, Name, Nonce, Signers, Ticket, Topic, UnixMillis,
-    UnixSeconds,
+    CannotOpen, Cause, Instance, LongTermKey, Mode, Name, Nonce, Ticket, Topic, UnixMillis, UnixSeconds,
 };
 use rand_core::CryptoRng;
 
 use crate::SealError;
+use crate::author::Author;
 use crate::config::AgentConfig;
 use crate::correction::Correction;
 use crate::groups::{Memberships, Waiting};
@@ -28,8 +29,11 @@ use crate::pending::Asked;
 use crate::pending::Kind;
 use crate::replies::{Answered, Replies};
 use crate::retry::Retry;
+use crate::sealer::Draft;
 use crate::stats::Stats;
 use crate::tickets::Tickets;
+
+pub use vouching::WithAuthorProof;
 
 /// One party: seals messages, opens them, answers them, and says which tickets it needs.
 ///
@@ -48,8 +52,6 @@ pub struct Agent {
     pending: HashMap<Nonce, Asked>,
     groups: Memberships,
     waiting: Waiting,
-    /// Whose vouchers hold, as the KDC told.
-    signers: Signers,
     request_timeout_ms: u64,
     /// Of a ticket, in seconds.
     max_lifetime: u64,
@@ -62,6 +64,7 @@ pub struct Agent {
     rng: Box<dyn CryptoRng + Send>,
     /// For an agent that keeps its key file up.
     kept: Option<Box<Kept>>,
+    author: Author,
     stats: Stats,
 }
 
@@ -71,7 +74,7 @@ impl Agent {
     /// Its keys stay what they are: for those that turn and rotate by themselves, see [`keeping`](Self::keeping).
     #[must_use]
     pub fn new(
-        key: AgentKey,
+        mut key: AgentKey,
         config: &AgentConfig,
         now: UnixMillis,
         rng: impl CryptoRng + Send + 'static,
@@ -80,10 +83,14 @@ impl Agent {
         let name = key.name.clone();
         let mut opener = Opener::new(name.clone(), &config.opener, now);
         opener.assume_correction(config.clock_correction_ms);
+        if let Ok(zone) = name.zone().parse() {
+            opener.trust_signers(&zone, &key.signers);
+        }
         let correction = Correction::new(config.clock_correction_ms);
-        let retry = Retry::new(config.backoff_ms, config.max_backoff_ms);
-        let groups = Memberships::new(&config.groups, correction.apply(now), retry);
+        let retry = || Retry::new(config.backoff_ms, config.max_backoff_ms);
+        let groups = Memberships::new(&config.groups, correction.apply(now), retry());
         groups.names().for_each(|group| opener.join(group.clone()));
+        let author = Author::new(key.author.take(), retry());
         Self {
             me: name,
             keys: Keys::from(key),
@@ -93,15 +100,15 @@ impl Agent {
             pending: HashMap::new(),
             groups,
             waiting: Waiting::default(),
-            signers: Signers::new(),
             request_timeout_ms: config.request_timeout_ms,
             max_lifetime: config.opener.max_lifetime,
-            retry: Retry::new(config.backoff_ms, config.max_backoff_ms),
+            retry: retry(),
             correction,
             asking: correction,
             instance: Instance::generate(&mut rng),
             rng,
             kept: None,
+            author,
             stats: Stats::default(),
         }
     }
@@ -115,8 +122,9 @@ impl Agent {
     /// Encrypts a message.
     ///
     /// # Errors
-    /// [`SealError::NoTicket`] until a KDC gave a ticket for `to`, which is wanted from now on; the others are final
-    /// or say when to come again.
+    /// [`SealError::NoTicket`] until a KDC gave a ticket for `to`, which is wanted from now on, and
+    /// [`SealError::NoVoucher`] likewise, if `to` takes only what proves its author; the others are final or say when to
+    /// come again.
     pub fn seal(
         &mut self,
         now: UnixMillis,
@@ -124,7 +132,7 @@ impl Agent {
         topic: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        self.write(now, to, Mode::Sealed, topic, body)
+        self.write(now, to, (Mode::Sealed, Proof::IfRequired), topic, body)
     }
 
     /// Signs a message whose body anyone on the way may read and nobody change.
@@ -138,7 +146,7 @@ impl Agent {
         topic: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        self.write(now, to, Mode::Signed, topic, body)
+        self.write(now, to, (Mode::Signed, Proof::IfRequired), topic, body)
     }
 
     /// Opens a message for this party or one of its groups, or a reply to it.
@@ -183,7 +191,24 @@ impl Agent {
         topic: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        let Origin::Message(ticket) = &to.origin else { return self.seal(now, &to.source, topic, body) };
+        self.answer(now, to, Proof::IfRequired, topic, body)
+    }
+
+    fn answer(
+        &mut self,
+        now: UnixMillis,
+        to: &Opened,
+        proof: Proof,
+        topic: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let Origin::Message(ticket) = &to.origin else {
+            return self.write(now, &to.source, (Mode::Sealed, proof), topic, body);
+        };
+        let now = self.correction.apply(now);
+        if proof == Proof::Always {
+            self.ready(now)?;
+        }
         let answered = Answered {
             me: &self.me,
             source: &to.source,
@@ -191,8 +216,9 @@ impl Agent {
             ticket: Ticket::parse(ticket).map_err(|_| SealError::ReplyKeyGone)?,
         };
         let topic = Topic::try_from(topic)?;
-        let now = self.correction.apply(now);
-        let message = self.replies.seal(&mut self.keys, &mut self.rng, now, &answered, topic, body)?;
+        let author = if proof == Proof::Always { Some(self.author.ready(now)?) } else { None };
+        let draft = Draft { mode: Mode::Sealed, topic, body, author, detached: false };
+        let message = self.replies.seal(&mut self.keys, &mut self.rng, now, &answered, &draft)?;
         self.stats.replied += 1;
         Ok(message)
     }
@@ -244,6 +270,7 @@ impl Agent {
     pub(crate) fn failing(&self, kind: Kind) -> Option<UnixMillis> {
         match kind {
             Kind::Groups => self.groups.retry.failing_since(),
+            Kind::Voucher => self.author.retry.failing_since(),
             Kind::Tickets | Kind::Rotation => self.retry.failing_since(),
         }
     }
@@ -277,14 +304,35 @@ impl Agent {
         &mut self,
         now: UnixMillis,
         to: &Name,
-        mode: Mode,
+        (mode, proof): (Mode, Proof),
         topic: &str,
         body: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        self.not_myself(to)?;
         let topic = Topic::try_from(topic)?;
+        self.seal_draft(now, to, proof, Draft { mode, topic, body, author: None, detached: false })
+    }
+
+    /// Writes a draft, to which a proof of the author is added.
+    fn seal_draft(
+        &mut self,
+        now: UnixMillis,
+        to: &Name,
+        proof: Proof,
+        draft: Draft<'_>,
+    ) -> Result<Vec<u8>, SealError> {
+        self.not_myself(to)?;
+        let now = self.correction.apply(now);
         let failing = self.retry.failing_since().is_some();
-        let message = self.tickets.seal(self.correction.apply(now), to, mode, topic, body, failing)?;
+        let author = if proof == Proof::Always || self.tickets.requires_proof(to) {
+            // Both are wanted before either is missed, so that they are asked for at once.
+            let ready = self.ready(now);
+            self.tickets.prepare(now, to, failing)?;
+            ready?;
+            Some(self.author.ready(now)?)
+        } else {
+            None
+        };
+        let message = self.tickets.seal(now, to, &Draft { author, ..draft }, failing)?;
         self.stats.sealed += 1;
         Ok(message)
     }
@@ -292,6 +340,14 @@ impl Agent {
     fn not_myself(&self, to: &Name) -> Result<(), SealError> {
         if *to == self.me { Err(SealError::ToSelf) } else { Ok(()) }
     }
+}
+
+/// Whether a message is written with a proof of its author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// If its destination takes no other.
+    IfRequired,
+    Always,
 }
 
 impl fmt::Debug for Agent {

@@ -34,6 +34,23 @@ pub enum SealError {
         /// The end of the last ticket.
         since: UnixSeconds,
     },
+    /// A proof of the author is asked for, or its group requires one, and this party has no key to sign with.
+    #[error(
+        "this party has no author key to prove with that it wrote this; an agent that keeps its key file up makes one by \
+         itself, any other needs one in its key file"
+    )]
+    NoAuthorKey,
+    /// There is no voucher for the author key yet. It is wanted now: as with [`NoTicket`](Self::NoTicket), call again.
+    #[error("no voucher for this party's author key is held yet; a KDC is asked for it")]
+    NoVoucher,
+    /// The KDC gives no voucher. It is not asked again before `retry_at`.
+    #[error("the KDC gives no voucher for this party's author key: {}", voucher_reason(*.problem))]
+    VoucherRefused {
+        /// Why. [`ProblemType::Conflict`]: another author key was registered for this party before.
+        problem: ProblemType,
+        /// When it may be asked again, by the clock of the KDC.
+        retry_at: UnixMillis,
+    },
     /// The message to answer came under a ticket that is over by now.
     #[error("too late to answer: the ticket of that message ended at Unix time {since}")]
     ReplyTooLate {
@@ -58,6 +75,19 @@ pub enum SealError {
     /// The table of destinations, or of parties to answer, is full.
     #[error("no room for another destination; raise the limit in the configuration of this agent")]
     TooManyDestinations,
+}
+
+fn voucher_reason(problem: ProblemType) -> &'static str {
+    match problem {
+        ProblemType::Conflict => {
+            "another key is registered for it; if this host is the right one, let an administrator remove that with: \
+             keycell party forget-author-key"
+        }
+        ProblemType::NotFound | ProblemType::MethodNotAllowed => {
+            "it is of a release that knows no author keys"
+        }
+        problem => problem.title(),
+    }
 }
 
 fn reason(problem: Option<ProblemType>) -> &'static str {

@@ -46,6 +46,17 @@ impl Kept {
         self.changes += 1;
     }
 
+    /// The same, and which change it is.
+    pub(crate) const fn changed_to(&mut self) -> u64 {
+        self.changed();
+        self.changes
+    }
+
+    /// Whether that change is in the file.
+    pub(crate) const fn has_saved(&self, change: u64) -> bool {
+        self.saved >= change
+    }
+
     /// There is a staged key, which is not in the file.
     pub(crate) const fn staged(&mut self) {
         self.changed();

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use keycell_protocol::{LongTermKey, Name, RatchetPeriod, UnixSeconds};
+use keycell_protocol::{AuthorKey, LongTermKey, Name, RatchetPeriod, SignerKey, UnixSeconds};
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
@@ -20,10 +20,11 @@ pub use error::KeyFileError;
 /// {"keycell": 1, "name": "web.host1@example.com", "generation": 2, "epoch": 20439, "key": base64url of 32 bytes,
 ///  "ratchet_period": 86400, "urls": ["https://kdc1.example.com:7423"], "tls_roots": "-----BEGIN CERTIFICATE-----…",
 ///  "staged": {"generation": 3, "epoch": 20439, "key": …},
-///  "retiring": [{"generation": 1, "epoch": 20439, "key": …, "until": Unix seconds}]}
+///  "retiring": [{"generation": 1, "epoch": 20439, "key": …, "until": Unix seconds}],
+///  "author_key": base64url of 32 bytes, "signers": [base64url of 32 bytes]}
 /// ```
 ///
-/// The last two are there during a rotation only. [`KeyStore`](crate::KeyStore) keeps such a file up.
+/// `staged` and `retiring` are there during a rotation only, the last two as far as there are any. [`KeyStore`](crate::KeyStore) keeps such a file up.
 ///
 /// Not `Clone`: each copy of a key in memory is one more to lose. It prints no secret.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub struct AgentKey {
     pub staged: Option<LongTermKey>,
     /// Keys of earlier generations, for the messages that are on their way under them.
     pub retiring: Vec<RetiringKey>,
+    /// What the party proves with that it wrote something.
+    pub author: Option<AuthorKey>,
+    /// The signing keys of the zone's KDC: whom they vouch for is believed as an author.
+    pub signers: Vec<SignerKey>,
 }
 
 /// A key that was replaced.
@@ -65,7 +70,16 @@ impl AgentKey {
     /// Puts one together.
     #[must_use]
     pub const fn new(name: Name, key: LongTermKey, ratchet_period: RatchetPeriod, kdc: KdcAddress) -> Self {
-        Self { name, key, ratchet_period, kdc, staged: None, retiring: Vec::new() }
+        Self {
+            name,
+            key,
+            ratchet_period,
+            kdc,
+            staged: None,
+            retiring: Vec::new(),
+            author: None,
+            signers: Vec::new(),
+        }
     }
 
     /// Reads a key file.

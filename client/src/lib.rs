@@ -81,8 +81,10 @@
 //! - `https` (off): the module `https`: the transport to the KDCs, renewal, turning and rotation in the background, and agents for async and blocking programs.
 
 mod agent;
+mod author;
 mod clock;
 mod config;
+mod contents;
 mod correction;
 mod error;
 mod groups;
@@ -95,6 +97,7 @@ mod keystore;
 mod opened;
 mod opener;
 mod pending;
+mod proofs;
 mod replies;
 mod retry;
 mod sealer;
@@ -102,14 +105,17 @@ mod stats;
 mod streams;
 mod tickets;
 
-pub use agent::Agent;
+pub use agent::{Agent, WithAuthorProof};
 pub use clock::{Clock, SystemClock};
 pub use config::AgentConfig;
 pub use error::SealError;
 pub use groups::{MemberOf, Membership};
 pub use kept::Unsaved;
 pub use keycell_protocol as protocol;
-pub use keycell_protocol::{CannotOpen, Cause, Mode, Name, UnixMillis, UnixSeconds};
+pub use keycell_protocol::{
+    AuthorKey, AuthorPublicKey, CannotOpen, Cause, Evidence, Mode, Name, SignerKey, UnixMillis, UnixSeconds,
+    Voucher, Zone,
+};
 pub use keyfile::{AgentKey, KdcAddress, KeyFileError, RetiringKey};
 pub use keys::Keys;
 pub use keystore::KeyStore;

@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use keycell_protocol::{Mode, Name, Ticket, UnixMillis, UnixSeconds};
+use keycell_protocol::{Evidence, Mode, Name, Ticket, UnixMillis, UnixSeconds, Voucher};
+
+use crate::contents::Authored;
 
 /// A message that proved itself: source, destination, topic, times and body are what its sender wrote.
 ///
@@ -24,6 +26,7 @@ pub struct Opened {
     /// Whether the body was encrypted on the way, or readable and signed.
     pub mode: Mode,
     pub(crate) origin: Origin,
+    pub(crate) authored: Option<Box<Authored>>,
 }
 
 impl Opened {
@@ -32,11 +35,27 @@ impl Opened {
     pub const fn is_reply(&self) -> bool {
         matches!(self.origin, Origin::Reply)
     }
+
+    /// Whose word it is that [`source`](Self::source) wrote this, and not another who shares the key; `None` without a
+    /// proof of the author.
+    #[must_use]
+    pub fn author(&self) -> Option<&Voucher> {
+        self.authored.as_deref().map(|authored| &*authored.voucher)
+    }
+
+    /// What to keep in order to show others that the source said this (docs/evidence.md). It holds the body in the clear.
+    ///
+    /// `None` without a proof of the author, and once [`body`](Self::body) is no longer what the author wrote.
+    #[must_use]
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.authored.as_deref()?.evidence(&self.body)
+    }
 }
 
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, destination, topic, body, sent_at, expiration, mode, origin: _ } = self;
+        let Self { source, destination, topic, body, sent_at, expiration, mode, origin: _, authored: _ } =
+            self;
         f.debug_struct("Opened")
             .field("source", source)
             .field("destination", destination)
@@ -46,6 +65,7 @@ impl fmt::Debug for Opened {
             .field("expiration", expiration)
             .field("mode", mode)
             .field("reply", &self.is_reply())
+            .field("author", &self.author())
             .finish()
     }
 }

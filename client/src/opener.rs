@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use keycell_protocol::{
-    Cause, Envelope, Extras, Grant, HeldGroup, Name, ReplayWindow, Salt, Sek, StreamKey, Ticket, TicketId,
-    TicketKind, Under, UnixMillis, UnixSeconds,
+    Cause, Envelope, Grant, HeldGroup, Name, ReplayWindow, Salt, Sek, SignerKey, StreamKey, Ticket, TicketId,
+    TicketKind, Under, UnixMillis, UnixSeconds, Zone,
 };
 
+use crate::contents::{Authored, Contents};
 use crate::groups::HeldGroups;
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
+use crate::proofs::Proofs;
 use crate::streams::{Stream, StreamId, Streams, Written};
 
 /// What an [`Opener`] accepts, and how much it remembers.
@@ -30,6 +32,9 @@ pub struct OpenerConfig {
     pub max_own_tickets: usize,
     /// What protects from messages that an earlier process may have opened.
     pub restart_guard: RestartGuard,
+    /// Whether nothing opens, be it for whom it may, without a proof of its author. Not unless set: only what is for a
+    /// group that requires it.
+    pub require_author_proof: bool,
 }
 
 impl Default for OpenerConfig {
@@ -42,6 +47,7 @@ impl Default for OpenerConfig {
             max_streams_per_source: 256,
             max_own_tickets: 262_144,
             restart_guard: RestartGuard::Start,
+            require_author_proof: false,
         }
     }
 }
@@ -77,6 +83,7 @@ pub struct Opener {
     me: Name,
     rules: Rules,
     groups: HeldGroups,
+    proofs: Proofs,
     streams: Streams,
     own: HashMap<TicketId, OwnTicket>,
     max_own: usize,
@@ -104,6 +111,7 @@ impl Opener {
                 settled: false,
             },
             groups: HeldGroups::default(),
+            proofs: Proofs::new(config.require_author_proof),
             streams: Streams::new(config.max_streams, config.max_streams_per_source),
             own: HashMap::new(),
             max_own: config.max_own_tickets,
@@ -116,10 +124,44 @@ impl Opener {
     /// # Errors
     /// The first check that fails.
     pub fn open(&mut self, keys: &mut Keys, now: UnixMillis, bytes: &[u8]) -> Result<Opened, Cause> {
+        self.open_with(keys, now, bytes, None)
+    }
+
+    /// Opens a message whose body travels apart from it, in `common` (docs/protocol.md §8.4).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Cause::Body`] when this is not its body, and then it can be opened with the right one
+    /// still.
+    pub fn open_with_body(
+        &mut self,
+        keys: &mut Keys,
+        now: UnixMillis,
+        bytes: &[u8],
+        common: &[u8],
+    ) -> Result<Opened, Cause> {
+        self.open_with(keys, now, bytes, Some(common))
+    }
+
+    /// Believes what is vouched for by these keys of a zone's KDCs, and by no others, of parties of that zone. Whether they
+    /// are others than before.
+    pub fn trust_signers(&mut self, zone: &Zone, keys: &[SignerKey]) -> bool {
+        self.proofs.trust(zone, keys)
+    }
+
+    /// Which keys those are.
+    pub(crate) fn signers(&self, zone: &Zone) -> Vec<SignerKey> {
+        self.proofs.of(zone)
+    }
+
+    fn open_with(
+        &mut self,
+        keys: &mut Keys,
+        now: UnixMillis,
+        bytes: &[u8],
+        common: Option<&[u8]>,
+    ) -> Result<Opened, Cause> {
         let envelope = Envelope::parse(bytes)?;
-        if envelope.extras != Extras::NONE {
-            return Err(Cause::Flags);
-        }
+        let required = self.requires_author();
         let swept = self.streams.swept();
         let known = self.streams.get_mut(&StreamId::of(&envelope));
         if let Some(stream) = known.filter(|stream| stream.fits(&envelope)) {
@@ -135,13 +177,15 @@ impl Opener {
             self.rules.lifetime(&envelope, now, swept)?;
             // Counting the name's holders waits for all that was written before; here that is little.
             let (source, to) = (stream.source.clone(), (destination.clone(), stream.group.is_some()));
-            let body = stream.key.read(&envelope)?;
+            let contents = Contents::new(&envelope, stream.key.read(&envelope)?, common, required)?;
             self.groups.author(stream.group.as_ref(), envelope.extras)?;
             self.rules.sent(&envelope, now)?;
+            stream.window.check(envelope.sequence)?;
+            let (body, authored) = contents.verify(&self.proofs, &source, &mut stream.vouched)?;
             stream.window.accept(envelope.sequence)?;
-            return Ok(opened(&envelope, source, to, body));
+            return Ok(opened(&envelope, source, to, (body, authored)));
         }
-        self.open_first(keys, now, &envelope)
+        self.open_first(keys, now, &envelope, common)
     }
 
     /// Takes replies under a ticket that the KDC granted to this party. `false` when there is no room.
@@ -213,6 +257,7 @@ impl Opener {
         keys: &mut Keys,
         now: UnixMillis,
         envelope: &Envelope<'_>,
+        common: Option<&[u8]>,
     ) -> Result<Opened, Cause> {
         let source = Name::try_from(envelope.source).map_err(|_| Cause::Name)?;
         let group = self.groups.find(envelope.destination).cloned();
@@ -257,16 +302,23 @@ impl Opener {
             (None, ..) => return Err(Cause::UnknownTicket),
         };
         let key = StreamKey::new(sek, Salt::of(envelope));
-        let body = key.read(envelope)?;
+        let contents = Contents::new(envelope, key.read(envelope)?, common, self.requires_author())?;
         self.groups.author(group.as_ref(), envelope.extras)?;
         self.rules.sent(envelope, now)?;
         let mut window = ReplayWindow::new();
         window.accept(envelope.sequence)?;
+        let mut vouched = None;
+        let (body, authored) = contents.verify(&self.proofs, &source, &mut vouched)?;
         let under = Written::of(envelope);
         let to = (group.as_ref().unwrap_or(&self.me).clone(), group.is_some());
-        let stream = Stream { key, window, source: source.clone(), group, under, expiration };
+        let stream = Stream { key, window, source: source.clone(), group, under, expiration, vouched };
         self.streams.insert(now.seconds(), StreamId::of(envelope), stream)?;
-        Ok(opened(envelope, source, to, body))
+        Ok(opened(envelope, source, to, (body, authored)))
+    }
+
+    /// Whether a message opens only with a proof of its author, whoever it is for.
+    const fn requires_author(&self) -> bool {
+        self.proofs.required()
     }
 
     fn sweep_own(&mut self, now: UnixSeconds) {
@@ -280,11 +332,12 @@ impl Opener {
 
 impl core::fmt::Debug for Opener {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { me, rules, groups, streams, own, max_own: _, own_earliest: _ } = self;
+        let Self { me, rules, groups, proofs, streams, own, max_own: _, own_earliest: _ } = self;
         f.debug_struct("Opener")
             .field("me", me)
             .field("rules", rules)
             .field("groups", groups)
+            .field("proofs", proofs)
             .field("streams", &streams.len())
             .field("own", &own.len())
             .finish_non_exhaustive()
@@ -369,11 +422,12 @@ fn opened(
     envelope: &Envelope<'_>,
     source: Name,
     (destination, is_group): (Name, bool),
-    body: Vec<u8>,
+    (body, authored): (Vec<u8>, Option<Box<Authored>>),
 ) -> Opened {
     Opened {
         source,
         destination,
+        authored,
         topic: envelope.topic.as_str().to_owned(),
         body,
         sent_at: envelope.sent_at,

@@ -12,7 +12,7 @@ use keycell_protocol::{
 pub struct PendingRequest {
     /// The JSON to send.
     pub body: Vec<u8>,
-    /// How many tickets it asks for; none, if it is about this party's own key or the keys of its groups.
+    /// How many tickets it asks for; none, if it is about this party's own keys or the keys of its groups.
     pub destinations: usize,
     pub(crate) kind: Kind,
     pub(crate) nonce: Nonce,
@@ -24,6 +24,7 @@ pub(crate) enum Kind {
     Tickets,
     Groups,
     Rotation,
+    Voucher,
 }
 
 impl PendingRequest {
@@ -34,6 +35,7 @@ impl PendingRequest {
             Kind::Tickets => "/v1/tickets",
             Kind::Groups => "/v1/group-keys",
             Kind::Rotation => "/v1/keys/rotate",
+            Kind::Voucher => "/v1/vouchers",
         }
     }
 
@@ -48,7 +50,7 @@ impl PendingRequest {
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// How many tickets were granted, or how many groups' keys: none, if the request was about this party's own key.
+    /// How many tickets were granted, or how many groups' keys: none, if the request was about this party's own keys.
     pub granted: usize,
     /// Who cannot be written to, or which group not listened to, and why; `None` for a reason that is not known here.
     pub refused: Vec<(Name, Option<ProblemType>)>,

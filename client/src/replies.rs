@@ -3,12 +3,12 @@
 use core::fmt;
 use std::collections::HashMap;
 
-use keycell_protocol::{Mode, Name, Ticket, Topic, UnixMillis, UnixSeconds};
+use keycell_protocol::{Name, Ticket, UnixMillis, UnixSeconds};
 use rand_core::CryptoRng;
 
 use crate::SealError;
 use crate::keys::Keys;
-use crate::sealer::Sealer;
+use crate::sealer::{Draft, Sealer};
 
 /// One sealer for each ticket that was answered under, until the ticket's end. Bounded.
 pub(crate) struct Replies {
@@ -36,14 +36,13 @@ impl Replies {
         rng: &mut impl CryptoRng,
         now: UnixMillis,
         answered: &Answered<'_>,
-        topic: Topic<'_>,
-        body: &[u8],
+        draft: &Draft<'_>,
     ) -> Result<Vec<u8>, SealError> {
         if answered.expiration.millis() <= now {
             return Err(SealError::ReplyTooLate { since: answered.expiration });
         }
         if let Some(sealer) = self.sealers.get_mut(&answered.ticket) {
-            return sealer.seal(now, Mode::Sealed, topic, body);
+            return sealer.write(now, draft);
         }
         if self.sealers.len() >= self.max {
             self.sweep(now.seconds());
@@ -52,7 +51,7 @@ impl Replies {
             return Err(SealError::TooManyDestinations);
         }
         let mut sealer = Box::new(answered.sealer(keys, rng, now)?);
-        let message = sealer.seal(now, Mode::Sealed, topic, body);
+        let message = sealer.write(now, draft);
         self.earliest = self.earliest.min(answered.expiration);
         self.sealers.insert(answered.ticket, sealer);
         message

@@ -3,8 +3,8 @@
 use core::fmt;
 
 use keycell_protocol::{
-    Extras, Grant, Header, MAX_MESSAGE, Mode, Name, Salt, Sek, StreamKey, Ticket, TicketId, Topic, Under,
-    UnixMillis, UnixSeconds,
+    AuthorKey, AuthorProof, Extras, Grant, Header, MAX_MESSAGE, Mode, Name, Salt, Sek, StreamKey, Ticket,
+    TicketId, Topic, Under, UnixMillis, UnixSeconds, Voucher,
 };
 use rand_core::CryptoRng;
 
@@ -73,9 +73,29 @@ impl Sealer {
         topic: Topic<'_>,
         body: &[u8],
     ) -> Result<Vec<u8>, SealError> {
+        self.write(now, &Draft { mode, topic, body, author: None, detached: false })
+    }
+
+    /// Writes a message with the next number and a proof that the holder of `key` and `voucher` wrote it.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_with_author_proof(
+        &mut self,
+        now: UnixMillis,
+        mode: Mode,
+        topic: Topic<'_>,
+        author: (&AuthorKey, &Voucher),
+        body: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        self.write(now, &Draft { mode, topic, body, author: Some(author), detached: false })
+    }
+
+    pub(crate) fn write(&mut self, now: UnixMillis, draft: &Draft<'_>) -> Result<Vec<u8>, SealError> {
+        let &Draft { mode, topic, body, author, detached } = draft;
         let header = Header {
             mode,
-            extras: Extras::NONE,
+            extras: Extras { author_proof: author.is_some(), detached },
             expiration: self.expiration,
             sent_at: now,
             sequence: self.next,
@@ -87,7 +107,8 @@ impl Sealer {
                 Carried::Id(id) => Under::Id(*id),
             },
         };
-        let around = header.size() + mode.overhead();
+        let proof = author.map_or(0, |(_, voucher)| AuthorProof::overhead(voucher.as_bytes().len()));
+        let around = header.size() + proof + mode.overhead();
         if body.len() > MAX_MESSAGE.saturating_sub(around) {
             return Err(SealError::TooLong);
         }
@@ -96,7 +117,10 @@ impl Sealer {
             u64::MAX => return Err(SealError::Exhausted),
             next => next + 1,
         };
-        let message = self.key.write(&header, body);
+        let message = match author {
+            Some(author) => self.key.write_authored(&header, author, body),
+            None => self.key.write(&header, body),
+        };
         self.next = next;
         Ok(message)
     }
@@ -113,6 +137,18 @@ impl fmt::Debug for Sealer {
             .field("next", next)
             .finish_non_exhaustive()
     }
+}
+
+/// What is to be written.
+#[derive(Clone, Copy)]
+pub(crate) struct Draft<'a> {
+    pub(crate) mode: Mode,
+    pub(crate) topic: Topic<'a>,
+    pub(crate) body: &'a [u8],
+    /// Who proves to be the author.
+    pub(crate) author: Option<(&'a AuthorKey, &'a Voucher)>,
+    /// Whether the body is a part for one that travels apart.
+    pub(crate) detached: bool,
 }
 
 enum Carried {

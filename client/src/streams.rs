@@ -8,6 +8,8 @@ use keycell_protocol::{
     Cause, Envelope, Name, ReplayWindow, StreamKey, Ticket, TicketId, Under, UnixSeconds,
 };
 
+use crate::proofs::Vouched;
+
 /// One sealer's messages: one ticket, one salt.
 pub(crate) struct Stream {
     pub(crate) key: StreamKey,
@@ -17,6 +19,8 @@ pub(crate) struct Stream {
     pub(crate) group: Option<Name>,
     pub(crate) under: Written,
     pub(crate) expiration: UnixSeconds,
+    /// Of its messages with a proof of their author: it is checked once.
+    pub(crate) vouched: Option<Vouched>,
 }
 
 impl Stream {

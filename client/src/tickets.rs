@@ -3,10 +3,10 @@
 use core::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 
-use keycell_protocol::{Grant, Mode, Name, ProblemType, Topic, UnixMillis, UnixSeconds};
+use keycell_protocol::{Grant, Name, ProblemType, UnixMillis, UnixSeconds};
 
 use crate::SealError;
-use crate::sealer::Sealer;
+use crate::sealer::{Draft, Sealer};
 
 /// Tickets by destination. Bounded; times are corrected ones.
 ///
@@ -21,6 +21,8 @@ pub(crate) struct Tickets {
     timers: BinaryHeap<Reverse<(UnixMillis, Name)>>,
     max: usize,
     refusal_ms: u64,
+    /// Whether any destination ever took only what proves its author: seldom, and then nobody looks.
+    proofs: bool,
 }
 
 impl Tickets {
@@ -32,6 +34,7 @@ impl Tickets {
             timers: BinaryHeap::new(),
             max,
             refusal_ms,
+            proofs: false,
         }
     }
 
@@ -41,15 +44,13 @@ impl Tickets {
         &mut self,
         now: UnixMillis,
         to: &Name,
-        mode: Mode,
-        topic: Topic<'_>,
-        body: &[u8],
+        draft: &Draft<'_>,
         failing: bool,
     ) -> Result<Vec<u8>, SealError> {
         if let Some(entry) = self.entries.get_mut(to)
             && let Some(held) = entry.live(now)
         {
-            let message = held.sealer.seal(now, mode, topic, body);
+            let message = held.sealer.write(now, draft);
             let renew = held.renew_after <= now.seconds();
             entry.used = true;
             if renew && entry.may_ask(now) {
@@ -131,7 +132,9 @@ impl Tickets {
         entry.want = Want::Nothing;
         entry.used = false;
         entry.ended = None;
-        entry.held = Some(Held { sealer, renew_after: grant.renew_after });
+        self.proofs |= grant.author_proof;
+        let (renew_after, author_proof) = (grant.renew_after, grant.author_proof);
+        entry.held = Some(Held { sealer, renew_after, author_proof });
         self.timers.push(Reverse((grant.renew_after.millis(), grant.destination.clone())));
         self.timers.push(Reverse((grant.expiration.millis(), grant.destination.clone())));
     }
@@ -196,6 +199,16 @@ impl Tickets {
         self.timers.peek().map(|Reverse((due, _))| *due)
     }
 
+    /// Whether what is for `to` opens only with a proof of its author, as far as it is known.
+    pub(crate) fn requires_proof(&self, to: &Name) -> bool {
+        self.proofs
+            && self
+                .entries
+                .get(to)
+                .and_then(|entry| entry.held.as_ref())
+                .is_some_and(|held| held.author_proof)
+    }
+
     /// When the ticket for `to` ends, if one is held.
     pub(crate) fn expiration(&self, now: UnixMillis, to: &Name) -> Option<UnixSeconds> {
         let end = self.entries.get(to)?.held.as_ref()?.sealer.expiration();
@@ -251,6 +264,7 @@ impl Entry {
 struct Held {
     sealer: Sealer,
     renew_after: UnixSeconds,
+    author_proof: bool,
 }
 
 #[derive(Default)]

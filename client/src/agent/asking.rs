@@ -10,9 +10,11 @@ use crate::sealer::Sealer;
 
 impl Agent {
     /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time; after them
-    /// the keys of its groups, and what a rotation of the party's own key takes. `None` when nothing is wanted, or it is too early to try again.
+    /// the keys of its groups, a voucher for its author key, and what a rotation of its long-term key takes. `None` when
+    /// nothing is wanted, or it is too early to try again.
     pub fn wants(&mut self, now: UnixMillis) -> Option<PendingRequest> {
-        self.wants_tickets(now).or_else(|| self.wants_groups(now)).or_else(|| self.wants_rotation(now))
+        let messages = self.wants_tickets(now).or_else(|| self.wants_groups(now));
+        messages.or_else(|| self.wants_voucher(now)).or_else(|| self.wants_rotation(now))
     }
 
     /// As [`wants`](Self::wants), for tickets only.
@@ -61,13 +63,14 @@ impl Agent {
         pending: &PendingRequest,
         body: &[u8],
     ) -> Result<Taken, TakeError> {
-        match pending.kind {
-            Kind::Tickets => {}
+        let own = match pending.kind {
+            Kind::Tickets => None,
             Kind::Groups => return self.take_groups(now, pending.nonce, body),
-            Kind::Rotation => {
-                self.take_rotation(now, pending.nonce, body)?;
-                return Ok(Taken { granted: 0, refused: Vec::new() });
-            }
+            Kind::Rotation => Some(self.take_rotation(now, pending.nonce, body)),
+            Kind::Voucher => Some(self.take_voucher(now, pending.nonce, body)),
+        };
+        if let Some(taken) = own {
+            return taken.map(|()| Taken { granted: 0, refused: Vec::new() });
         }
         let asked = self.pending.remove(&pending.nonce).ok_or(TakeError::NotPending)?;
         let reply = SealedReply::parse(body).and_then(|sealed| sealed.open(&asked.reply_key, &asked.request));
@@ -111,6 +114,7 @@ impl Agent {
             Kind::Tickets => {}
             Kind::Groups => return self.take_groups_problem(now, pending.nonce, problem),
             Kind::Rotation => return self.take_rotation_problem(now, pending.nonce, problem),
+            Kind::Voucher => return self.take_voucher_problem(now, pending.nonce, problem),
         }
         let Some(asked) = self.pending.remove(&pending.nonce) else { return };
         let corrected = self.date_requests(asked.at, now, problem);
@@ -155,6 +159,7 @@ impl Agent {
             }
             Kind::Groups => self.give_up_groups(now, pending.nonce),
             Kind::Rotation => self.give_up_rotation(now, pending.nonce),
+            Kind::Voucher => self.give_up_voucher(now, pending.nonce),
         }
     }
 
@@ -162,8 +167,10 @@ impl Agent {
     /// [`seal`](Self::seal) or [`want`](Self::want) may change it.
     #[must_use]
     pub fn next_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let wakeups = [self.next_ticket_wakeup(now), self.next_group_wakeup(now), self.next_key_wakeup(now)];
-        wakeups.into_iter().flatten().min()
+        let messages = [self.next_ticket_wakeup(now), self.next_group_wakeup(now)];
+        let own = [self.next_voucher_wakeup(now), self.next_key_wakeup(now)];
+        let wakeups = messages.into_iter().chain(own);
+        wakeups.flatten().min()
     }
 
     /// When to call [`wants_tickets`](Self::wants_tickets) next.
@@ -177,7 +184,9 @@ impl Agent {
     /// Whether [`wants`](Self::wants) has something to say now.
     #[cfg(feature = "https")]
     pub(crate) fn may_request(&self, now: UnixMillis) -> bool {
-        (self.tickets.is_wanting() && self.retry.is_due(now)) || self.may_request_groups(now)
+        (self.tickets.is_wanting() && self.retry.is_due(now))
+            || self.may_request_groups(now)
+            || self.may_ask_for_voucher(now)
     }
 
     /// The time in an answer that is sealed for this party and bound to its request: only such a word moves the clock
@@ -201,6 +210,10 @@ impl Agent {
     fn granted(&mut self, now: UnixMillis, grant: &Grant) {
         self.tickets.granted(grant, Sealer::new(self.me.clone(), grant, &mut self.rng));
         self.opener.expect_replies(now, grant);
+        if grant.author_proof {
+            // What is sent there needs a voucher.
+            let _ = self.ready(now);
+        }
     }
 
     fn failed(&mut self, now: UnixMillis, asked: &Asked, retry_after: Option<u64>) {

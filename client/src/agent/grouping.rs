@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     CannotOpen, Cause, Generation, GroupKey, GroupKeysRequest, GroupOutcome, Name, Nonce, Problem,
-    ProblemType, SealedGroupKeys, SignedGroupRequest, UnixMillis, Zone,
+    ProblemType, SealedGroupKeys, SignedGroupRequest, UnixMillis,
 };
 
 use super::Agent;
@@ -108,10 +108,8 @@ impl Agent {
         self.learn(asked.at, now, reply.server_time);
         self.groups.retry.success();
         self.accepted(now, asked.keys.generation(), reply.rotate);
-        if let Ok(zone) = self.me.zone().parse::<Zone>()
-            && !reply.signers.is_empty()
-        {
-            self.signers.set(&zone, &reply.signers);
+        if !reply.signers.is_empty() {
+            self.learn_signers(&reply.signers);
         }
         let now = self.correction.apply(now);
         let mut taken = Taken { granted: 0, refused: Vec::new() };

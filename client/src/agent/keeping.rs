@@ -33,7 +33,10 @@ impl Agent {
     pub fn unsaved(&self) -> Option<Unsaved> {
         let kept = self.kept.as_ref()?;
         let change = kept.unsaved()?;
-        Some(Unsaved { key: self.keys.to_file(self.me.clone(), kept.kdc.clone()), change })
+        let mut key = self.keys.to_file(self.me.clone(), kept.kdc.clone());
+        key.author = self.author.key().cloned();
+        key.signers = self.zone().map(|zone| self.opener.signers(&zone)).unwrap_or_default();
+        Some(Unsaved { key, change })
     }
 
     /// Whether [`unsaved`](Self::unsaved) gives something, and which change it is.

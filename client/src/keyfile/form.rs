@@ -4,7 +4,7 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::{Epoch, Generation, LongTermKey, RatchetPeriod, UnixSeconds};
+use keycell_protocol::{AuthorKey, Epoch, Generation, LongTermKey, RatchetPeriod, SignerKey, UnixSeconds};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -46,7 +46,11 @@ impl AgentKey {
             return Err("\"retiring\" is not of earlier generations than the key, each once".into());
         }
         let kdc = KdcAddress { urls: form.urls, tls_roots: form.tls_roots };
-        Ok(Self { name, key, ratchet_period, kdc, staged, retiring })
+        let author = match form.author_key {
+            Some(key) => Some(AuthorKey::new(&*secret(key).ok_or_else(|| wrong("author_key"))?)),
+            None => None,
+        };
+        Ok(Self { name, key, ratchet_period, kdc, staged, retiring, author, signers: form.signers })
     }
 
     /// The JSON of its key file, with the keys in it.
@@ -57,8 +61,10 @@ impl AgentKey {
 
     /// The same with other addresses of the KDCs.
     pub(crate) fn to_json_with(&self, kdc: &KdcAddress) -> Zeroizing<Vec<u8>> {
-        let (key, staged) = (Encoded::of(&self.key), self.staged.as_ref().map(Encoded::of));
-        let retiring: Vec<_> = self.retiring.iter().map(|old| Encoded::of(&old.key)).collect();
+        let of = |key: &LongTermKey| Encoded::of(key.expose_secret());
+        let (key, staged) = (of(&self.key), self.staged.as_ref().map(of));
+        let author = self.author.as_ref().map(|key| Encoded::of(key.expose_secret()));
+        let retiring: Vec<_> = self.retiring.iter().map(|old| of(&old.key)).collect();
         let form = Form {
             keycell: VERSION,
             name: self.name.as_str(),
@@ -84,10 +90,12 @@ impl AgentKey {
                     until: old.until.0,
                 })
                 .collect(),
+            author_key: author.as_ref().map(Encoded::as_str),
+            signers: self.signers.clone(),
         };
         // Never grown while keys are in it; a PEM's line ends take two bytes each.
         let urls: usize = kdc.urls.iter().map(|url| 2 * url.len() + 16).sum();
-        let keys = 256 * (retiring.len() + 1);
+        let keys = 256 * (retiring.len() + 1) + 64 * self.signers.len();
         let mut json = Zeroizing::new(Vec::with_capacity(1024 + keys + urls + 2 * kdc.tls_roots.len()));
         // Strings and numbers only: there is nothing that JSON could not say.
         let _ = serde_json::to_writer_pretty(&mut *json, &form);
@@ -112,6 +120,10 @@ struct Form<'a> {
     staged: Option<Staged<'a>>,
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     retiring: Vec<Retiring<'a>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    author_key: Option<&'a str>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signers: Vec<SignerKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,10 +167,10 @@ impl fmt::Debug for Form<'_> {
 struct Encoded(Zeroizing<[u8; 43]>);
 
 impl Encoded {
-    fn of(key: &LongTermKey) -> Self {
+    fn of(key: &[u8; 32]) -> Self {
         let mut out = Zeroizing::new([0; 43]);
         // 32 bytes are 43 of base64url.
-        let _ = URL_SAFE_NO_PAD.encode_slice(key.expose_secret(), &mut *out);
+        let _ = URL_SAFE_NO_PAD.encode_slice(key, &mut *out);
         Self(out)
     }
 
@@ -168,9 +180,13 @@ impl Encoded {
 }
 
 fn decode(generation: u32, epoch: u32, key: &str) -> Option<LongTermKey> {
-    let mut secret = Zeroizing::new([0; LongTermKey::SIZE]);
+    Some(LongTermKey::new(Generation(generation), Epoch(epoch), *secret(key)?))
+}
+
+fn secret(key: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let mut secret = Zeroizing::new([0; 32]);
     match URL_SAFE_NO_PAD.decode_slice(key, &mut *secret) {
-        Ok(LongTermKey::SIZE) => Some(LongTermKey::new(Generation(generation), Epoch(epoch), *secret)),
+        Ok(32) => Some(secret),
         _ => None,
     }
 }

@@ -107,3 +107,34 @@ fn the_keys_of_a_rotation_are_kept_too() {
         assert!(error.contains(what), "{error}");
     }
 }
+
+#[test]
+fn the_author_key_and_who_vouches_are_kept_too() {
+    // A file of an earlier release has neither.
+    let old = key();
+    let json = std::str::from_utf8(&old.to_json()).unwrap().to_owned();
+    assert!(!json.contains("author_key") && !json.contains("signers"));
+    let read = AgentKey::from_json(json.as_bytes()).unwrap();
+    assert!(read.author.is_none() && read.signers.is_empty());
+
+    let mut written = key();
+    written.author = Some(AuthorKey::new(&[0xD7; 32]));
+    written.signers = vec![SignerKey::new([1; 32]), SignerKey::new([2; 32])];
+    let json = written.to_json();
+    let read = AgentKey::from_json(&json).unwrap();
+    assert_eq!(read.author.as_ref().unwrap().expose_secret(), &[0xD7; 32]);
+    assert_eq!(read.signers, written.signers);
+    assert_eq!(read.to_json(), json);
+    assert!(!format!("{read:?}").contains("215"), "0xD7 is 215");
+
+    let (text, secret) = (std::str::from_utf8(&json).unwrap(), URL_SAFE_NO_PAD.encode([0xD7; 32]));
+    for (from, to, what) in [
+        (secret.as_str(), "AA", "author_key"),
+        (&URL_SAFE_NO_PAD.encode([1; 32]), "AA", "line "),
+        ("\"author_key\"", "\"authorkey\"", "line "),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = AgentKey::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(error.contains(what) && !error.contains(&secret), "{error}");
+    }
+}

@@ -30,7 +30,7 @@ impl Keys {
         self.staged.as_ref().is_some_and(|staged| staged.generation() == generation)
     }
 
-    /// What is to be in the key file.
+    /// What is to be in the key file of the long-term keys.
     pub(crate) fn to_file(&self, name: Name, kdc: KdcAddress) -> AgentKey {
         let retiring = self.retiring.iter();
         AgentKey {
@@ -42,6 +42,8 @@ impl Keys {
             retiring: retiring
                 .map(|old| RetiringKey { key: old.key.key().clone(), until: old.until })
                 .collect(),
+            author: None,
+            signers: Vec::new(),
         }
     }
 

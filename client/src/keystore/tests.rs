@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use keycell_protocol::{Epoch, Generation, LongTermKey, RatchetPeriod, UnixSeconds};
+use keycell_protocol::{AuthorKey, Epoch, Generation, LongTermKey, RatchetPeriod, UnixSeconds};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
@@ -260,12 +260,21 @@ fn what_an_administrator_changed_meanwhile_is_kept() {
     other.key = LongTermKey::new(Generation(2), Epoch(105), [77; 32]);
     let other = other.to_json();
     let ahead = key(2, 106).to_json();
-    for text in [&new_key[..], other_name.as_bytes(), &other, &ahead] {
+    // Another author key: that one may be registered, and would be lost.
+    let mut author = key(2, 105);
+    author.author = Some(AuthorKey::new(&[7; 32]));
+    let author = author.to_json();
+    rotated.author = Some(AuthorKey::new(&[8; 32]));
+    for text in [&new_key[..], other_name.as_bytes(), &other, &ahead, &author] {
         fs::write(&path, text).unwrap();
         let error = store.save(&rotated).unwrap_err();
         assert!(matches!(error, KeyFileError::Changed { .. }), "{error}");
         assert_eq!(fs::read(&path).unwrap(), text);
     }
+    // One without any does no harm.
+    fs::write(&path, key(2, 105).to_json()).unwrap();
+    store.save(&rotated).unwrap();
+    assert_eq!(AgentKey::load(&path).unwrap().author.unwrap().expose_secret(), &[8; 32]);
     fs::write(&path, "nothing").unwrap();
     assert!(matches!(store.save(&rotated), Err(KeyFileError::Form { .. })));
     fs::remove_file(&path).unwrap();

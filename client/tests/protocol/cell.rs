@@ -3,6 +3,7 @@
 mod groups;
 mod host;
 mod rotation;
+mod vouchers;
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,14 +11,15 @@ use chacha20::ChaCha20Rng;
 use keycell_client::{Agent, AgentConfig, AgentKey, KdcAddress, Opened, RestartGuard, SealError};
 use keycell_protocol::{
     Cause, Extras, Generation, Grant, GroupKeysRequest, Header, Instance, LongTermKey, Mode, Name, Nonce,
-    Outcome, Problem, ProblemType, RatchetPeriod, ReplyWriter, Salt, SealedReply, SignedRequest, SignerKey,
-    StreamKey, TicketRequest, Topic, Under, UnixMillis, UnixSeconds,
+    Outcome, Problem, ProblemType, RatchetPeriod, ReplyWriter, Salt, SealedReply, SignedRequest, StreamKey,
+    TicketRequest, Topic, Under, UnixMillis, UnixSeconds,
 };
 use rand_core::SeedableRng as _;
 
 pub(crate) use groups::{Group, TURN, TURN_MS};
 pub(crate) use host::Host;
 pub(crate) use rotation::Party;
+pub(crate) use vouchers::{Desk, public, signer, voucher};
 
 pub(crate) const PERIOD: RatchetPeriod = RatchetPeriod::DEFAULT;
 pub(crate) const DAY: u64 = 86_400_000;
@@ -44,8 +46,9 @@ pub(crate) struct Cell {
     pub(crate) requests: Vec<TicketRequest>,
     pub(crate) groups: HashMap<Name, Group>,
     pub(crate) group_requests: Vec<GroupKeysRequest>,
-    pub(crate) signers: Vec<SignerKey>,
-    rng: ChaCha20Rng,
+    /// Where vouchers are given.
+    pub(crate) desk: Desk,
+    pub(crate) rng: ChaCha20Rng,
     processes: u64,
 }
 
@@ -61,7 +64,7 @@ impl Cell {
             requests: Vec::new(),
             groups: HashMap::new(),
             group_requests: Vec::new(),
-            signers: Vec::new(),
+            desk: Desk::new(),
             rng: ChaCha20Rng::seed_from_u64(7),
             processes: 0,
         }
@@ -82,7 +85,9 @@ impl Cell {
             .or_insert_with(|| Party::new(LongTermKey::generate(Generation::FIRST, epoch, rng)))
             .active
             .clone();
-        AgentKey::new(party, key, PERIOD, KdcAddress::default())
+        let mut key = AgentKey::new(party, key, PERIOD, KdcAddress::default());
+        key.signers = vec![self.desk.signer()];
+        key
     }
 
     /// The first process of a party.
@@ -127,6 +132,7 @@ impl Cell {
             "/v1/group-keys" => Some(self.give_groups(body)),
             "/v1/keys/rotate" if !self.rotates => Some(Err(Problem::new(ProblemType::NotFound))),
             "/v1/keys/rotate" => Some(self.rotate(body)),
+            "/v1/vouchers" => Some(self.vouch(body)),
             _ => unreachable!("{path}"),
         }
     }

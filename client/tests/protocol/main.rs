@@ -3,6 +3,8 @@
 mod agent;
 mod attacks;
 #[cfg(test)]
+mod authors;
+#[cfg(test)]
 mod cell;
 #[cfg(test)]
 mod groups;

@@ -158,7 +158,7 @@ impl Cell {
             problem.server_time = Some(self.now);
             return Err(problem);
         }
-        let mut writer = GroupKeysWriter::new(&request, self.now, &self.signers);
+        let mut writer = GroupKeysWriter::new(&request, self.now, &[self.desk.signer()]);
         if asks_to_rotate {
             writer.ask_to_rotate();
         }

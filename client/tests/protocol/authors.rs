@@ -1,0 +1,470 @@
+//! Author proof: what only the author can write, who believes it, and what a party does to be believed.
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use keycell_client::{Agent, AgentConfig, AgentKey, SealError};
+use keycell_protocol::{
+    AuthorKey, Cause, Evidence, EvidenceError, Extras, Grant, Header, Mode, ProblemType, Sek, Signers,
+    StreamKey, Topic, Under, UnixMillis, UnixSeconds, Voucher,
+};
+
+use crate::cell::{Cell, DAY, Host, name, public, signer, voucher};
+
+/// A party that takes only what proves its author.
+fn strict(cell: &mut Cell, party: &str) -> Agent {
+    let mut config = AgentConfig::default().first_use();
+    config.opener.require_author_proof = true;
+    cell.process(party, &config, 0)
+}
+
+/// An agent with a signing key that no key file has to keep.
+fn author(cell: &mut Cell, party: &str) -> Agent {
+    let mut key = cell.key(party);
+    key.author = Some(AuthorKey::generate(&mut cell.rng));
+    Agent::new(key, &AgentConfig::default().first_use(), cell.now, keycell_client::system_rng())
+}
+
+/// Seals with a proof, fetching what it takes.
+fn prove(cell: &mut Cell, agent: &mut Agent, to: &str, topic: &str, body: &[u8]) -> Vec<u8> {
+    match agent.with_author_proof().seal(cell.now, &name(to), topic, body) {
+        Err(SealError::NoTicket { .. } | SealError::NoVoucher) => {
+            cell.serve(agent);
+            agent.with_author_proof().seal(cell.now, &name(to), topic, body).unwrap()
+        }
+        message => message.unwrap(),
+    }
+}
+
+fn signers(cell: &Cell) -> Signers {
+    let mut signers = Signers::new();
+    signers.set(&"z".parse().unwrap(), &[cell.desk.signer()]);
+    signers
+}
+
+/// What a forger knows and says: every symmetric key, and whatever names and times it likes.
+struct Forgery<'a> {
+    source: &'a str,
+    to: &'a str,
+    topic: &'a str,
+    sent_at: UnixMillis,
+    sequence: u64,
+    body: &'a [u8],
+}
+
+impl Forgery<'_> {
+    fn header<'a>(
+        &'a self,
+        names: &'a (keycell_protocol::Name, keycell_protocol::Name),
+        grant: &'a Grant,
+    ) -> Header<'a> {
+        Header {
+            mode: Mode::Sealed,
+            extras: Extras { author_proof: true, detached: false },
+            expiration: grant.expiration,
+            sent_at: self.sent_at,
+            sequence: self.sequence,
+            source: &names.0,
+            destination: &names.1,
+            topic: Topic::try_from(self.topic).unwrap(),
+            under: Under::Ticket(grant.ticket.as_bytes()),
+        }
+    }
+
+    /// Written by whoever holds `key` and `voucher`.
+    fn signed(&self, cell: &mut Cell, grant: &Grant, key: &AuthorKey, voucher: &Voucher) -> Vec<u8> {
+        let names = (name(self.source), name(self.to));
+        let stream = StreamKey::new(grant.sek.clone(), cell.salt());
+        stream.write_authored(&self.header(&names, grant), (key, voucher), self.body)
+    }
+
+    /// With the proof of another message.
+    fn with_proof(&self, cell: &mut Cell, grant: &Grant, proof: &[u8]) -> Vec<u8> {
+        let names = (name(self.source), name(self.to));
+        let stream = StreamKey::new(grant.sek.clone(), cell.salt());
+        stream.write(&self.header(&names, grant), &[proof, self.body].concat())
+    }
+}
+
+fn forgery<'a>(cell: &Cell, source: &'a str, to: &'a str) -> Forgery<'a> {
+    Forgery { source, to, topic: "run", sent_at: cell.now, sequence: 0, body: b"reboot" }
+}
+
+#[test]
+fn an_author_is_told_and_the_proof_is_kept() {
+    let mut cell = Cell::new();
+    let (mut a, mut b) = (author(&mut cell, "a"), strict(&mut cell, "b"));
+    let message = prove(&mut cell, &mut a, "b", "run", b"reboot");
+    let opened = cell.open(&mut b, &message).unwrap();
+    assert_eq!((&opened.body[..], opened.source.as_str()), (&b"reboot"[..], "a@z"));
+    let voucher = opened.author().unwrap();
+    assert_eq!((voucher.name(), Some(voucher.public_key())), (&name("a"), a.author_key()));
+    assert_eq!(cell.refused(&mut b, &message), Cause::Replayed);
+
+    // Signed in the clear, and as a reply, and a second one of the same stream.
+    let signed = a.with_author_proof().sign(cell.now, &name("b"), "run", b"halt").unwrap();
+    assert!(signed.windows(4).any(|part| part == b"halt"));
+    let signed = cell.open(&mut b, &signed).unwrap();
+    assert_eq!((signed.mode, &signed.body[..]), (Mode::Signed, &b"halt"[..]));
+    let mut c = strict(&mut cell, "c");
+    let mut key = cell.key("d");
+    key.author = Some(AuthorKey::generate(&mut cell.rng));
+    let mut d = Agent::new(key, &AgentConfig::default().first_use(), cell.now, keycell_client::system_rng());
+    let asked = cell.seal(&mut c, "d", "ask", b"?");
+    let asked = cell.open(&mut d, &asked).unwrap();
+    assert_eq!(d.with_author_proof().reply(cell.now, &asked, b"!"), Err(SealError::NoVoucher));
+    cell.serve(&mut d);
+    let plain = d.reply(cell.now, &asked, b"!").unwrap();
+    assert_eq!(cell.refused(&mut c, &plain), Cause::AuthorMissing);
+    let reply = d.with_author_proof().reply(cell.now, &asked, b"!").unwrap();
+    let reply = cell.open(&mut c, &reply).unwrap();
+    assert!(reply.is_reply() && reply.author().is_some());
+
+    // Anyone can be shown, with the public key of the KDC and nothing else.
+    for (opened, from, to, body) in
+        [(&opened, "a", "b", &b"reboot"[..]), (&signed, "a", "b", b"halt"), (&reply, "d", "c", b"!")]
+    {
+        let evidence = opened.evidence().unwrap();
+        let said = Evidence::verify(evidence.as_bytes(), &signers(&cell)).unwrap();
+        assert_eq!((said.source, said.destination), (name(from), name(to)));
+        assert_eq!(
+            (&said.body[..], said.topic.as_str(), said.sent_at),
+            (body, opened.topic.as_str(), cell.now)
+        );
+        for at in 0..evidence.as_bytes().len() {
+            let mut changed = evidence.as_bytes().to_vec();
+            changed[at] ^= 1;
+            assert!(Evidence::verify(&changed, &signers(&cell)).is_err(), "byte {at}");
+        }
+        assert_eq!(Evidence::verify(evidence.as_bytes(), &Signers::new()), Err(EvidenceError::UnknownSigner));
+    }
+    // What was not said is no evidence.
+    let mut opened = opened;
+    opened.body.push(b'!');
+    assert!(opened.evidence().is_none());
+    let plain = cell.seal(&mut a, "c", "t", b"");
+    let mut lax = cell.agent("c");
+    let plain = cell.open(&mut lax, &plain).unwrap();
+    assert!(plain.author().is_none() && plain.evidence().is_none());
+}
+
+#[test]
+fn who_holds_every_symmetric_key_is_not_the_author() {
+    let mut cell = Cell::new();
+    let (mut a, mut b) = (author(&mut cell, "a"), strict(&mut cell, "b"));
+    let mut m = author(&mut cell, "m");
+    prove(&mut cell, &mut a, "b", "", b"");
+    prove(&mut cell, &mut m, "b", "", b"");
+    let true_one = prove(&mut cell, &mut a, "b", "run", b"reboot");
+    let proof_of = |message: &[u8]| {
+        let evidence = cell.open(&mut strict_copy(&cell), message).unwrap().evidence().unwrap();
+        let bytes = evidence.as_bytes();
+        let head = u32::from_be_bytes(bytes[4..8].try_into().unwrap()) as usize;
+        let length = u16::from_be_bytes(bytes[8 + head..10 + head].try_into().unwrap()) as usize;
+        bytes[8 + head..10 + head + length + 64].to_vec()
+    };
+    let proof = proof_of(&true_one);
+    let grant = cell.grant("a", "b");
+    let (a_key, m_key) = (AuthorKey::new(&[1; 32]), AuthorKey::new(&[2; 32]));
+    let now = cell.now.seconds();
+    let for_long = (UnixSeconds(0), now.plus(1_000_000));
+    let vouch = |signer: &Ed25519KeyPair, name_: &str, key: &AuthorKey, valid| {
+        voucher(signer, &name(name_), key.public(), valid)
+    };
+    let own = cell.voucher(&name("m"), m_key.public());
+    let said = forgery(&cell, "a", "b");
+    let kdc = signer(1);
+    let cases = [
+        (said.signed(&mut cell, &grant, &m_key, &own), Cause::AuthorForged, "its own voucher"),
+        (
+            said.signed(&mut cell, &grant, &m_key, &vouch(&kdc, "a", &a_key, for_long)),
+            Cause::AuthorForged,
+            "another's voucher",
+        ),
+        (
+            said.signed(&mut cell, &grant, &m_key, &vouch(&signer(2), "a", &m_key, for_long)),
+            Cause::AuthorUnknown,
+            "a voucher by nobody",
+        ),
+        (
+            said.signed(
+                &mut cell,
+                &grant,
+                &a_key,
+                &vouch(&kdc, "a", &a_key, (UnixSeconds(0), UnixSeconds(now.0 - 1))),
+            ),
+            Cause::AuthorExpired,
+            "over",
+        ),
+        (
+            said.signed(&mut cell, &grant, &a_key, &vouch(&kdc, "a", &a_key, (now.plus(1), now.plus(9)))),
+            Cause::AuthorExpired,
+            "not yet",
+        ),
+        (said.with_proof(&mut cell, &grant, &proof), Cause::AuthorForged, "the proof of another message"),
+        (said.with_proof(&mut cell, &grant, b"\x00\x05short"), Cause::AuthorForged, "no proof"),
+        (said.with_proof(&mut cell, &grant, b""), Cause::AuthorForged, "nothing"),
+    ];
+    for (message, cause, what) in cases {
+        assert_eq!(cell.refused(&mut b, &message), cause, "{what}");
+    }
+    let plain = cell.agent("a");
+    let plain = {
+        let mut plain = plain;
+        cell.seal(&mut plain, "b", "run", b"reboot")
+    };
+    assert_eq!(cell.refused(&mut b, &plain), Cause::AuthorMissing);
+    // A KDC vouches for its own zone's names only.
+    b.trust_signers(&"other".parse().unwrap(), &[public(&signer(2))]);
+    let message = said.signed(&mut cell, &grant, &m_key, &vouch(&signer(2), "a", &m_key, for_long));
+    assert_eq!(cell.refused(&mut b, &message), Cause::AuthorUnknown);
+    // None of it took room or moved a window: the true one opens.
+    assert_eq!(b.stats().streams, 0);
+    assert!(cell.open(&mut b, &true_one).is_ok());
+}
+
+/// Another that takes what `b` takes.
+fn strict_copy(cell: &Cell) -> Agent {
+    let key = cell.parties[&name("b")].active.clone();
+    let mut key = AgentKey::new(name("b"), key, crate::cell::PERIOD, keycell_client::KdcAddress::default());
+    key.signers = vec![cell.desk.signer()];
+    Agent::new(key, &AgentConfig::default().first_use(), cell.now, keycell_client::system_rng())
+}
+
+#[test]
+fn a_signature_is_for_one_head_and_one_body() {
+    let mut cell = Cell::new();
+    let (mut b, mut c) = (strict(&mut cell, "b"), strict(&mut cell, "c"));
+    let key = AuthorKey::new(&[9; 32]);
+    let own = cell.voucher(&name("a"), key.public());
+    let (grant, again, to_c) = (cell.grant("a", "b"), cell.grant("a", "b"), cell.grant("a", "c"));
+    let (a_b, a_c) = ((name("a"), name("b")), (name("a"), name("c")));
+    let said = forgery(&cell, "a", "b");
+    let stream = StreamKey::new(grant.sek.clone(), cell.salt());
+    let header = said.header(&a_b, &grant);
+    let message = stream.write_authored(&header, (&key, &own), said.body);
+    let envelope = keycell_protocol::Envelope::parse(&message).unwrap();
+    let plaintext = stream.read(&envelope).unwrap();
+    let (proof, body) = plaintext.split_at(plaintext.len() - said.body.len());
+    assert_eq!(body, said.body);
+    let with =
+        |stream: &StreamKey, header: &Header<'_>, body: &[u8]| stream.write(header, &[proof, body].concat());
+    assert_eq!(with(&stream, &header, said.body), message, "what is copied is the same");
+
+    let topic = Header { topic: Topic::try_from("ran").unwrap(), ..header };
+    let later = Header { sent_at: cell.now.plus(1), ..header };
+    let next = Header { sequence: 1, ..header };
+    let signed = Header { mode: Mode::Signed, ..header };
+    let under =
+        Header { under: Under::Ticket(again.ticket.as_bytes()), expiration: again.expiration, ..header };
+    let other = said.header(&a_c, &to_c);
+    let fresh = |cell: &mut Cell, sek: &Sek| StreamKey::new(sek.clone(), cell.salt());
+    let (of_again, of_c, resalted) =
+        (fresh(&mut cell, &again.sek), fresh(&mut cell, &to_c.sek), fresh(&mut cell, &grant.sek));
+    for (message, what) in [
+        (with(&stream, &header, b"reboot!"), "body"),
+        (with(&stream, &header, b""), "no body"),
+        (with(&stream, &topic, said.body), "topic"),
+        (with(&stream, &later, said.body), "time"),
+        (with(&stream, &next, said.body), "number"),
+        (with(&stream, &signed, said.body), "mode"),
+        (with(&resalted, &header, said.body), "salt"),
+        (with(&of_again, &under, said.body), "ticket"),
+    ] {
+        assert_eq!(cell.refused(&mut b, &message), Cause::AuthorForged, "{what}");
+    }
+    assert_eq!(cell.refused(&mut c, &with(&of_c, &other, said.body)), Cause::AuthorForged, "destination");
+    assert!(cell.open(&mut b, &message).is_ok());
+    // And now that the sender is known.
+    assert_eq!(cell.refused(&mut b, &with(&stream, &next, said.body)), Cause::AuthorForged);
+    let next = stream.write_authored(&next, (&key, &own), said.body);
+    assert!(cell.open(&mut b, &next).is_ok());
+}
+
+/// Seals with a proof, once; the host's disk and the KDC are asked for nothing.
+fn try_prove(cell: &Cell, host: &mut Host) -> Result<Vec<u8>, SealError> {
+    let now = host.now(cell);
+    host.agent.with_author_proof().seal(now, &name("b"), "run", b"reboot")
+}
+
+#[test]
+fn a_signing_key_is_in_its_file_before_any_kdc_hears_of_it() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut host = Host::new(&mut cell, "a");
+    host.ask(&mut cell, "b");
+    assert!(host.file().author.is_none() && host.agent.author_key().is_none());
+    host.disk_full = true;
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    let first = host.agent.author_key().unwrap();
+    host.serve(&mut cell);
+    assert!(cell.desk.registered.is_empty(), "it was registered before it was stored");
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+
+    // Killed before it was stored: nobody has heard of it, and another one is made.
+    host.crash(&cell);
+    host.disk_full = false;
+    host.ask(&mut cell, "b");
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    let second = host.agent.author_key().unwrap();
+    assert_ne!(first, second);
+    // Killed when it was stored and not registered yet, and when it was registered and the answer was lost.
+    host.save();
+    host.crash(&cell);
+    assert_eq!(host.agent.author_key(), Some(second));
+    assert!(cell.desk.registered.is_empty());
+    host.ask(&mut cell, "b");
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    let lost = host.agent.wants(cell.now).unwrap();
+    assert_eq!((lost.path(), lost.destinations), ("/v1/vouchers", 0));
+    cell.answer_at(lost.path(), &lost.body).unwrap().unwrap();
+    host.crash(&cell);
+    host.ask(&mut cell, "b");
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    host.serve(&mut cell);
+    assert!(try_prove(&cell, &mut host).is_ok());
+    assert_eq!(cell.desk.registered[&name("a")], second);
+    assert_eq!(host.file().author.unwrap().public(), second);
+}
+
+#[test]
+fn another_key_than_the_registered_one_is_refused_until_that_is_forgotten() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut host = Host::new(&mut cell, "a");
+    let image = host.disk.clone();
+    let _ = host.agent.want_voucher(cell.now);
+    host.serve(&mut cell);
+    host.ask(&mut cell, "b");
+    assert!(try_prove(&cell, &mut host).is_ok());
+
+    // A host that is made anew out of its first image.
+    host.disk = image;
+    host.crash(&cell);
+    host.ask(&mut cell, "b");
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    host.serve(&mut cell);
+    let refused = try_prove(&cell, &mut host).unwrap_err();
+    let SealError::VoucherRefused { problem: ProblemType::Conflict, retry_at } = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(refused.to_string().contains("keycell party forget-author-key"), "{refused}");
+    assert!(host.agent.wants(cell.now).is_none(), "it asks again at once");
+    // What needs no proof goes on.
+    assert!(host.agent.seal(cell.now, &name("b"), "t", b"").is_ok());
+    cell.desk.registered.clear();
+    cell.now = retry_at;
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    host.serve(&mut cell);
+    assert!(try_prove(&cell, &mut host).is_ok());
+}
+
+#[test]
+fn a_voucher_is_renewed_and_not_asked_for_without_need() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut host = Host::new(&mut cell, "a");
+    host.ask(&mut cell, "b");
+    assert_eq!(cell.desk.given, 0);
+    let _ = try_prove(&cell, &mut host);
+    host.serve(&mut cell);
+    let mut waited = 0;
+    while cell.desk.given < 3 {
+        let wakeup = host.agent.next_wakeup(cell.now).unwrap();
+        assert!(wakeup > cell.now, "it turns in place");
+        cell.now = wakeup;
+        host.serve(&mut cell);
+        assert!(host.agent.seal(cell.now, &name("b"), "t", b"").is_ok() || cell.desk.given < 3);
+        host.serve(&mut cell);
+        waited += 1;
+        assert!(waited < 1_000);
+    }
+    assert_eq!(cell.now, crate::cell::START.plus(DAY), "every half of its life");
+    host.ask(&mut cell, "b");
+    assert!(try_prove(&cell, &mut host).is_ok());
+
+    // No KDC for a while: on with the one at hand, until its end.
+    cell.desk.problem = Some(ProblemType::Unavailable);
+    cell.pass(DAY - 120_000);
+    host.ask(&mut cell, "b");
+    assert!(try_prove(&cell, &mut host).is_ok());
+    cell.pass(121_000);
+    assert_eq!(try_prove(&cell, &mut host), Err(SealError::NoVoucher));
+    cell.desk.problem = None;
+    cell.pass(60_000);
+    host.serve(&mut cell);
+    assert!(try_prove(&cell, &mut host).is_ok());
+}
+
+#[test]
+fn no_key_and_no_file_for_one() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut a = cell.agent("a");
+    cell.seal(&mut a, "b", "t", b"");
+    let refused = a.with_author_proof().seal(cell.now, &name("b"), "t", b"");
+    assert_eq!(refused, Err(SealError::NoAuthorKey));
+    assert_eq!(a.want_voucher(cell.now), Err(SealError::NoAuthorKey));
+    assert!(a.wants(cell.now).is_none());
+    // A KDC of an earlier release.
+    cell.desk.problem = Some(ProblemType::NotFound);
+    let mut a = author(&mut cell, "a");
+    a.want(cell.now, &name("b")).unwrap();
+    a.want_voucher(cell.now).unwrap();
+    cell.serve(&mut a);
+    let refused = a.with_author_proof().seal(cell.now, &name("b"), "t", b"").unwrap_err();
+    assert!(refused.to_string().ends_with("knows no author keys"), "{refused}");
+}
+
+#[test]
+fn a_wrong_clock_and_a_key_that_was_replaced_are_no_obstacle() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut host = Host::new(&mut cell, "a");
+    host.off = 3 * 3_600_000;
+    let _ = try_prove(&cell, &mut host);
+    host.serve(&mut cell);
+    assert!(try_prove(&cell, &mut host).is_ok());
+    assert_eq!(host.agent.clock_correction_ms(), -host.off);
+    assert_eq!(host.agent.stats().vouchers, 1);
+
+    // Restored from before its last rotation: the key file has the one that counts among those that retire.
+    let mut host = Host::new(&mut cell, "c");
+    let before = cell.party("c").clone();
+    host.agent.rotate();
+    host.serve(&mut cell);
+    assert_eq!(host.agent.generation().0, 2);
+    *cell.party("c") = before;
+    let _ = try_prove(&cell, &mut host);
+    host.save();
+    for _ in 0..20 {
+        host.serve(&mut cell);
+        cell.pass(60_000);
+    }
+    host.ask(&mut cell, "b");
+    assert!(try_prove(&cell, &mut host).is_ok());
+}
+
+#[test]
+fn whom_the_kdc_signs_with_is_learned_and_kept() {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut host = Host::new(&mut cell, "a");
+    let mut file = host.file();
+    file.signers.clear();
+    host.disk = file.to_json().to_vec();
+    host.crash(&cell);
+    let mut x = author(&mut cell, "x");
+    let message = prove(&mut cell, &mut x, "a", "t", b"");
+    assert_eq!(cell.refused(&mut host.agent, &message), Cause::AuthorUnknown);
+    host.agent.want_voucher(cell.now).unwrap();
+    host.serve(&mut cell);
+    assert!(host.opens(&cell, &message), "nothing of it was lost");
+    assert_eq!(host.file().signers, [cell.desk.signer()]);
+    // The KDC has another from now on: what the one before signed holds no more, for who was known too.
+    let old = prove(&mut cell, &mut x, "a", "t", b"");
+    cell.desk.key = signer(3);
+    cell.pass(DAY / 2);
+    host.serve(&mut cell);
+    assert_eq!(host.file().signers, [public(&signer(3))]);
+    assert!(!host.opens(&cell, &old));
+    assert!(host.file().author.is_some());
+}

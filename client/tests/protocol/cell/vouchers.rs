@@ -1,0 +1,84 @@
+//! Vouchers, as a KDC gives them.
+
+use std::collections::HashMap;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use keycell_protocol::{
+    AuthorPublicKey, Name, Problem, ProblemType, SignedVoucherRequest, SignerKey, UnixSeconds, Voucher,
+    VoucherReply, Vouchers,
+};
+
+use super::Cell;
+
+/// A KDC's signing key, and what it has signed for.
+pub(crate) struct Desk {
+    pub(crate) key: Ed25519KeyPair,
+    /// The first key of each party counts.
+    pub(crate) registered: HashMap<Name, AuthorPublicKey>,
+    pub(crate) given: usize,
+    pub(crate) problem: Option<ProblemType>,
+}
+
+/// Of a voucher, in seconds.
+pub(crate) const VALID: u64 = 86_400;
+
+pub(crate) fn signer(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap()
+}
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self { key: signer(1), registered: HashMap::new(), given: 0, problem: None }
+    }
+
+    pub(crate) fn signer(&self) -> SignerKey {
+        public(&self.key)
+    }
+}
+
+pub(crate) fn public(key: &Ed25519KeyPair) -> SignerKey {
+    SignerKey::new(key.public_key().as_ref().try_into().unwrap())
+}
+
+/// What the holder of `signer` says.
+pub(crate) fn voucher(
+    signer: &Ed25519KeyPair,
+    name: &Name,
+    key: AuthorPublicKey,
+    valid: (UnixSeconds, UnixSeconds),
+) -> Voucher {
+    let sign = |message: &[u8]| signer.sign(message).as_ref().try_into().unwrap();
+    Voucher::issue(name, key, valid, &public(signer), sign)
+}
+
+impl Cell {
+    /// A voucher as it would be given now.
+    pub(crate) fn voucher(&self, name: &Name, key: AuthorPublicKey) -> Voucher {
+        let now = self.now.seconds();
+        voucher(&self.desk.key, name, key, (UnixSeconds(now.0 - 60), now.plus(VALID)))
+    }
+
+    pub(super) fn vouch(&mut self, body: &[u8]) -> Result<Vec<u8>, Problem> {
+        if let Some(problem) = self.desk.problem {
+            return Err(Problem::new(problem));
+        }
+        let signed = SignedVoucherRequest::parse(body).unwrap();
+        let (key, _) = self.known(signed.key()).ok_or_else(|| self.stranger())?;
+        let keys = key.keys_for::<Vouchers>();
+        let request = signed.verify(&keys).unwrap();
+        if request.timestamp.distance(self.now) > 60_000 {
+            let mut problem = Problem::new(ProblemType::ClockSkew);
+            problem.server_time = Some(self.now);
+            return Err(problem);
+        }
+        let registered = self.desk.registered.entry(request.source.clone()).or_insert(request.public_key);
+        if *registered != request.public_key {
+            return Err(Problem::new(ProblemType::Conflict));
+        }
+        self.desk.given += 1;
+        let voucher = self.voucher(&request.source, request.public_key);
+        let renew = self.now.seconds().plus(VALID / 2);
+        let signers = [self.desk.signer()];
+        Ok(VoucherReply::seal(&request, self.now, (&voucher, renew), &signers, &keys, &mut self.rng))
+    }
+}

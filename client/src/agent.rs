@@ -4,6 +4,7 @@ mod asking;
 mod grouping;
 mod keeping;
 mod rotating;
+mod spreading;
 mod vouching;
 
 use core::fmt;
@@ -155,13 +156,20 @@ impl Agent {
     /// [`CannotOpen`], which says why only to its own log. With [`Cause::Waiting`] the message is kept, and comes out of
     /// [`open_waiting`](Self::open_waiting) once the key of its group is here.
     pub fn open(&mut self, now: UnixMillis, bytes: &[u8]) -> Result<Opened, CannotOpen> {
-        match self.opener.open(&mut self.keys, self.correction.apply(now), bytes) {
+        let opened = self.opener.open(&mut self.keys, self.correction.apply(now), bytes);
+        if let Err(Cause::Waiting { generation }) = opened {
+            return Err(self.wait(now, bytes, generation).into());
+        }
+        self.opened(now, opened)
+    }
+
+    fn opened(&mut self, now: UnixMillis, opened: Result<Opened, Cause>) -> Result<Opened, CannotOpen> {
+        match opened {
             Ok(opened) => {
                 self.stats.opened += 1;
                 self.prove_by(now, &opened);
                 Ok(opened)
             }
-            Err(Cause::Waiting { generation }) => Err(self.wait(now, bytes, generation).into()),
             Err(cause) => {
                 *self.stats.refused.entry(cause.code()).or_default() += 1;
                 Err(cause.into())
@@ -300,7 +308,7 @@ impl Agent {
         self.tickets.prepare(self.correction.apply(now), to, failing)
     }
 
-    fn write(
+    pub(crate) fn write(
         &mut self,
         now: UnixMillis,
         to: &Name,
@@ -344,7 +352,7 @@ impl Agent {
 
 /// Whether a message is written with a proof of its author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
+pub(crate) enum Proof {
     /// If its destination takes no other.
     IfRequired,
     Always,

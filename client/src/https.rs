@@ -7,11 +7,13 @@
 //! Those that are given a key file by its path also keep it up: its keys turn as the days pass, and are rotated when the
 //! KDC asks. Those that are given an [`AgentKey`] leave it as it is.
 
+mod authored;
 pub mod blocking;
 mod driver;
 mod error;
 mod kdcs;
 mod keeper;
+mod many;
 mod shared;
 mod tls;
 mod transport;
@@ -26,12 +28,14 @@ use keycell_protocol::{CannotOpen, Cause, Generation, LongTermKey, Mode, Name, U
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::agent::Proof;
 use crate::{
     AgentConfig, AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock, system_rng,
 };
 
 use shared::{Shared, Tasks};
 
+pub use authored::WithAuthorProof;
 pub use error::{ConnectError, Error};
 pub use tls::config as tls_config;
 pub use transport::{Answer, Https, Transport, TransportError};
@@ -162,7 +166,7 @@ impl Agent {
     /// # Errors
     /// [`Error`].
     pub async fn seal(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
-        self.write(to, Mode::Sealed, topic, body).await
+        self.write(to, (Mode::Sealed, Proof::IfRequired), topic, body).await
     }
 
     /// Signs a message whose body anyone may read, and fetches a ticket first if there is none.
@@ -170,7 +174,7 @@ impl Agent {
     /// # Errors
     /// [`Error`].
     pub async fn sign(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
-        self.write(to, Mode::Signed, topic, body).await
+        self.write(to, (Mode::Signed, Proof::IfRequired), topic, body).await
     }
 
     /// Encrypts a message with what is at hand. After [`SealError::NoTicket`] a ticket is being fetched.
@@ -178,7 +182,7 @@ impl Agent {
     /// # Errors
     /// [`SealError`].
     pub fn try_seal(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.shared.act(|agent, now| agent.seal(now, to, topic, body))
+        self.try_write(to, (Mode::Sealed, Proof::IfRequired), topic, body)
     }
 
     /// Signs a message with what is at hand.
@@ -186,7 +190,7 @@ impl Agent {
     /// # Errors
     /// [`SealError`].
     pub fn try_sign(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.shared.act(|agent, now| agent.sign(now, to, topic, body))
+        self.try_write(to, (Mode::Signed, Proof::IfRequired), topic, body)
     }
 
     /// Opens a message for this party or one of its groups, or a reply to it. No KDC is waited for.
@@ -285,7 +289,7 @@ impl Agent {
                 return failed;
             }
             if self.wait(&mut changed, deadline).await.is_err() {
-                failed.extend(missing.into_iter().map(|name| (name.clone(), self.no_answer(name))));
+                failed.extend(missing.into_iter().map(|name| (name.clone(), self.no_answer(Some(name)))));
                 return failed;
             }
         }
@@ -355,21 +359,36 @@ impl Agent {
         self.shared.lock().stats()
     }
 
-    async fn write(&self, to: &Name, mode: Mode, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
+    async fn write(&self, to: &Name, how: (Mode, Proof), topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
+        self.until_written(Some(to), || self.try_write(to, how, topic, body)).await
+    }
+
+    fn try_write(
+        &self,
+        to: &Name,
+        how: (Mode, Proof),
+        topic: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        self.shared.act(|agent, now| agent.write(now, to, how, topic, body))
+    }
+
+    /// Tries again after each answer of a KDC, until what is missing is there.
+    async fn until_written<T>(
+        &self,
+        to: Option<&Name>,
+        mut write: impl FnMut() -> Result<T, SealError>,
+    ) -> Result<T, Error> {
         let deadline = self.deadline();
         // Before the first try, so that no answer that comes right after it is missed.
         let mut changed = self.shared.changed.subscribe();
         loop {
-            let written = match mode {
-                Mode::Sealed => self.try_seal(to, topic, body),
-                Mode::Signed => self.try_sign(to, topic, body),
-            };
-            match written {
-                Err(SealError::NoTicket { .. }) => {
-                    self.wait(&mut changed, deadline).await.map_err(|Late| self.no_answer(to))?;
-                }
+            let to = match write() {
+                Err(SealError::NoTicket { .. }) => to,
+                Err(SealError::NoVoucher) => None,
                 written => return Ok(written?),
-            }
+            };
+            self.wait(&mut changed, deadline).await.map_err(|Late| self.no_answer(to))?;
         }
     }
 
@@ -384,12 +403,16 @@ impl Agent {
         }
     }
 
-    fn no_answer(&self, to: &Name) -> Error {
+    /// No ticket for `to` came, or no voucher.
+    fn no_answer(&self, to: Option<&Name>) -> Error {
         let last = self.shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Error::NoAnswer {
-            destination: to.clone(),
-            waited: self.shared.config.total_timeout,
-            last: last.unwrap_or_else(|| "no KDC has answered yet".to_owned()),
+        // Without the key in its file no voucher is asked for.
+        let last = if to.is_none() { self.key_file_failure().or(last) } else { last };
+        let last = last.unwrap_or_else(|| "no KDC has answered yet".to_owned());
+        let waited = self.shared.config.total_timeout;
+        match to {
+            Some(to) => Error::NoAnswer { destination: to.clone(), waited, last },
+            None => Error::NoVoucher { waited, last },
         }
     }
 }

@@ -94,6 +94,7 @@ mod kept;
 mod keyfile;
 mod keys;
 mod keystore;
+mod many;
 mod opened;
 mod opener;
 mod pending;
@@ -119,6 +120,7 @@ pub use keycell_protocol::{
 pub use keyfile::{AgentKey, KdcAddress, KeyFileError, RetiringKey};
 pub use keys::Keys;
 pub use keystore::KeyStore;
+pub use many::{Content, Many};
 pub use opened::Opened;
 pub use opener::{Opener, OpenerConfig, RestartGuard};
 pub use pending::{PendingRequest, TakeError, Taken};

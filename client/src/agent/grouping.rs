@@ -63,6 +63,14 @@ impl Agent {
         Cause::Waiting { generation }
     }
 
+    /// As [`wait`](Self::wait), for what is not kept.
+    pub(super) fn look_for(&mut self, now: UnixMillis, bytes: &[u8], generation: Generation) -> Cause {
+        let no_key = Cause::NoKey { generation, epoch: GroupKey::EPOCH };
+        let Some((group, generation, _)) = waits_for(bytes, generation) else { return no_key };
+        self.groups.missed(self.correction.apply(now), &group, generation, &mut self.rng);
+        Cause::Waiting { generation }
+    }
+
     /// As [`wants`](Self::wants), for the keys of groups only.
     pub(crate) fn wants_groups(&mut self, now: UnixMillis) -> Option<PendingRequest> {
         self.tick(now);

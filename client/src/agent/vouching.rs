@@ -7,6 +7,7 @@ use keycell_protocol::{
 
 use super::{Agent, Proof};
 use crate::author::AskedVoucher;
+use crate::many::Many;
 use crate::opened::Opened;
 use crate::pending::{Kind, PendingRequest, TakeError};
 use crate::{AuthorPublicKey, SealError};
@@ -31,6 +32,12 @@ impl Agent {
             Err(SealError::NoVoucher) => Ok(()),
             other => other,
         }
+    }
+
+    /// Whether a proof can be written; if not, it is wanted from now on.
+    #[cfg(feature = "https")]
+    pub(crate) fn voucher_ready(&mut self, now: UnixMillis) -> Result<(), SealError> {
+        self.ready(self.correction.apply(now))
     }
 
     /// What others know this party by as an author, if it has a signing key.
@@ -160,7 +167,7 @@ impl Agent {
     }
 
     /// When to call [`wants_voucher`](Self::wants_voucher) next.
-    pub(super) fn next_voucher_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
+    pub(crate) fn next_voucher_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
         if let Some(lost) = self.author.lost_at(self.request_timeout_ms) {
             return Some(lost);
         }
@@ -204,6 +211,20 @@ impl WithAuthorProof<'_> {
         body: &[u8],
     ) -> Result<Vec<u8>, SealError> {
         self.0.write(now, to, (Mode::Signed, Proof::Always), topic, body)
+    }
+
+    /// As [`Agent::seal_many`]: each part proves the author of the body, too.
+    ///
+    /// # Errors
+    /// As [`Agent::seal_many`].
+    pub fn seal_many(
+        &mut self,
+        now: UnixMillis,
+        to: &[Name],
+        topic: &str,
+        body: &[u8],
+    ) -> Result<Many, SealError> {
+        self.0.spread(now, to, Proof::Always, topic, body)
     }
 
     /// As [`Agent::reply`].

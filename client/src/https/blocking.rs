@@ -1,5 +1,7 @@
 //! The same for programs without a runtime.
 
+mod authored;
+
 use core::time::Duration;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -11,6 +13,8 @@ use tokio::sync::oneshot;
 
 use super::{Config, ConnectError, Error, Https, Transport};
 use crate::{AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock};
+
+pub use authored::WithAuthorProof;
 
 /// One party, with its connection to the KDCs on a thread of its own.
 ///
@@ -95,7 +99,9 @@ impl Agent {
     /// [`Error`].
     pub fn seal(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
         match self.agent.try_seal(to, topic, body) {
-            Err(SealError::NoTicket { .. }) => self.runtime.block_on(self.agent.seal(to, topic, body)),
+            Err(SealError::NoTicket { .. } | SealError::NoVoucher) => {
+                self.runtime.block_on(self.agent.seal(to, topic, body))
+            }
             written => Ok(written?),
         }
     }
@@ -106,7 +112,9 @@ impl Agent {
     /// [`Error`].
     pub fn sign(&self, to: &Name, topic: &str, body: &[u8]) -> Result<Vec<u8>, Error> {
         match self.agent.try_sign(to, topic, body) {
-            Err(SealError::NoTicket { .. }) => self.runtime.block_on(self.agent.sign(to, topic, body)),
+            Err(SealError::NoTicket { .. } | SealError::NoVoucher) => {
+                self.runtime.block_on(self.agent.sign(to, topic, body))
+            }
             written => Ok(written?),
         }
     }

@@ -19,8 +19,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn 
         let (request, wakeup) = {
             let mut agent = shared.lock();
             let request = agent.wants_tickets(now).or_else(|| agent.wants_groups(now));
+            let request = request.or_else(|| agent.wants_voucher(now));
             let wakeups = [agent.next_ticket_wakeup(now), agent.next_group_wakeup(now)];
-            (request, wakeups.into_iter().flatten().min())
+            let wakeups = wakeups.into_iter().chain([agent.next_voucher_wakeup(now)]);
+            (request, wakeups.flatten().min())
         };
         let Some(request) = request else {
             let nap = Duration::from_millis(wakeup.map_or(NAP_MS, |at| at.0.saturating_sub(now.0)));
@@ -175,9 +177,9 @@ const fn is_busy(problem: ProblemType) -> bool {
     )
 }
 
-/// For those who wait for tickets.
+/// For those who wait for tickets or a voucher.
 fn note(shared: &Shared, request: &PendingRequest, failure: String) {
-    if request.destinations == 0 {
+    if !matches!(request.kind, Kind::Tickets | Kind::Voucher) {
         return;
     }
     *shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);

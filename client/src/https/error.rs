@@ -23,6 +23,14 @@ pub enum Error {
         /// The last failure.
         last: String,
     },
+    /// No voucher for this party's author key came in time.
+    #[error("no voucher for this party's author key within {} s: {last}", .waited.as_secs())]
+    NoVoucher {
+        /// How long it was waited for.
+        waited: Duration,
+        /// The last failure.
+        last: String,
+    },
 }
 
 /// Why an agent does not start.

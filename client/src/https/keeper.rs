@@ -73,6 +73,8 @@ impl Saving {
 
     fn saved(&mut self, shared: &Shared, unsaved: &Unsaved) {
         shared.lock().saved(unsaved);
+        // A signing key may be registered now.
+        shared.wake.notify_one();
         *shared.key_failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if self.failures > 0 {
             info!("the key file is written again");

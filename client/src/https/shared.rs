@@ -48,7 +48,10 @@ impl Shared {
         let mut agent = self.lock();
         let done = act(&mut agent, now);
         let wake = agent.may_request(now);
+        let change = agent.unsaved_change();
         drop(agent);
+        // A signing key that was made just now is stored first.
+        self.tell_keeper(change);
         if wake {
             self.wake.notify_one();
         }

@@ -468,3 +468,60 @@ fn whom_the_kdc_signs_with_is_learned_and_kept() {
     assert!(!host.opens(&cell, &old));
     assert!(host.file().author.is_some());
 }
+
+#[test]
+fn a_member_with_every_secret_of_its_group_speaks_for_itself_only() {
+    let mut cell = Cell::new();
+    cell.group("probe", &["probe.a", "probe.m"]);
+    cell.group_mut("probe").author_proof = true;
+    let (mut cma, mut a) = (author(&mut cell, "cma"), cell.agent("probe.a"));
+    a.join(cell.now, &name("probe"));
+    cell.serve(&mut a);
+    // The sender does nothing about it: the ticket says that it takes a proof, and a voucher comes with it.
+    let probe = name("probe");
+    assert!(matches!(cma.seal(cell.now, &probe, "run", b"halt"), Err(SealError::NoTicket { .. })));
+    cell.serve(&mut cma);
+    assert_eq!(cell.desk.given, 1);
+    let message = cma.seal(cell.now, &probe, "run", b"halt").unwrap();
+    let many = cma.seal_many(cell.now, core::slice::from_ref(&probe), "run", b"halt all").unwrap();
+
+    // m holds each key of the group, so it opens each ticket, makes each SEK, and has seen each voucher.
+    let m = AuthorKey::new(&[5; 32]);
+    let (of_m, of_cma) =
+        (cell.voucher(&name("probe.m"), m.public()), cell.voucher(&name("cma"), cma.author_key().unwrap()));
+    let grant = cell.grant_group("cma", "probe");
+    let said = forgery(&cell, "cma", "probe");
+    for (voucher, what) in [(&of_m, "its own voucher"), (&of_cma, "that of the cma")] {
+        let forged = said.signed(&mut cell, &grant, &m, voucher);
+        assert_eq!(cell.refused(&mut a, &forged), Cause::AuthorForged, "{what}");
+    }
+    let names = (name("cma"), probe.clone());
+    let none = Header { extras: Extras::NONE, ..said.header(&names, &grant) };
+    let forged = StreamKey::new(grant.sek.clone(), cell.salt()).write(&none, b"reboot");
+    assert_eq!(cell.refused(&mut a, &forged), Cause::AuthorMissing);
+    // It goes on in the stream of the cma: under its ticket, its salt, and the next number.
+    let envelope = keycell_protocol::Envelope::parse(&message).unwrap();
+    let Under::Ticket(ticket) = envelope.under else { unreachable!() };
+    let held = cell.group_key(&probe).unwrap().0;
+    let rkey = keycell_protocol::Ticket::parse(ticket).unwrap().open(&held.key.ticket_key()).unwrap();
+    let sek = rkey.sek(&names.0, &names.1, envelope.expiration);
+    let stream = StreamKey::new(sek, keycell_protocol::Salt::of(&envelope));
+    let next = Header {
+        expiration: envelope.expiration,
+        sequence: 7,
+        under: envelope.under,
+        ..said.header(&names, &grant)
+    };
+    let forged = stream.write_authored(&next, (&m, &of_cma), b"reboot");
+    assert_eq!(cell.refused(&mut a, &forged), Cause::AuthorForged);
+    let opened = cell.open(&mut a, &message).unwrap();
+    assert_eq!((&opened.body[..], opened.author().unwrap().name()), (&b"halt"[..], &name("cma")));
+    assert_eq!(cell.refused(&mut a, &forged), Cause::AuthorForged);
+    // In its own name it may speak.
+    let grant = cell.grant_group("probe.m", "probe");
+    let own = forgery(&cell, "probe.m", "probe").signed(&mut cell, &grant, &m, &of_m);
+    assert_eq!(cell.open(&mut a, &own).unwrap().author().unwrap().name(), &name("probe.m"));
+    // And what is for many is proved as well.
+    let part = many.parts[0].1.as_ref().unwrap();
+    assert!(a.open_many(cell.now, part, &many.common).unwrap().author().is_some());
+}

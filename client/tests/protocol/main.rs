@@ -11,6 +11,8 @@ mod groups;
 #[cfg(test)]
 #[cfg(feature = "https")]
 mod https;
+#[cfg(test)]
+mod many;
 mod properties;
 #[cfg(test)]
 mod rotation;

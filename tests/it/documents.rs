@@ -122,6 +122,20 @@ fn keys_on_hosts() {
 }
 
 #[test]
+fn identities() {
+    let printed = run("docs/identities.md");
+    for expected in [
+        "#KDC#00002 is in secondary.json and no longer in the database.",
+        "carried off",
+        "cell1.bundle is the bundle of cell1.internal.",
+        "web.host1@cell1.internal has no signing key",
+        "author key",
+    ] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}
+
+#[test]
 fn the_master_key() {
     let printed = run("docs/master-key.md");
     for expected in [

@@ -168,6 +168,10 @@ impl NewCell {
         secrets.extend(identities);
         let token_key = TokenKey::new(&tokens, &self.zone)?;
         let mut act = beginning(&zone, self.profile, Action::ZoneCreate, &keyring)?;
+        if let Some(made) = act.events.first_mut() {
+            let names = [&primary, &secondary].map(|identity| identity.name().to_string());
+            *made = made.clone().with("identities", names.to_vec());
+        }
         act.writes.push(Write::PutDocument { document, expected: None });
         // Releases before look for the audit key elsewhere.
         act.writes.push(Write::NeedSchema(SCHEMA));

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use keycell_tests::admin::{AUDIT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
+use keycell_protocol::AuthorKey;
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
+use keycell_tests::party::Party;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -89,7 +91,9 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((post, PARTIES), "", &[], &json!({ "name": "b@elsewhere.example" }), (400, none)).await;
     let b = json!({ "name": "b@test.internal" });
     let retry = [("idempotency-key", "k")];
-    admin.does((post, PARTIES), "", &retry, &b, (201, &[("party.create", "b@test.internal")])).await;
+    let made =
+        admin.does((post, PARTIES), "", &retry, &b, (201, &[("party.create", "b@test.internal")])).await;
+    let signs = Party::created(&made.json());
     admin.does((post, PARTIES), "", &retry, &b, (201, none)).await;
     admin.does((post, PARTIES), "", &retry, &json!({ "name": "c@test.internal" }), (422, none)).await;
     let off = json!({ "enabled": false });
@@ -203,8 +207,16 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((patch, LIMITS), "", &[], &json!({ "per_address": 1 }), (400, none)).await;
 
     // Keys.
-    let replace = format!("{PARTIES}/{{name}}/keys");
+    signs.voucher(&kdc.http(), &AuthorKey::generate(&mut keycell_client::system_rng())).await.unwrap();
+    admin.seen += 1;
+    let author = format!("{PARTIES}/{{name}}/author-key");
     let b = "b@test.internal";
+    admin.does((delete, &author), b, &[("if-match", "\"1\"")], &Value::Null, (412, none)).await;
+    let removed: &[(&str, &str)] = &[("party.author_key.remove", b)];
+    admin.does((delete, &author), b, &[], &Value::Null, (204, removed)).await;
+    admin.does((delete, &author), b, &[], &Value::Null, (204, none)).await;
+    admin.does((delete, &author), "nobody@test.internal", &[], &Value::Null, (404, none)).await;
+    let replace = format!("{PARTIES}/{{name}}/keys");
     let chosen = json!({ "key": KEY, "erase_old": true });
     let erased: &[(&str, &str)] = &[("key.rotate", b), ("key.erase", b)];
     admin.does((post, &replace), b, &[], &chosen, (201, erased)).await;

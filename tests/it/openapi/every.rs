@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keycell_kdc::keyring::MasterKeySource;
-use keycell_protocol::Step;
+use keycell_protocol::{AuthorKey, Step};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http};
 use keycell_tests::openapi::Description;
@@ -78,6 +78,29 @@ impl Seen {
             self.see(status, request).await;
         }
         self.rotation(&a, &off).await;
+        let c = self.admin.add("c@test.internal").await;
+        self.vouchers(&c, &off).await;
+    }
+
+    async fn vouchers(&mut self, c: &Party, off: &Party) {
+        let post = |body: Vec<u8>| {
+            let request = self.http.request(Method::POST, "/v1/vouchers");
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        let random = &mut keycell_client::system_rng();
+        let (key, other) = (AuthorKey::generate(random), AuthorKey::generate(random));
+        let once = c.sign_voucher(&c.voucher_request(&key));
+        let requests = [
+            (200, post(once.clone())),
+            (401, post(once)),
+            (403, post(off.sign_voucher(&off.voucher_request(&key)))),
+            (409, post(c.sign_voucher(&c.voucher_request(&other)))),
+        ];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+        let shown = self.admin.request(Method::GET, "/v1/admin/parties/c%40test.internal");
+        assert!(self.see(200, shown).await.json()["author_key"].is_string());
     }
 
     async fn rotation(&mut self, a: &Party, off: &Party) {
@@ -263,7 +286,7 @@ impl Seen {
 
     /// What is wrong with a request whatever the operation is.
     async fn refused(&mut self, auditor: &Http, token: &str) {
-        let of_parties = ["POST /v1/tickets", "POST /v1/keys/rotate"];
+        let of_parties = ["POST /v1/tickets", "POST /v1/keys/rotate", "POST /v1/vouchers"];
         let of_others =
             |status| answering(status).into_iter().filter(|operation| !of_parties.contains(&&**operation));
         for operation in of_others(401) {
@@ -299,6 +322,7 @@ impl Seen {
         for (operation, id) in [
             ("DELETE /v1/admin/groups/{name}/excluded/{party}", ""),
             ("DELETE /v1/admin/groups/{name}", ""),
+            ("DELETE /v1/admin/parties/{name}/author-key", ""),
             ("DELETE /v1/admin/parties/{name}", ""),
             ("DELETE /v1/admin/policy/rules/{id}", "rule"),
             ("DELETE /v1/admin/tokens/{id}", token),

@@ -67,6 +67,7 @@ const BY_CHANCE: &[(&str, u16)] = &[
     ("PATCH /v1/admin/parties/{name}", 409),
     ("DELETE /v1/admin/parties/{name}", 409),
     ("POST /v1/admin/parties/{name}/keys", 409),
+    ("DELETE /v1/admin/parties/{name}/author-key", 409),
     ("POST /v1/admin/keys/rotate", 409),
     ("PATCH /v1/admin/groups/{name}", 409),
     ("DELETE /v1/admin/groups/{name}", 409),

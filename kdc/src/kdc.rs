@@ -1,6 +1,7 @@
 //! One running KDC: what all requests share.
 
 mod certificate;
+mod groups;
 mod house;
 mod readiness;
 mod reload;
@@ -212,7 +213,8 @@ impl Kdc {
         request.party().seen().mark(moment.now);
         let rules = self.directory.rules();
         let authorized = issuance::authorize(request, &self.directory, &rules.policy, moment.now);
-        let rotate = self.is_to_rotate(authorized.request(), moment.now);
+        let request = authorized.request();
+        let rotate = self.is_to_rotate(request.party(), request.generation(), moment.now);
         let issued = issuance::issue(&authorized, moment, rotate);
         self.note(&issued, authorized.request().party(), address, moment.now);
         Ok(issued)

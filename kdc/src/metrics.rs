@@ -1,6 +1,7 @@
 //! What is counted, in the Prometheus text format at `/metrics`.
 
 mod at_rest;
+mod groups;
 mod identities;
 mod keys;
 mod recovery;
@@ -17,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use at_rest::AtRestMetrics;
+pub use groups::GroupMetrics;
 pub use identities::IdentityMetrics;
 pub use keys::{InState, KeyMetrics};
 pub use recovery::RecoveryMetrics;
@@ -57,6 +59,8 @@ pub struct Metrics {
     pub identities: IdentityMetrics,
     /// Keys and their rotation.
     pub keys: KeyMetrics,
+    /// Groups and their keys.
+    pub groups: GroupMetrics,
     /// Backups, and what is remembered of revocations.
     pub recovery: RecoveryMetrics,
     /// The process.
@@ -108,6 +112,7 @@ impl Metrics {
             at_rest: AtRestMetrics::register(&mut registry),
             identities: IdentityMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
+            groups: GroupMetrics::register(&mut registry),
             recovery: RecoveryMetrics::register(&mut registry),
             running: Running::register(&mut registry),
             registry: Registry::default(),

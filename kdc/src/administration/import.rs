@@ -2,6 +2,7 @@
 
 use keycell_protocol::{LongTermKey, Name};
 
+use super::departures::no_group;
 use super::parties::{NewEntry, Parties};
 use super::{AdminError, Caller, Created};
 use crate::api::{ImportOutcome, ImportSummary};
@@ -39,7 +40,10 @@ impl Parties {
             Ok(results) => results,
             // Somebody else makes the same names at the same time: one by one, so that the others are made.
             Err(AdminError::Store(
-                StoreError::Exists { .. } | StoreError::GenerationUsed { .. } | StoreError::Changed { .. },
+                StoreError::Exists { .. }
+                | StoreError::GenerationUsed { .. }
+                | StoreError::Changed { .. }
+                | StoreError::DocumentExists { .. },
             )) if entries.len() > 1 => {
                 let mut results = Vec::with_capacity(entries.len());
                 for entry in entries {
@@ -101,6 +105,8 @@ impl Parties {
                     None,
                     Some("the name is in a line before this one".to_owned()),
                 )
+            } else if directory.groups().contains_key(name.local()) {
+                entry.result(ImportOutcome::Exists, None, Some("there is a group of that name".to_owned()))
             } else if known(entry) {
                 let record = there.binary_search_by(|record| record.name.as_str().cmp(name.as_str()));
                 let record = record.ok().and_then(|at| there.get(at));
@@ -108,6 +114,7 @@ impl Parties {
             } else {
                 let Created { record, key, .. } = self.draft(&entry.entry, earlier.get(name))?;
                 act.events.push(self.creation(caller, &record));
+                act.writes.extend(no_group(name));
                 act.writes.push(Write::PutParty { party: record, expected: None });
                 entry.result(ImportOutcome::Created, Some(key), None)
             };

@@ -5,6 +5,7 @@ mod access;
 mod author_keys;
 mod caller;
 mod chosen;
+mod departures;
 mod error;
 mod groups;
 mod identities;

@@ -6,6 +6,7 @@ use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::chosen::chosen;
+use super::departures::{leave_groups, no_group};
 use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
@@ -104,9 +105,13 @@ impl Parties {
             Write::PutParty { party: created.record.clone(), expected: None },
             self.creation(caller, &created.record),
         );
+        act.writes.extend(no_group(name));
         act.writes.extend(keep(&created)?);
         match self.ledger.commit(&act).await {
             Ok(_) => Ok(created),
+            Err(AdminError::Store(StoreError::DocumentExists { .. })) => {
+                Err(AdminError::Exists(format!("group {name}")))
+            }
             Err(AdminError::Store(StoreError::Exists { .. })) => self.retried(entry).await,
             // Made and deleted by somebody else in between.
             Err(AdminError::Store(StoreError::GenerationUsed { .. } | StoreError::Changed { .. })) => {
@@ -135,10 +140,11 @@ impl Parties {
                 "only together with \"enabled\": false; give a key with `keycell key rotate --key-file`";
             return Err(AdminError::invalid("erase_keys", text));
         }
-        // Somebody else may change the party in between; then look again.
-        for _ in 0..ATTEMPTS {
+        // Somebody else may change the party in between, or its groups; then look again.
+        for attempt in 0..ATTEMPTS {
             let Found { mut record, whole } = self.found(name, patch.enabled == Some(false)).await?;
             precondition.check(record.revision)?;
+            let was_enabled = record.enabled;
             let events = self.apply(caller, &mut record, patch)?;
             if events.is_empty() {
                 return self.show(name);
@@ -146,9 +152,16 @@ impl Parties {
             let expected = Some(record.revise(self.ledger.now()));
             let party = record.clone();
             let write = if whole { Write::PutParty { party, expected } } else { Write::ForceParty(party) };
-            match self.ledger.commit(&Act { writes: vec![write], events }).await {
+            let mut act = Act { writes: vec![write], events };
+            if was_enabled && !record.enabled {
+                leave_groups(&self.ledger, caller, name, "party disabled", attempt > 0, &mut act).await?;
+            }
+            match self.ledger.commit(&act).await {
                 Ok(_) => return Ok(self.shown(&record)),
                 Err(AdminError::Store(StoreError::Changed { .. })) => {}
+                Err(AdminError::Store(
+                    StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
+                )) => self.ledger.catch_up().await,
                 Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing(name)),
                 Err(error) => return Err(error),
             }
@@ -166,9 +179,9 @@ impl Parties {
         name: &Name,
         precondition: &Precondition,
     ) -> Result<(), AdminError> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let Found { record, whole } = self.found(name, true).await?;
-            let revision = record.revision;
+            let (revision, enabled) = (record.revision, record.enabled);
             precondition.check(revision)?;
             let event = caller
                 .event(self.ledger.now(), Action::PartyDelete, name.as_str())
@@ -178,9 +191,15 @@ impl Parties {
             if !whole {
                 act.writes.insert(0, Write::ForceParty(record));
             }
+            if enabled {
+                leave_groups(&self.ledger, caller, name, "party deleted", attempt > 0, &mut act).await?;
+            }
             match self.ledger.commit(&act).await {
                 Ok(_) => return Ok(()),
                 Err(AdminError::Store(StoreError::Changed { .. })) => {}
+                Err(AdminError::Store(
+                    StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
+                )) => self.ledger.catch_up().await,
                 Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing(name)),
                 Err(error) => return Err(error),
             }

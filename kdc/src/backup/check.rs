@@ -1,9 +1,11 @@
 //! Looks through a database that was filled from a backup, before anybody relies on it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::audit::{Link, Seal, SealKind, Seals, Verifier, hex};
 use crate::cell::Cell;
+use crate::groups::{GroupRecord, open_secret, secret_name};
 use crate::keyring::Keyring;
 use crate::store::{AuditQuery, Damaged, KeyState, Kind, Store};
 
@@ -54,6 +56,9 @@ pub async fn check(
             checked.findings.push(error.to_string());
         }
     }
+    if let Some(keyring) = keyring {
+        groups(store, keyring, &mut checked).await?;
+    }
     records(store, header, &zone.zone, &public, &mut checked).await?;
     Ok(checked)
 }
@@ -85,6 +90,27 @@ async fn parties(
         }
     }
     checked.keys = Some(opened);
+    Ok(())
+}
+
+/// Opens what the keys of groups come from.
+async fn groups(store: &Arc<dyn Store>, keyring: &Keyring, checked: &mut Checked) -> Result<(), BackupError> {
+    let secrets = store.secrets().await?;
+    let secrets: HashMap<_, _> = secrets.into_iter().map(|secret| (secret.name.clone(), secret)).collect();
+    for document in store.documents(Kind::Group).await?.documents {
+        // One that does not hold is in the findings already.
+        let Ok(record) = serde_json::from_str::<GroupRecord>(&document.body) else { continue };
+        for chain in &record.chains {
+            let found = secrets.get(&secret_name(&record.name, chain.version));
+            match found.map(|found| open_secret(keyring, found)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => checked.findings.push(error.to_string()),
+                // Of a chain that has ended it is erased when nothing is on its way any more.
+                None if chain.ended_at.is_some() => {}
+                None => checked.findings.push(format!("the keys of the group {} are not there", record.name)),
+            }
+        }
+    }
     Ok(())
 }
 

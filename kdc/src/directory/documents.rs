@@ -121,21 +121,48 @@ pub(super) fn tokens(documents: &Documents, keyring: &Keyring, known: &TokenReco
     documents.documents.iter().filter_map(read).collect()
 }
 
-/// Groups by their full names.
+/// Groups by their ids, which are their local names.
 pub type GroupRecords = BTreeMap<String, GroupRecord>;
 
-/// Reads groups. One that does not hold is no group: nobody gets its keys.
-pub(super) fn groups(documents: &Documents, keyring: &Keyring) -> GroupRecords {
-    let read = |document: &Document| match body::<GroupRecord>(document, keyring) {
-        Ok(mut record) => {
-            record.revision = document.revision;
-            Some((document.id.clone(), record))
+/// What was found of groups.
+pub(super) struct Groups {
+    pub(super) records: GroupRecords,
+    /// The first row that was put back: what it says does not count.
+    pub(super) older: Option<FollowError>,
+}
+
+/// Reads groups. One that does not hold is no group: nobody gets its keys. Nor is one that was changed under a version of
+/// the master key that is not here yet: whom the change takes out, only that version can tell. One that is older than the
+/// one that is `known` stays as it was.
+pub(super) fn groups(documents: &Documents, keyring: &Keyring, known: &GroupRecords) -> Groups {
+    let mut groups = Groups { records: GroupRecords::new(), older: None };
+    for document in &documents.documents {
+        let id = &document.id;
+        let before = known.get(id);
+        if let Some(before) = before
+            && let Err(error) = not_older(id, before.revision, document.revision)
+        {
+            tracing::error!(group = %before.name, %error, "the database row of a group was put back: it stays as it was");
+            groups.records.insert(id.clone(), before.clone());
+            groups.older.get_or_insert(error);
+            continue;
         }
-        Err(error) => {
-            tracing::error!(%error, "a group is out of service: its row is damaged");
-            None
+        match body::<GroupRecord>(document, keyring) {
+            Ok(mut record) if record.name.local() == id => {
+                record.revision = document.revision;
+                groups.records.insert(id.clone(), record);
+            }
+            Ok(_) => tracing::error!(group = id, "a group is out of service: its row has another name"),
+            Err(FollowError::Keyring(KeyringError::NoVersion { .. }))
+                if before.is_some_and(|before| before.revision == document.revision) =>
+            {
+                groups.records.extend(before.map(|before| (id.clone(), before.clone())));
+            }
+            Err(error) => {
+                tracing::error!(group = id, %error, "a group is out of service: its row does not open");
+            }
         }
-    };
+    }
     for damaged in &documents.damaged {
         tracing::error!(
             row = damaged.row,
@@ -143,13 +170,24 @@ pub(super) fn groups(documents: &Documents, keyring: &Keyring) -> GroupRecords {
             "a group is out of service: its row is damaged"
         );
     }
-    documents.documents.iter().filter_map(read).collect()
+    groups
 }
 
 /// When the tokens that are good now end, and how many they are.
 #[must_use]
 pub fn live(tokens: &TokenRecords, now: UnixMillis) -> usize {
     tokens.values().filter(|token| token.is_live(now)).count()
+}
+
+/// Refuses a document that is older than the one in force: somebody put an old row back. A database that was really set
+/// back is taken as it is when the KDC is started again.
+pub(super) fn not_older(id: &str, known: u64, found: u64) -> Result<(), FollowError> {
+    match found {
+        // None is there: that is no older one.
+        0 => Ok(()),
+        found if found < known => Err(FollowError::Older { id: id.to_owned(), known, found }),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses documents of which one is left out.

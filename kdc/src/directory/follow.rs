@@ -10,8 +10,10 @@ use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{Directory, FollowError, Party, Rules, Seen, TokenRecords, documents};
+use super::documents::{self, not_older};
+use super::{Directory, FollowError, Party, Rules, Seen, TokenRecords};
 use crate::config::Tickets;
+use crate::groups::Memberships;
 use crate::keyring::Keyring;
 use crate::settings::MasterKeySetting;
 use crate::store::{
@@ -55,7 +57,6 @@ impl Follower {
         let known = TokenRecords::new();
         let tokens = documents::tokens(&store.documents(Kind::Token).await?, &keyring, &known);
         let directory = Arc::new(Directory::new(rules, settings, TokenRecords::new()));
-        directory.set_groups(documents::groups(&store.documents(Kind::Group).await?, &keyring));
         directory.saw(last_seen);
         let follower = Self {
             store,
@@ -68,6 +69,9 @@ impl Follower {
             damaged: std::sync::Mutex::default(),
         };
         follower.replace(&snapshot);
+        follower.take_groups(&follower.store.documents(Kind::Group).await?).await?;
+        // What there is at the start does not begin.
+        follower.directory.chains_begun.store(0, Ordering::Relaxed);
         follower.keep_revoked(&mut *follower.place.lock().await, tokens);
         Ok(follower)
     }
@@ -146,8 +150,10 @@ impl Follower {
             self.waits.store(true, Ordering::Relaxed);
         } else if self.waits() {
             // What could not be read without it is read now, whenever it was changed.
-            if let Err(error) = self.read(Kind::Token, place).await {
-                outcome = Err(error);
+            for kind in [Kind::Token, Kind::Group] {
+                if let Err(error) = self.read(kind, place).await {
+                    outcome = Err(error);
+                }
             }
             snapshot = Some(self.store.parties().await);
         }
@@ -276,9 +282,25 @@ impl Follower {
                 }
                 self.directory.set_rules(rules);
             }
-            Kind::Group => self.directory.set_groups(documents::groups(&found, &self.keyring)),
+            Kind::Group => self.take_groups(&found).await?,
         }
         Ok(())
+    }
+
+    /// Takes these groups, with the keys of those that are not here already. A group whose row was put back stays as it
+    /// was; the others are taken all the same.
+    async fn take_groups(&self, found: &Documents) -> Result<(), FollowError> {
+        let documents::Groups { records, older } =
+            documents::groups(found, &self.keyring, &self.directory.groups());
+        let known = self.directory.memberships();
+        // After the records: the secrets of a chain are there before a record names it.
+        let secrets = match records.values().all(|record| known.has(record)) {
+            true => Vec::new(),
+            false => self.store.secrets().await?,
+        };
+        let memberships = Memberships::read(found.change, records.values(), &known, &self.keyring, &secrets);
+        self.directory.set_groups(records, memberships);
+        older.map_or(Ok(()), Err)
     }
 
     /// Reads the source of the master key again when the zone has gone over to a version that is not here. Whether it really
@@ -395,17 +417,6 @@ struct Place {
     pending: BTreeSet<Kind>,
     /// Tokens that are known to be revoked, also those whose rows are gone.
     revoked: TokenRecords,
-}
-
-/// Refuses a document that is older than the one in force: somebody put an old row back. A database that was really set
-/// back is taken as it is when the KDC is started again.
-fn not_older(id: &str, known: u64, found: u64) -> Result<(), FollowError> {
-    match found {
-        // None is there: that is no older one.
-        0 => Ok(()),
-        found if found < known => Err(FollowError::Older { id: id.to_owned(), known, found }),
-        _ => Ok(()),
-    }
 }
 
 fn told(damaged: &[Damaged]) {

@@ -8,11 +8,12 @@ mod seen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use keycell_protocol::{Epoch, Name, UnixMillis};
 
+use crate::groups::Memberships;
 use crate::settings::Settings;
 use crate::token::TokenRecord;
 
@@ -32,7 +33,9 @@ pub struct Directory {
     rules: RwLock<Arc<Rules>>,
     settings: RwLock<Arc<Settings>>,
     tokens: RwLock<Arc<TokenRecords>>,
-    groups: RwLock<Arc<GroupRecords>>,
+    groups: RwLock<(Arc<GroupRecords>, Arc<Memberships>)>,
+    /// How many chains of group keys began while this KDC looked.
+    chains_begun: AtomicU64,
     /// The epoch that keys are turned by: the last that was believed.
     epoch: AtomicU32,
 }
@@ -47,6 +50,7 @@ impl Directory {
             settings: RwLock::new(Arc::new(settings)),
             tokens: RwLock::new(Arc::new(tokens)),
             groups: RwLock::default(),
+            chains_begun: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
         }
     }
@@ -96,10 +100,21 @@ impl Directory {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    /// The groups.
+    /// What the database has of groups.
     #[must_use]
     pub fn groups(&self) -> Arc<GroupRecords> {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// The groups with their keys, and who is a member.
+    #[must_use]
+    pub fn memberships(&self) -> Arc<Memberships> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// How many chains of group keys began while this KDC looked.
+    pub(crate) fn chains_begun(&self) -> u64 {
+        self.chains_begun.load(Ordering::Relaxed)
     }
 
     /// The party of that full name.
@@ -189,8 +204,14 @@ impl Directory {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    fn set_groups(&self, groups: GroupRecords) {
-        *self.groups.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(groups);
+    fn set_groups(&self, records: GroupRecords, memberships: Memberships) {
+        let known = self.groups();
+        let before = |id| known.get(id).and_then(|record| record.chain()).map(|chain| chain.version);
+        let begun =
+            records.iter().filter(|(id, record)| before(*id) != record.chain().map(|chain| chain.version));
+        self.chains_begun.fetch_add(begun.count() as u64, Ordering::Relaxed);
+        let groups = (Arc::new(records), Arc::new(memberships));
+        *self.groups.write().unwrap_or_else(PoisonError::into_inner) = groups;
     }
 
     fn set_tokens(&self, tokens: TokenRecords) {

@@ -35,8 +35,8 @@ pub fn begin_chain(
     if let Some(last) = record.chains.last_mut() {
         last.ended_at = Some(at);
     }
-    let secret = GroupChain::generate(next.first, random);
     let name = secret_name(&record.name, next.version);
+    let secret = GroupChain::generate(next.first, random);
     let sealed = keyring.seal_secret(&name, next.version, &*super::secret::bytes(&secret), random);
     let mut writes = vec![Write::AddSecret(sealed)];
     let excess = record.chains.len().saturating_sub(MAX_ENDED);
@@ -63,7 +63,7 @@ const MAX_ENDED: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::groups::secret;
+    use crate::groups::{is_secret_of, secret};
     use crate::keyring::MasterKey;
     use keycell_protocol::UnixSeconds;
 
@@ -85,6 +85,9 @@ mod tests {
     fn added(writes: &[Write]) -> u32 {
         let [Write::AddSecret(secret), ..] = writes else { panic!("{writes:?}") };
         assert_eq!(secret.name, format!("group g@z {}", secret.version));
+        assert!(
+            is_secret_of(&"g@z".parse().unwrap(), secret) && !is_secret_of(&"h@z".parse().unwrap(), secret)
+        );
         secret.version
     }
 

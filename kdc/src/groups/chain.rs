@@ -46,8 +46,14 @@ impl Chain {
     pub fn given(&self, at: UnixSeconds) -> Vec<Generation> {
         let reached = self.generation(self.ended_at.map_or(at, |ended| ended.min(at)));
         let last = if self.ended_at.is_some() { reached.0 } else { reached.0.saturating_add(1) };
-        let from = reached.0.saturating_sub(1).max(self.first.0);
-        (from..=last).map(Generation).filter(|generation| self.ends(*generation) > at).collect()
+        (self.oldest(at).0..=last).map(Generation).filter(|generation| self.ends(*generation) > at).collect()
+    }
+
+    /// The earliest generation that anybody may still be given, by a clock that shows no less.
+    #[must_use]
+    pub fn oldest(&self, at: UnixSeconds) -> Generation {
+        let reached = self.generation(self.ended_at.map_or(at, |ended| ended.min(at)));
+        Generation(reached.0.saturating_sub(1)).max(self.first)
     }
 
     /// The chain that takes its place at that moment. What was given as its next key is never used: not even its number.

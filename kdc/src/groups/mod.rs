@@ -6,15 +6,33 @@
 
 mod begin;
 mod chain;
+mod group;
+mod memberships;
 mod record;
 mod secret;
+#[cfg(test)]
+mod tests;
+mod turning;
+
+use keycell_protocol::Name;
+
+use crate::store::SecretRecord;
 
 pub use begin::{begin_chain, forget_chains};
 pub use chain::Chain;
+pub use group::{Group, Sealing};
+pub use memberships::Memberships;
 pub use record::{GroupRecord, LIFETIME, MAX_EXCLUDED, MAX_GROUPS, MAX_PATTERNS};
+pub(crate) use secret::{bytes as secret_bytes, open as open_secret};
 
-/// The name of the secret of one chain of a group: the database keeps one version under each name.
+/// The name of the secret of one of a group's chains.
 #[must_use]
-pub fn secret_name(group: &keycell_protocol::Name, version: u32) -> String {
+pub fn secret_name(group: &Name, version: u32) -> String {
     format!("group {group} {version}")
+}
+
+/// Whether it is the secret of one of this group's chains.
+#[must_use]
+pub fn is_secret_of(group: &Name, secret: &SecretRecord) -> bool {
+    secret.name == secret_name(group, secret.version)
 }

@@ -27,5 +27,5 @@ pub(crate) fn open(keyring: &Keyring, record: &SecretRecord) -> Result<GroupChai
         let secret = Zeroizing::new(<[u8; GroupChain::SIZE]>::try_from(secret).ok()?);
         Some(GroupChain::new(Generation(u32::from_be_bytes(*generation)), *secret))
     });
-    parts.ok_or_else(|| KeyringError::Damaged { row: format!("secret {} {}", record.name, record.version) })
+    parts.ok_or_else(|| KeyringError::Damaged { row: format!("secret {}", record.name) })
 }

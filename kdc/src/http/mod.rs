@@ -3,6 +3,7 @@
 mod admin;
 mod bundle;
 mod docs;
+mod group_keys;
 mod health;
 mod heavy;
 mod layers;
@@ -46,6 +47,7 @@ pub fn routes() -> Vec<Route> {
         route(M::POST, TICKETS, tickets::issue),
         route(M::POST, "/v1/keys/rotate", rotation::rotate),
         route(M::POST, "/v1/vouchers", vouchers::vouch),
+        route(M::POST, "/v1/group-keys", group_keys::give),
         route(M::GET, "/v1/zone", zone::show),
         route(M::GET, "/v1/bundle", bundle::show),
         route(M::GET, "/v1/admin/whoami", admin::tokens::whoami),

@@ -6,7 +6,8 @@ use keycell_protocol::{Name, ProblemType, UnixMillis};
 
 use super::Authenticated;
 use crate::directory::{Directory, Party};
-use crate::policy::{Decision, Policy, RuleId, Source, WouldDeny};
+use crate::groups::{Group, Memberships};
+use crate::policy::{ClassSlot, Decision, Policy, RuleId, Source, WouldDeny};
 
 /// An authenticated request with a decision on each of its destinations.
 #[derive(Debug)]
@@ -31,10 +32,39 @@ impl Authorized {
 /// Leave to speak to one destination.
 #[derive(Debug)]
 pub(super) struct Permit {
-    pub(super) destination: Arc<Party>,
+    pub(super) destination: Destination,
     pub(super) lifetime_seconds: u32,
     /// The monitored rule that would not have given it.
     pub(super) would_deny: Option<WouldDeny>,
+}
+
+/// Whom a message reaches.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// A party.
+    Party(Arc<Party>),
+    /// The members of a group.
+    Group(Arc<Group>),
+}
+
+impl Destination {
+    fn find(name: &Name, directory: &Directory, memberships: &Memberships) -> Option<Self> {
+        match directory.party(name.as_str()) {
+            Some(party) => Some(Self::Party(party)),
+            None => memberships.group(name).cloned().map(Self::Group),
+        }
+    }
+
+    fn class(&self) -> &ClassSlot {
+        match self {
+            Self::Party(party) => party.class(),
+            Self::Group(group) => group.class(),
+        }
+    }
+
+    fn is_off(&self) -> bool {
+        matches!(self, Self::Party(party) if !party.enabled())
+    }
 }
 
 /// One destination that is refused.
@@ -58,8 +88,10 @@ pub fn authorize(
 ) -> Authorized {
     let party = request.party();
     let source = policy.source(party.name(), party.class());
+    let memberships = directory.memberships();
     let decide = |to: &Name| {
-        permit(party.name(), &source, to, directory, now).map_err(|(problem, rule)| Refused {
+        let destination = || Destination::find(to, directory, &memberships);
+        permit(party.name(), &source, to, destination, now).map_err(|(problem, rule)| Refused {
             destination: to.clone(),
             problem,
             rule: rule.cloned(),
@@ -73,7 +105,7 @@ fn permit<'p>(
     name: &Name,
     source: &Source<'p>,
     to: &Name,
-    directory: &Directory,
+    destination: impl FnOnce() -> Option<Destination>,
     now: UnixMillis,
 ) -> Result<Permit, (ProblemType, Option<&'p RuleId>)> {
     if name == to {
@@ -82,14 +114,14 @@ fn permit<'p>(
     if name.zone() != to.zone() {
         return Err((ProblemType::UntrustedZone, None));
     }
-    // The policy first: whom one may not speak to, one does not learn about either. The party is looked up before only
+    // The policy first: whom one may not speak to, one does not learn about either. It is looked up before only
     // because its class is kept with it; a denial costs the same without one.
-    let destination = directory.party(to.as_str());
-    match source.decide(to, destination.as_deref().map(Party::class), now) {
+    let destination = destination();
+    match source.decide(to, destination.as_ref().map(Destination::class), now) {
         Decision::Deny { rule } => Err((ProblemType::NotAllowed, rule)),
         Decision::Allow { lifetime_seconds, would_deny, .. } => match destination {
             None => Err((ProblemType::UnknownDestination, None)),
-            Some(destination) if !destination.enabled() => Err((ProblemType::DestinationDisabled, None)),
+            Some(destination) if destination.is_off() => Err((ProblemType::DestinationDisabled, None)),
             Some(destination) => Ok(Permit { destination, lifetime_seconds, would_deny }),
         },
     }

@@ -3,6 +3,7 @@
 use keycell_protocol::{Name, ProblemType, ReplyWriter, UnixSeconds};
 use rand_core::Rng as _;
 
+use super::authorize::{Destination, Permit};
 use super::{Authorized, Moment, Refused};
 use crate::policy::WouldDeny;
 use crate::random::Pool;
@@ -47,9 +48,9 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
     let log = authorized.request().party().record().log_tickets;
     let mut logged = Vec::new();
     for (name, decision) in request.destinations.iter().zip(authorized.decisions()) {
-        let keys = match decision {
-            Ok(permit) => match permit.destination.ticket_keys(moment.epoch()) {
-                Some(keys) => Ok((keys, permit)),
+        let granted_or_not = match decision {
+            Ok(permit) => match grant(&mut reply, name, permit, moment, &mut random) {
+                Some(expiration) => Ok((expiration, permit)),
                 None => Err(Refused {
                     destination: name.clone(),
                     problem: ProblemType::DestinationDisabled,
@@ -58,13 +59,8 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
             },
             Err(refusal) => Err(refusal.clone()),
         };
-        match keys {
-            Ok((keys, permit)) => {
-                // Nothing outlives the key that seals it: its epoch is at hand until the end of the next one.
-                let last = moment.ratchet_period.end(keys.epoch).plus(moment.ratchet_period.seconds().into());
-                let expiration = moment.now.seconds().plus(permit.lifetime_seconds.into()).min(last);
-                let renew_after = renewal(moment.now.seconds(), expiration, random.next_u32());
-                reply.grant_party(name, &keys, expiration, renew_after, &mut random);
+        match granted_or_not {
+            Ok((expiration, permit)) => {
                 tracing::debug!(source = %request.source, destination = %name, %expiration, "ticket issued");
                 granted += 1;
                 if log {
@@ -86,6 +82,39 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
     }
     let body = reply.seal(&authorized.request().keys().reply, &mut random);
     Issued { body, granted, refused, let_through, logged }
+}
+
+/// Gives a ticket for one destination, and says until when it is good; `None` where there is no key to seal it.
+fn grant<'a>(
+    reply: &mut ReplyWriter<'a>,
+    name: &'a Name,
+    permit: &Permit,
+    moment: Moment,
+    random: &mut Pool,
+) -> Option<UnixSeconds> {
+    let now = moment.now.seconds();
+    match &permit.destination {
+        Destination::Party(party) => {
+            let keys = party.ticket_keys(moment.epoch())?;
+            // Nothing outlives the key that seals it: its epoch is at hand until the end of the next one.
+            let last = moment.ratchet_period.end(keys.epoch).plus(moment.ratchet_period.seconds().into());
+            let expiration = now.plus(permit.lifetime_seconds.into()).min(last);
+            let renew_after = renewal(now, expiration, random.next_u32());
+            reply.grant_party(name, &keys, expiration, renew_after, random);
+            Some(expiration)
+        }
+        Destination::Group(group) => {
+            let sealing = group.sealing(now)?;
+            // No longer than a key seals: whoever is removed opens nothing that was on its way once that is over.
+            let lifetime = permit.lifetime_seconds.min(sealing.lifetime_seconds);
+            let expiration = now.plus(lifetime.into()).min(sealing.ends);
+            let renew_after = renewal(now, expiration, random.next_u32());
+            let proof = group.record().author_proof;
+            let key = (sealing.generation, &sealing.key);
+            reply.grant_group(name, key, proof, expiration, renew_after, random);
+            Some(expiration)
+        }
+    }
 }
 
 /// A moment between 50 and 80 % of the ticket's life, so that a fleet does not come back all at once.

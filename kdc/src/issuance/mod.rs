@@ -5,11 +5,12 @@
 //! ```
 //!
 //! The proofs have private fields and one constructor each, in a file of their own: issuing without policy, or
-//! policy without authentication, does not compile. Requests to rotate a key, and for a
-//! voucher, have proofs of their own.
+//! policy without authentication, does not compile. Requests to rotate a key, for the keys of groups and for a voucher have
+//! proofs of their own.
 
 mod authenticate;
 mod authorize;
+mod groups;
 mod issue;
 mod nonces;
 mod rotation;
@@ -17,6 +18,7 @@ mod voucher;
 
 pub use authenticate::{Authenticated, Freshness, authenticate};
 pub use authorize::{Authorized, Refused, authorize};
+pub use groups::{AuthenticatedMember, Extra, GivenKeys, authenticate_member, give_keys};
 pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
 pub use rotation::{AuthenticatedRotation, authenticate_rotation};

@@ -55,6 +55,7 @@ impl Kdc {
         failed.note("forgetting old tokens", self.tokens.forget().await);
         failed.note("audit retention", self.retain().await);
         self.measure_keys();
+        self.measure_groups().await;
         failed.note("looking when the last backup was", self.note_backup().await);
         failed.note("looking where the secondary identity is", self.identities.look().await);
         self.follower.keep_watermark().await;

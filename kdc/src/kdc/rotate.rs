@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use keycell_protocol::{ProblemType, RotationReply, SignedRotation, UnixMillis};
+use keycell_protocol::{Generation, ProblemType, RotationReply, SignedRotation, UnixMillis};
 
 use super::Kdc;
 use crate::administration::{RotationError, Turned, due};
 use crate::directory::Party;
-use crate::issuance::{self, Authenticated, AuthenticatedRotation, Denied};
+use crate::issuance::{self, AuthenticatedRotation, Denied};
 
 impl Kdc {
     /// Answers a request to rotate: the whole path from its bytes to the sealed reply.
@@ -54,9 +54,8 @@ impl Kdc {
     }
 
     /// Whether the reply to a request asks its party to rotate: not who signs with a key that is replaced already.
-    pub(super) fn is_to_rotate(&self, request: &Authenticated, now: UnixMillis) -> bool {
-        let party = request.party();
-        party.active().is_some_and(|active| active.generation == request.generation())
+    pub(super) fn is_to_rotate(&self, party: &Party, signed_by: Generation, now: UnixMillis) -> bool {
+        party.active().is_some_and(|active| active.generation == signed_by)
             && due(party, now, self.directory.settings().zone.rotate_keys_after_days)
     }
 

@@ -11,7 +11,7 @@ use super::Pattern;
 
 /// Patterns, by what has to stand in a name that they match.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     patterns: Vec<Pattern>,
     /// Those that every name has to try.
     loose: Vec<u32>,
@@ -21,7 +21,7 @@ pub(super) struct Index {
 type Piece = [u8; 4];
 
 impl Index {
-    pub(super) fn new(patterns: Vec<Pattern>) -> Self {
+    pub(crate) fn new(patterns: Vec<Pattern>) -> Self {
         if patterns.len() <= FEW {
             let loose = (0..).zip(&patterns).map(|(number, _)| number).collect();
             return Self { patterns, loose, filed: HashMap::new() };
@@ -45,7 +45,7 @@ impl Index {
     }
 
     /// The numbers of the patterns that match `name`.
-    pub(super) fn matching(&self, name: &Name) -> Vec<usize> {
+    pub(crate) fn matching(&self, name: &Name) -> Vec<usize> {
         let mut found = self.loose.clone();
         if !self.filed.is_empty() {
             let text = [&[START], name.as_str().as_bytes()].concat();

@@ -39,7 +39,7 @@ pub use rule::{
 };
 
 use class::{Class, Classes};
-use index::Index;
+pub(crate) use index::Index;
 use rules::{Builder, RuleSet};
 
 /// The most rules of a zone.

@@ -1,10 +1,11 @@
 //! Keeps what is at rest as it should be, while everything goes on: every row under the active version of the master key,
-//! every party's key turned to the epoch before this one, in memory and in the database.
+//! every party's key turned to the epoch before this one, in memory and in the database; the chains of groups' keys too.
 //!
 //! It looks for what is left and does some of it at a time, so it may be stopped anywhere and begins again by itself; several
 //! KDCs may do it at once.
 
 mod batch;
+mod chains;
 mod guard;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,8 @@ struct Last {
     at: Option<Instant>,
     /// Turned in memory up to here.
     memory: Option<Epoch>,
+    /// The hour in which the chains of groups were turned.
+    groups: Option<u64>,
 }
 
 /// What a pass has done.
@@ -105,6 +108,7 @@ impl Rewrapper {
         let last = &mut *self.busy.lock().await;
         // First of all: what fails is tried again later, not at once.
         last.at = Some(Instant::now());
+        let now = self.ledger.now();
         let reckoning = self.reckon().await?;
         let believed = self.heed(reckoning);
         if believed {
@@ -120,6 +124,9 @@ impl Rewrapper {
         let mut pass = self.rewrap(target).await?;
         pass.believed = believed;
         self.stuck.store(pass.stuck, Ordering::Relaxed);
+        if believed {
+            self.turn_groups(now, &mut last.groups).await?;
+        }
         self.complete(target, pass).await?;
         Ok(pass)
     }

@@ -89,6 +89,8 @@ pub(super) async fn rewrap(writer: &mut dyn Writer, rows: &[Rewrap]) -> Result<u
                     Text(&found.name),
                     Number(found.version.into()),
                     Number(found.master_version.into()),
+                    // What is in it may change under one version too.
+                    Bytes(&found.wrapped),
                 ];
                 writer.execute(sql::REWRAP_SECRET, &values).await?
             }

@@ -132,7 +132,7 @@ pub(super) const REWRAP_KEY: &str = "UPDATE party_key SET epoch = $1, master_ver
 pub(super) const REWRAP_DOCUMENT: &str = "UPDATE document SET master_version = $1, sealed = $2
      WHERE kind = $3 AND id = $4 AND revision = $5 AND master_version = $6";
 pub(super) const REWRAP_SECRET: &str = "UPDATE secret SET master_version = $1, wrapped = $2
-     WHERE name = $3 AND version = $4 AND master_version = $5";
+     WHERE name = $3 AND version = $4 AND master_version = $5 AND wrapped = $6";
 pub(super) const REWRAP_ANSWER: &str = "UPDATE answer SET master_version = $1, wrapped = $2
      WHERE actor = $3 AND idempotency = $4 AND expires_at = $5 AND master_version = $6";
 /// The sum of `bigint` is no `bigint` in PostgreSQL.

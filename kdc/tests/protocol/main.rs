@@ -6,6 +6,7 @@
 mod at_rest;
 mod clocks;
 mod damage;
+mod groups;
 mod hosts;
 mod keys;
 mod requests;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use keycell_tests::admin::{AUDIT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
 use keycell_protocol::AuthorKey;
+use keycell_tests::admin::{AUDIT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
 use keycell_tests::party::Party;

@@ -77,6 +77,7 @@ impl Seen {
         for (status, request) in requests {
             self.see(status, request).await;
         }
+        self.group_keys(&a, &off).await;
         self.rotation(&a, &off).await;
         let c = self.admin.add("c@test.internal").await;
         self.vouchers(&c, &off).await;
@@ -101,6 +102,19 @@ impl Seen {
         }
         let shown = self.admin.request(Method::GET, "/v1/admin/parties/c%40test.internal");
         assert!(self.see(200, shown).await.json()["author_key"].is_string());
+    }
+
+    async fn group_keys(&mut self, a: &Party, off: &Party) {
+        let post = |body: Vec<u8>| {
+            let request = self.http.request(Method::POST, "/v1/group-keys");
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        let ask = |party: &Party| party.sign_group_keys(&party.group_keys(&["nobody@test.internal"]));
+        let once = ask(a);
+        let requests = [(200, post(once.clone())), (401, post(once)), (403, post(ask(off)))];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
     }
 
     async fn rotation(&mut self, a: &Party, off: &Party) {
@@ -286,7 +300,8 @@ impl Seen {
 
     /// What is wrong with a request whatever the operation is.
     async fn refused(&mut self, auditor: &Http, token: &str) {
-        let of_parties = ["POST /v1/tickets", "POST /v1/keys/rotate", "POST /v1/vouchers"];
+        let of_parties =
+            ["POST /v1/tickets", "POST /v1/keys/rotate", "POST /v1/group-keys", "POST /v1/vouchers"];
         let of_others =
             |status| answering(status).into_iter().filter(|operation| !of_parties.contains(&&**operation));
         for operation in of_others(401) {

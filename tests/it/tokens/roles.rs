@@ -12,6 +12,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("POST", "/v1/tickets", ""),
     ("POST", "/v1/keys/rotate", ""),
     ("POST", "/v1/vouchers", ""),
+    ("POST", "/v1/group-keys", ""),
     ("GET", "/v1/zone", ""),
     ("GET", "/v1/bundle", ""),
     ("GET", "/livez", ""),

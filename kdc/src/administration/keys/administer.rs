@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::states::{Replaced, take_out};
 use super::{ATTEMPTS, BATCH, Keys};
 use crate::administration::chosen::chosen;
+use crate::administration::departures::leave_groups;
 use crate::administration::{AdminError, Caller, Filter, Precondition};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
@@ -149,7 +150,7 @@ impl Keys {
         keep: impl Fn(&Replacement) -> Result<Option<Write>, AdminError>,
     ) -> Result<Replacement, AdminError> {
         let missing = || AdminError::Missing(format!("party {name}"));
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let mut record = self.ledger.store().party(name).await?.ok_or_else(missing)?;
             let states = self.states();
             let mut erased = states.expire(&mut record);
@@ -186,10 +187,18 @@ impl Keys {
             }
             replacement.record.revise(states.now);
             let party = replacement.record.clone();
-            let mut writes = vec![Write::PutParty { party, expected: Some(expected) }];
-            writes.extend(keep(&replacement)?);
-            match self.ledger.commit(&Act { writes, events }).await {
+            let enabled = party.enabled;
+            let mut act = Act { writes: vec![Write::PutParty { party, expected: Some(expected) }], events };
+            if new.erase_old && enabled {
+                // Whoever has the old key may have what it was good for: the keys of its groups.
+                leave_groups(&self.ledger, caller, name, "key erased", attempt > 0, &mut act).await?;
+            }
+            act.writes.extend(keep(&replacement)?);
+            match self.ledger.commit(&act).await {
                 Ok(_) => return Ok(replacement),
+                Err(AdminError::Store(
+                    StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
+                )) => self.ledger.catch_up().await,
                 Err(AdminError::Store(StoreError::Changed { .. } | StoreError::GenerationUsed { .. })) => {}
                 Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing()),
                 Err(error) => return Err(error),

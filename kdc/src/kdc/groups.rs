@@ -46,12 +46,6 @@ impl Kdc {
         Ok(given)
     }
 
-    /// Whose vouchers hold in this zone.
-    fn signers(&self) -> Vec<SignerKey> {
-        let public = <[u8; SignerKey::SIZE]>::try_from(self.ledger.journal().key().public());
-        public.map(SignerKey::new).into_iter().collect()
-    }
-
     /// Counts groups and, where there are any, their members; as often as the house is kept, for every party is looked at.
     pub(super) async fn measure_groups(&self) {
         let memberships = self.directory.memberships();

@@ -9,6 +9,7 @@ mod certificate;
 mod check_config;
 mod completions;
 mod dev;
+mod group;
 mod identity;
 mod import;
 mod init;
@@ -196,6 +197,8 @@ enum Command {
     Party(Group<party::Party>),
     /// Keys of parties: see and replace them
     Key(Group<key::Key>),
+    /// Groups: names that messages to many are sent to
+    Group(Group<group::Group>),
     /// The policy: who may speak to whom
     Policy(Group<policy::Policy>),
     /// Administrators' tokens
@@ -248,6 +251,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Whoami(whoami) => whoami.command.run(&global.at(whoami.profile), output).await?,
         Command::Party(party) => return party.command.run(&global.at(party.profile), output).await,
         Command::Key(key) => key.command.run(&global.at(key.profile), output).await?,
+        Command::Group(group) => group.command.run(&global.at(group.profile), output).await?,
         Command::Policy(policy) => policy.command.run(&global.at(policy.profile), output).await?,
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,

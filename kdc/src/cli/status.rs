@@ -70,6 +70,7 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
                     parties.without_key
                 ),
             ),
+            ("groups", view.groups.to_string()),
             ("tickets", format!("{:.1}/s, {} since the start", tickets.per_second, tickets.issued)),
             (
                 "denials",

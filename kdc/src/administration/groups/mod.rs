@@ -220,7 +220,7 @@ impl Groups {
         .await
     }
 
-    /// Deletes a group with all its keys: nobody opens what is on its way to it. Its name can be given again.
+    /// Deletes a group with all its keys: nobody is given them any more. Its name can be given again.
     ///
     /// # Errors
     /// [`AdminError::Missing`], [`AdminError::Precondition`].

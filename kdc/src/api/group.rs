@@ -17,9 +17,6 @@ pub struct GroupView {
     pub members: Vec<String>,
     /// How many parties were taken out although a pattern is about them.
     pub excluded: u64,
-    /// How many parties are members now; only where one group is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub member_count: Option<u64>,
     /// For how long a key seals; it opens for twice as long.
     pub lifetime_seconds: u32,
     /// Whether members refuse a message to the group that does not prove its author.
@@ -112,6 +109,9 @@ named! {
 pub struct MemberPage {
     /// In the order of their names.
     pub members: Vec<MemberView>,
+    /// How many parties are members in all; only on the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<u64>,
     /// What to send as `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Name>,

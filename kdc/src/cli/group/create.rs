@@ -37,6 +37,6 @@ impl Create {
             note: self.note,
         };
         let group: GroupView = admin.post(GROUPS).json(&new)?.create().await?;
-        Shown::print(group, admin, output).await
+        Shown::print(group, None, admin, output).await
     }
 }

@@ -52,7 +52,7 @@ impl Members {
     }
 
     async fn list(&self, group: &Name, admin: &Admin, output: &Output) -> Outcome {
-        let mut members = Vec::new();
+        let (mut members, mut total) = (Vec::new(), None);
         let mut after = match &self.after {
             Some(name) => Some(admin.name(name).await?),
             None => None,
@@ -67,12 +67,13 @@ impl Members {
                 .read()
                 .await?;
             members.extend(page.members);
+            total = total.or(page.total);
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
-        let page = MemberPage { members, next: after };
+        let page = MemberPage { members, total, next: after };
         Ok(output.print(&page, |out| {
             if page.members.is_empty() && self.after.is_none() {
                 return writeln!(

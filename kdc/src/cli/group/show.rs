@@ -11,28 +11,40 @@ use super::super::output::Output;
 use super::super::table::{counted, fields};
 use super::senders::Senders;
 use super::{Which, path};
-use crate::api::GroupView;
+use crate::api::{GroupView, MemberPage};
 
 /// A group with who may send to it.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {
     #[serde(flatten)]
     group: GroupView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member_count: Option<u64>,
     senders: Senders,
 }
 
 pub(super) async fn group(which: &Which, admin: &Admin, output: &Output) -> Outcome {
-    let group: GroupView = admin.get(path(&admin.name(&which.name).await?)).read().await?;
-    Shown::print(group, admin, output).await
+    let path = path(&admin.name(&which.name).await?);
+    let group: GroupView = admin.get(&*path).read().await?;
+    let page: MemberPage = admin.get(format!("{path}/members")).query("limit", Some(1)).read().await?;
+    Shown::print(group, page.total, admin, output).await
 }
 
 impl Shown {
     /// Prints a group, and who may send to it.
-    pub(super) async fn print(group: GroupView, admin: &Admin, output: &Output) -> Outcome {
+    pub(super) async fn print(
+        group: GroupView,
+        member_count: Option<u64>,
+        admin: &Admin,
+        output: &Output,
+    ) -> Outcome {
         let senders = Senders::of(&group.name, admin).await?;
-        let shown = Self { group, senders };
+        let shown = Self { group, member_count, senders };
         Ok(output.print(&shown, |out| {
             write(out, &shown.group)?;
+            if let Some(total) = shown.member_count {
+                writeln!(out, "\n{} now.", counted(total, "member", "members"))?;
+            }
             shown.senders.write(out, &shown.group.name)
         })?)
     }
@@ -40,10 +52,6 @@ impl Shown {
 
 /// Everything that is known of a group.
 pub(super) fn write(out: &mut dyn io::Write, view: &GroupView) -> io::Result<()> {
-    let members = match view.member_count {
-        Some(count) => format!("{}; now {}", view.members.join(", "), counted(count, "party", "parties")),
-        None => view.members.join(", "),
-    };
     let mut keys =
         format!("generation {}, of the chain that began {}", view.generation, time(view.chain_began_at));
     if let Some(end) = view.old_keys_until {
@@ -53,7 +61,7 @@ pub(super) fn write(out: &mut dyn io::Write, view: &GroupView) -> io::Result<()>
         out,
         [
             ("name", view.name.to_string()),
-            ("members", members),
+            ("members", view.members.join(", ")),
             ("taken out", counted(view.excluded, "party", "parties")),
             ("lifetime", exact(view.lifetime_seconds.into())),
             ("author proof", if view.author_proof { "required" } else { "not required" }.to_owned()),

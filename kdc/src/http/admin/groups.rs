@@ -83,12 +83,7 @@ pub(in crate::http) async fn show(
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
     let group = kdc.groups().show(&body::name(name)?)?;
-    let counted = move |kdc: &Kdc| {
-        let member_count = Some(kdc.groups().count(&group));
-        GroupView { member_count, ..view(kdc, &group) }
-    };
-    let view = heavily(&kdc, counted).await?;
-    Ok(tagged(StatusCode::OK, view.revision, &view))
+    Ok(one(&kdc, StatusCode::OK, &group))
 }
 
 pub(in crate::http) async fn update(
@@ -161,11 +156,14 @@ pub(in crate::http) async fn members(
     let MembersQuery { after, limit, left_out } = body::query(query)?;
     let limit = body::limit(limit)?;
     let group = kdc.groups().show(&name)?;
+    let page = move |kdc: &Kdc| {
+        let total = after.is_none().then(|| kdc.groups().count(&group));
+        (kdc.groups().members(&group, after.as_ref(), limit, left_out), total)
+    };
     // Where few are members, all parties are looked at.
-    let members =
-        heavily(&kdc, move |kdc| kdc.groups().members(&group, after.as_ref(), limit, left_out)).await?;
+    let (members, total) = heavily(&kdc, page).await?;
     let next = if members.len() == limit { members.last().map(|member| member.name.clone()) } else { None };
-    Ok(Json(MemberPage { members, next }))
+    Ok(Json(MemberPage { members, total, next }))
 }
 
 pub(in crate::http) async fn exclude(
@@ -234,7 +232,6 @@ fn view(kdc: &Kdc, group: &GroupRecord) -> GroupView {
         revision: group.revision,
         members: group.members.iter().map(Pattern::to_string).collect(),
         excluded: group.excluded.len() as u64,
-        member_count: None,
         lifetime_seconds: group.lifetime_seconds,
         author_proof: group.author_proof,
         note: group.note.clone(),

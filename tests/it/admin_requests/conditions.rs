@@ -1,7 +1,7 @@
 //! `If-Match`: no change is made over one that its author has not seen.
 
 use keycell_protocol::ProblemType;
-use keycell_tests::admin::{LIMITS, POLICY, RULES, ZONE};
+use keycell_tests::admin::{GROUPS, LIMITS, POLICY, RULES, ZONE, group_path};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
 use keycell_tests::postgres::Postgres;
@@ -23,9 +23,11 @@ struct Thing {
 async fn things(admin: &Http) -> Vec<Thing> {
     admin.add("a@test.internal").await;
     assert_eq!(admin.send(Method::POST, RULES, &rule("r", "")).await.status, 201);
+    assert_eq!(admin.send(Method::POST, GROUPS, &json!({ "name": "g@test.internal" })).await.status, 201);
     let thing = |path: &str, body| Thing { path: path.to_owned(), method: Method::PATCH, body };
     vec![
         thing(&party_path("a@test.internal"), |n| json!({ "note": n.to_string() })),
+        thing(&group_path("g@test.internal"), |n| json!({ "note": n.to_string() })),
         thing(&format!("{RULES}/r"), |n| json!({ "note": n.to_string() })),
         thing(ZONE, |n| json!({ "ticket_lifetime_seconds": 100 + n })),
         thing(LIMITS, |n| json!({ "per_address": { "per_second": 5000, "burst": 5000 + n } })),
@@ -93,12 +95,12 @@ async fn a_change_is_made_at_the_revision_that_was_seen() {
             now = changed.header("etag").to_owned();
         }
     }
-    for (path, good) in [(party_path("a@test.internal"), 204), (format!("{RULES}/r"), 204)] {
+    for path in [party_path("a@test.internal"), group_path("g@test.internal"), format!("{RULES}/r")] {
         let now = admin.get(&path).await.header("etag").to_owned();
         let stale = admin.send_with(Method::DELETE, &path, &[("if-match", "\"1\"")], &Value::Null).await;
         assert_eq!(stale.kind(), ProblemType::PreconditionFailed, "{path}");
         let gone = admin.send_with(Method::DELETE, &path, &[("if-match", &now)], &Value::Null).await;
-        assert_eq!(gone.status, good, "{path}");
+        assert_eq!(gone.status, 204, "{path}");
         let missing = admin.send_with(Method::DELETE, &path, &[("if-match", "*")], &Value::Null).await;
         assert_eq!(missing.kind(), ProblemType::NotFound, "{path}");
     }

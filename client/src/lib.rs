@@ -59,8 +59,23 @@
 //!   [`Agent::unsaved`] gives then goes into its [`KeyStore`]. One made with [`Agent::new`] leaves them as they are.
 //! - Call [`Agent::wants`] after a [`SealError::NoTicket`], and at [`Agent::next_wakeup`]; post what it gives to its
 //!   [`path`](PendingRequest::path).
+//! - A member of groups looks at [`Agent::open_waiting`] after each answer of a KDC.
 //! - What does not open says only [`CannotOpen`]; its
 //!   [`cause`](CannotOpen::cause) is for your own log.
+//!
+//! # Groups
+//!
+//! Whoever may write to a group seals to its name as to any other. A party hears what comes to its groups if it says so:
+//! [`AgentConfig::member_of`], [`AgentConfig::member_of_all`] or [`Agent::join`]. Then [`open`](Agent::open) opens it, and
+//! [`Opened::destination`] says to whom it came. [`Agent::wants`] asks for the keys in time, about once in the lifetime of
+//! one, so that no message waits for a KDC. Only after a change, a rotation or a removal, a message may come under a key
+//! that is not here yet: `open` refuses it as [`Cause::Waiting`] and keeps it, the key is asked for within the time over
+//! which the KDC wants the members spread, and [`Agent::open_waiting`] gives the message. What waits is bounded (64
+//! messages, 1 MiB) and is not proved to be anybody's yet.
+//!
+//! All members hold the same keys: that a message came from its source, and not from another member, takes a proof of its
+//! author. An answer to a message that came to a group is a new message, under a ticket of the answerer's own. Keys of
+//! groups are in memory only.
 //!
 //! # Memory
 //!
@@ -73,6 +88,7 @@
 //! | destinations: ticket, key, two timers | 131,072 | 1,300 |
 //! | own tickets that replies may come under | 262,144 | 450 |
 //! | tickets of others answered under | 65,536 | 1,100 |
+//! | groups: three keys, seldom more | those that it joined | 700 |
 //!
 //! # Features
 //!

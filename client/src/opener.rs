@@ -12,7 +12,7 @@ use crate::groups::HeldGroups;
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
 use crate::proofs::Proofs;
-use crate::streams::{Stream, StreamId, Streams, Written};
+use crate::streams::{Stream, Streams, Written};
 
 /// What an [`Opener`] accepts, and how much it remembers.
 #[derive(Debug, Clone)]
@@ -163,7 +163,8 @@ impl Opener {
         let envelope = Envelope::parse(bytes)?;
         let required = self.requires_author();
         let swept = self.streams.swept();
-        let known = self.streams.get_mut(&StreamId::of(&envelope));
+        let known = self.streams.id(&envelope);
+        let known = self.streams.get_mut(&known);
         if let Some(stream) = known.filter(|stream| stream.fits(&envelope)) {
             // The source is one that was looked at before. Everything else is checked as for a new one.
             let destination = match &stream.group {
@@ -312,7 +313,7 @@ impl Opener {
         let under = Written::of(envelope);
         let to = (group.as_ref().unwrap_or(&self.me).clone(), group.is_some());
         let stream = Stream { key, window, source: source.clone(), group, under, expiration, vouched };
-        self.streams.insert(now.seconds(), StreamId::of(envelope), stream)?;
+        self.streams.insert(now.seconds(), self.streams.id(envelope), stream)?;
         Ok(opened(envelope, source, to, (body, authored)))
     }
 

@@ -1,6 +1,6 @@
 //! What a receiver remembers of its senders.
 
-use core::hash::{Hash, Hasher};
+use core::hash::{BuildHasher as _, Hash, Hasher};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -58,6 +58,23 @@ impl Streams {
         }
     }
 
+    /// Where the stream of a message is looked for.
+    pub(crate) fn id(&self, envelope: &Envelope<'_>) -> StreamId {
+        let mut id = StreamId::of(envelope);
+        if let Under::Ticket(ticket) = &envelope.under
+            && let [_, GROUP, ..] = ticket
+        {
+            // A member of a group can write under each ticket for it in its own name, and make tickets with whatever nonce:
+            // it must not come to be where somebody else's messages are looked for.
+            let unforeseen = self.map.hasher().hash_one((ticket, envelope.source));
+            let (_, rest) = id.0.split_at_mut(16);
+            let (hash, zeros) = rest.split_at_mut(8);
+            hash.copy_from_slice(&unforeseen.to_be_bytes());
+            zeros.fill(0);
+        }
+        id
+    }
+
     pub(crate) fn get_mut(&mut self, id: &StreamId) -> Option<&mut Stream> {
         self.map.get_mut(id).map(|stream| &mut **stream)
     }
@@ -91,7 +108,8 @@ impl Streams {
             Ok(())
         } else {
             // The same ticket and salt with another name or expiry would be another SEK, and no tag would hold; and two
-            // tickets with the same 16 random bytes do not happen.
+            // tickets with the same 16 random bytes do not happen. A member of a group can derive that SEK: with another
+            // expiry and its own name, it is in nobody's way but its own.
             Err(Cause::Forged)
         }
     }
@@ -119,7 +137,8 @@ impl Streams {
     }
 }
 
-/// Where a stream is looked for: by the sealer's salt, and by 16 random bytes of the ticket, or its id in a reply.
+/// Where a stream is looked for: by the sealer's salt, and by 16 random bytes of the ticket, or its id in a reply; for a
+/// message to a group by a hash of ticket and source, which nobody can foresee.
 ///
 /// Short, since it is made and hashed for each message; [`Stream::fits`] compares all of the ticket. A sender may choose
 /// its salts to collide with another's, but not what the KDC drew.
@@ -127,7 +146,7 @@ impl Streams {
 pub(crate) struct StreamId([u8; 32]);
 
 impl StreamId {
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
+    fn of(envelope: &Envelope<'_>) -> Self {
         let under = match &envelope.under {
             // The first bytes of its nonce (docs/protocol.md §6).
             Under::Ticket(ticket) => {
@@ -174,5 +193,7 @@ impl Written {
     }
 }
 
+/// The kind of a ticket for a group (docs/protocol.md §6).
+const GROUP: u8 = 2;
 /// Seconds.
 const SWEEP_EVERY: u64 = 30;

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use keycell_client::{Keys, Opener, OpenerConfig, RestartGuard};
 use keycell_protocol::{
-    Cause, Envelope, Epoch, Extras, Generation, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce,
-    Outcome, RatchetPeriod, Salt, SealedReply, StreamKey, Ticket, TicketRequest, Under, UnixMillis,
+    Cause, Envelope, Epoch, Extras, Generation, Grant, GroupKey, Header, HeldGroup, HeldKey, Instance,
+    LongTermKey, Mode, Name, Nonce, Outcome, RatchetPeriod, Salt, SealedReply, SignerKey, StreamKey, Ticket,
+    TicketRequest, Under, UnixMillis, UnixSeconds,
 };
 use serde::Deserialize;
 
@@ -47,10 +48,12 @@ fn every_message_is_opened_or_refused_as_it_says() {
 }
 
 struct Open {
+    name: Name,
     keys: Keys,
     long_term: Vec<LongTermKey>,
     opener: Opener,
     grants: Vec<Grant>,
+    groups: Vec<HeldGroup>,
 }
 
 impl Open {
@@ -74,7 +77,13 @@ impl Open {
         for grant in &grants {
             assert!(opener.expect_replies(started, grant));
         }
-        Self { keys, long_term, opener, grants }
+        let groups: Vec<_> = receiver.groups.iter().map(Member::held).collect();
+        groups.iter().for_each(|group| opener.hold(group.clone()));
+        for Signer { zone, key } in &receiver.signers {
+            opener.trust_signers(&zone.parse().unwrap(), &[SignerKey::new(array(key))]);
+        }
+        let name = receiver.name.parse().unwrap();
+        Self { name, keys, long_term, opener, grants, groups }
     }
 
     /// `None` when the message was accepted, or the code of the refusal.
@@ -84,13 +93,20 @@ impl Open {
             assert!(len > message.len());
             message.resize(len, 0);
         }
-        let opened = self.opener.open(&mut self.keys, UnixMillis(step.now), &message);
+        let (keys, now) = (&mut self.keys, UnixMillis(step.now));
+        let opened = match &step.common {
+            None => self.opener.open(keys, now, &message),
+            Some(common) => self.opener.open_with_body(keys, now, &message, &hex(common)),
+        };
         match (opened, &step.expect) {
             (Ok(opened), Expect::Accepted(parts)) => {
+                let printed =
+                    |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                let to_group = opened.destination != self.name;
                 let got = Parts {
                     source: opened.source.to_string(),
                     topic: opened.topic.clone(),
-                    body: opened.body.iter().map(|byte| format!("{byte:02x}")).collect(),
+                    body: printed(&opened.body),
                     sent_at: opened.sent_at.0,
                     expiration: opened.expiration.0,
                     mode: match opened.mode {
@@ -99,13 +115,16 @@ impl Open {
                     }
                     .to_owned(),
                     reply: opened.is_reply(),
+                    group: to_group.then(|| opened.destination.to_string()),
+                    voucher: opened.author().map(|voucher| printed(voucher.as_bytes())),
                 };
                 assert_eq!(got, *parts, "{place}");
-                assert_eq!(
-                    self.write(&message, &opened.body),
-                    message,
-                    "{place}: what is read is not what is written"
-                );
+                assert_eq!(opened.evidence().is_some(), opened.author().is_some(), "{place}");
+                // What its author signs, or what is in another's part, can only be written by its sender.
+                if Envelope::parse(&message).unwrap().extras == Extras::NONE {
+                    let written = self.write(&message, &opened.body);
+                    assert_eq!(written, message, "{place}: what is read is not what is written");
+                }
                 None
             }
             (Err(cause), Expect::Rejected(code)) => {
@@ -125,9 +144,16 @@ impl Open {
         let sek = match envelope.under {
             Under::Ticket(ticket) => {
                 let ticket = Ticket::parse(ticket).unwrap();
-                let key = self.long_term.iter().find(|key| key.generation() == ticket.generation()).unwrap();
-                let subkeys = key.clone().advance(ticket.epoch()).unwrap().subkeys();
-                ticket.open(&subkeys.ticket).unwrap().sek(&source, &destination, envelope.expiration)
+                if let Some(group) = self.groups.iter().find(|group| group.group == destination) {
+                    let held = group.keys.iter().find(|held| held.key.generation() == ticket.generation());
+                    let rkey = ticket.open(&held.unwrap().key.ticket_key()).unwrap();
+                    rkey.sek(&source, &destination, envelope.expiration)
+                } else {
+                    let key =
+                        self.long_term.iter().find(|key| key.generation() == ticket.generation()).unwrap();
+                    let subkeys = key.clone().advance(ticket.epoch()).unwrap().subkeys();
+                    ticket.open(&subkeys.ticket).unwrap().sek(&source, &destination, envelope.expiration)
+                }
             }
             Under::Id(id) => {
                 let grant = self.grants.iter().find(|grant| grant.ticket.id() == id).unwrap();
@@ -199,6 +225,51 @@ struct Receiver {
     max_senders: usize,
     max_senders_per_source: usize,
     granted: Vec<Granted>,
+    #[serde(default)]
+    groups: Vec<Member>,
+    #[serde(default)]
+    signers: Vec<Signer>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Member {
+    group: String,
+    author_proof: bool,
+    keys: Vec<MemberKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberKey {
+    generation: u32,
+    begins: u64,
+    ends: u64,
+    secret: String,
+}
+
+impl Member {
+    fn held(&self) -> HeldGroup {
+        let key = |key: &MemberKey| HeldKey {
+            key: GroupKey::new(Generation(key.generation), array(&key.secret)),
+            begins: UnixSeconds(key.begins),
+            ends: UnixSeconds(key.ends),
+        };
+        HeldGroup {
+            group: self.group.parse().unwrap(),
+            author_proof: self.author_proof,
+            refresh_at: UnixMillis(0),
+            spread: 0,
+            keys: self.keys.iter().map(key).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signer {
+    zone: String,
+    key: String,
 }
 
 #[derive(Deserialize)]
@@ -257,6 +328,7 @@ struct Step {
     now: u64,
     message: String,
     zeros_up_to: Option<usize>,
+    common: Option<String>,
     expect: Expect,
 }
 
@@ -277,4 +349,6 @@ struct Parts {
     expiration: u64,
     mode: String,
     reply: bool,
+    group: Option<String>,
+    voucher: Option<String>,
 }

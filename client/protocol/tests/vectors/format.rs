@@ -278,6 +278,18 @@ pub(crate) struct Receiver {
     pub(crate) max_senders: usize,
     pub(crate) max_senders_per_source: usize,
     pub(crate) granted: Vec<Granted>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<Member>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signers: Vec<author::Signer>,
+}
+
+/// A group of the receiver's, as it came from the KDC.
+#[derive(Serialize, Clone)]
+pub(crate) struct Member {
+    pub(crate) group: String,
+    pub(crate) author_proof: bool,
+    pub(crate) keys: Vec<group::GroupKey>,
 }
 
 /// A ticket of the receiver's own, as it came from the KDC.
@@ -293,6 +305,8 @@ pub(crate) struct MessageStep {
     pub(crate) message: Hex,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) zeros_up_to: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) common: Option<Hex>,
     pub(crate) expect: Expect<Opened>,
 }
 
@@ -305,4 +319,8 @@ pub(crate) struct Opened {
     pub(crate) expiration: u64,
     pub(crate) mode: String,
     pub(crate) reply: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) voucher: Option<Hex>,
 }

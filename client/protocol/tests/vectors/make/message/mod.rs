@@ -1,6 +1,9 @@
 //! §8: whole messages, opened by a receiver with keys, a clock and a memory.
 
+mod apart;
+mod author;
 mod form;
+mod group;
 mod keys;
 mod memory;
 
@@ -20,6 +23,9 @@ pub(super) fn files() -> Vec<(String, String)> {
         file("time", "When it was sent.", memory::time()),
         file("replay", "What was opened before, and what is remembered of it.", memory::replay()),
         file("reply", "Replies, under a ticket of the receiver's own.", memory::reply()),
+        file("group", "Messages to a group of the receiver's.", group::groups()),
+        file("author", "Messages that prove their author.", author::authors()),
+        file("apart", "Messages whose body travels apart.", apart::apart()),
     ]
 }
 
@@ -39,6 +45,8 @@ fn receiver() -> Receiver {
         max_senders: 65_536,
         max_senders_per_source: 256,
         granted: Vec::new(),
+        groups: Vec::new(),
+        signers: Vec::new(),
     }
 }
 
@@ -86,6 +94,8 @@ fn opened(message: &Message) -> Opened {
         expiration: message.expiration,
         mode: if message.flags & 1 == 0 { "sealed" } else { "signed" }.to_owned(),
         reply: message.kind == 2,
+        group: None,
+        voucher: None,
     }
 }
 
@@ -98,7 +108,7 @@ fn bad(message: &[u8], code: &str) -> MessageStep {
 }
 
 fn step(message: &[u8], expect: Expect<Opened>) -> MessageStep {
-    MessageStep { now: NOW, message: message.into(), zeros_up_to: None, expect }
+    MessageStep { now: NOW, message: message.into(), zeros_up_to: None, common: None, expect }
 }
 
 fn at(now: u64, step: MessageStep) -> MessageStep {

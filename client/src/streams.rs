@@ -23,7 +23,15 @@ pub(crate) struct Stream {
     pub(crate) vouched: Option<Vouched>,
 }
 
+/// Who speaks, and to which group, if not to this party alone: what somebody writes to a group in another's name is not
+/// counted as what the other writes to this party.
+type Speaks = (Name, Option<Name>);
+
 impl Stream {
+    fn speaks(&self) -> Speaks {
+        (self.source.clone(), self.group.clone())
+    }
+
     /// Whether the message says of itself what this stream's messages say: then its key is the stream's.
     pub(crate) fn fits(&self, envelope: &Envelope<'_>) -> bool {
         envelope.expiration == self.expiration
@@ -36,7 +44,9 @@ impl Stream {
 pub(crate) struct Streams {
     // Boxed: the table stays small while it grows, and only what is used is paid for.
     map: HashMap<StreamId, Box<Stream>>,
-    per_source: HashMap<Name, usize>,
+    per_source: HashMap<Speaks, usize>,
+    /// How many of them speak to groups.
+    to_groups: usize,
     max: usize,
     max_per_source: usize,
     /// No stream ends before this, so there is nothing to sweep earlier.
@@ -51,6 +61,7 @@ impl Streams {
         Self {
             map: HashMap::new(),
             per_source: HashMap::new(),
+            to_groups: 0,
             max,
             max_per_source,
             earliest: UnixSeconds(u64::MAX),
@@ -90,19 +101,19 @@ impl Streams {
     /// Remembers a stream whose first message is authentic.
     pub(crate) fn insert(&mut self, now: UnixSeconds, id: StreamId, stream: Stream) -> Result<(), Cause> {
         // Twice per minute at most while there is room, so that a sweep is paid by many messages.
-        let pressed = self.map.len() >= self.max;
-        if pressed || now > self.earliest.plus(SWEEP_EVERY) {
+        if self.is_full(&stream) || now > self.earliest.plus(SWEEP_EVERY) {
             self.sweep(now);
         }
-        if self.map.len() >= self.max {
+        if self.is_full(&stream) {
             return Err(Cause::TooManySenders);
         }
-        let of_source = self.per_source.entry(stream.source.clone()).or_default();
+        let of_source = self.per_source.entry(stream.speaks()).or_default();
         if *of_source >= self.max_per_source {
             return Err(Cause::TooManySenders);
         }
         if let Entry::Vacant(vacant) = self.map.entry(id) {
             *of_source += 1;
+            self.to_groups += usize::from(stream.group.is_some());
             self.earliest = self.earliest.min(stream.expiration);
             vacant.insert(Box::new(stream));
             Ok(())
@@ -114,22 +125,28 @@ impl Streams {
         }
     }
 
+    /// Members of a group can write there in whatever name: they leave half of the room to who speaks to this party alone.
+    fn is_full(&self, stream: &Stream) -> bool {
+        self.map.len() >= self.max || stream.group.is_some() && self.to_groups >= self.max.div_ceil(2)
+    }
+
     /// Forgets the streams whose tickets are over.
     pub(crate) fn sweep(&mut self, now: UnixSeconds) {
         if now < self.earliest {
             return;
         }
         let mut earliest = UnixSeconds(u64::MAX);
-        let Self { map, per_source, swept, .. } = self;
+        let Self { map, per_source, to_groups, swept, .. } = self;
         map.retain(|_, stream| {
             if stream.expiration > now {
                 earliest = earliest.min(stream.expiration);
                 return true;
             }
             *swept = stream.expiration.max(*swept);
-            if let Some(of_source) = per_source.get_mut(&stream.source) {
+            if let Some(of_source) = per_source.get_mut(&stream.speaks()) {
                 *of_source -= 1;
             }
+            *to_groups -= usize::from(stream.group.is_some());
             false
         });
         per_source.retain(|_, of_source| *of_source > 0);

@@ -167,6 +167,25 @@ pub(super) fn groups() -> Vec<MessageCase> {
             member(),
             twice(C.as_bytes(), A.as_bytes()),
         ),
+        steps(
+            "what is written to groups leaves room for what is for the party alone",
+            Receiver { max_senders: 2, ..member() },
+            [
+                good(&to_group()),
+                bad(&with(|m| m.source = C.into()).write(), "too-many-senders"),
+                super::good(&honest()),
+                good(&with(|m| m.sequence = 1)),
+            ],
+        ),
+        steps(
+            "what is written to a group in a name leaves room for what it writes to the party",
+            Receiver { max_senders_per_source: 1, ..member() },
+            [
+                good(&to_group()),
+                bad(&with(|m| m.salt[0] ^= 1).write(), "too-many-senders"),
+                super::good(&honest()),
+            ],
+        ),
         refuses(
             "without a proof, to a group that requires one",
             &{

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use keycell_protocol::{SignedGroupRequest, SignerKey};
+use keycell_protocol::SignedGroupRequest;
 
 use super::Kdc;
 use crate::audit::Denial;

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::purpose::GroupKeys;
 use crate::{
     Generation, Instance, KeysFor, LongTermKey, Name, Nonce, ProblemType, ReplyError, RequestError, Rkey,
     Rotation, SignerKey, Ticket, TicketError, TicketKind, UnixMillis, test_rng,
 };
+use proptest::prelude::*;
 
 fn keys(byte: u8) -> KeysFor<GroupKeys> {
     LongTermKey::new(Generation(3), Epoch(20_000), [byte; 32]).keys_for()
@@ -134,5 +137,45 @@ fn an_answer_answers_one_request_of_one_party() {
         changed[at] ^= 1;
         let outcome = SealedGroupKeys::parse(&changed).and_then(|sealed| sealed.open(&keys(1), &asked));
         assert!(outcome.is_err(), "byte {at} does not matter");
+    }
+}
+
+/// What a member may be told of a group.
+fn some_group() -> impl Strategy<Value = HeldGroup> {
+    let key =
+        (any::<u32>(), any::<[u8; 32]>(), any::<u64>(), 1..=u64::MAX).prop_map(|(number, secret, a, b)| {
+            let (begins, ends) = if a < b { (a, b) } else { (b - 1, a) };
+            let key = GroupKey::new(Generation(number), secret);
+            (number, HeldKey { key, begins: UnixSeconds(begins), ends: UnixSeconds(ends) })
+        });
+    let keys = prop::collection::vec(key, 1..=HeldGroup::MAX_KEYS);
+    ("[a-z]{1,9}@z", any::<bool>(), any::<u64>(), any::<u64>(), keys).prop_map(
+        |(group, author_proof, refresh_at, spread, keys)| HeldGroup {
+            group: group.parse().unwrap(),
+            author_proof,
+            refresh_at: UnixMillis(refresh_at),
+            spread,
+            keys: keys.into_iter().collect::<BTreeMap<_, _>>().into_values().collect(),
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_a_kdc_gives_is_what_a_member_gets(given in prop::collection::vec(some_group(), 1..6)) {
+        let names: Vec<_> = given.iter().map(|group| group.group.as_str()).collect();
+        let asked = request(&names);
+        let mut writer = GroupKeysWriter::new(&asked, UnixMillis(5), &[]);
+        given.iter().for_each(|group| writer.grant(group.clone()));
+        let json = writer.seal(&keys(1), &mut test_rng());
+        let opened = SealedGroupKeys::parse(&json).unwrap().open(&keys(1), &asked).unwrap();
+        prop_assert_eq!(opened.groups.len(), given.len());
+        for (outcome, given) in opened.groups.iter().zip(&given) {
+            let GroupOutcome::Granted(got) = outcome else { panic!("{outcome:?}") };
+            prop_assert_eq!((&got.group, got.author_proof), (&given.group, given.author_proof));
+            prop_assert_eq!((got.refresh_at, got.spread), (given.refresh_at, given.spread));
+            let parts = |held: &HeldKey| (held.key.generation(), *held.key.secret(), held.begins, held.ends);
+            prop_assert!(got.keys.iter().map(parts).eq(given.keys.iter().map(parts)));
+        }
     }
 }

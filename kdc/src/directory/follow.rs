@@ -90,6 +90,7 @@ impl Follower {
         let place = self.place.lock().await;
         watermark.take_in(&*self.store).await?;
         place.revoked.iter().for_each(|(id, token)| watermark.saw_token(id, token));
+        self.directory.groups().values().for_each(|record| watermark.saw_group(record));
         let _ = self.watermark.set(watermark);
         self.keep_watermark().await;
         Ok(())
@@ -298,6 +299,15 @@ impl Follower {
             true => Vec::new(),
             false => self.store.secrets().await?,
         };
+        if let Some(watermark) = self.watermark.get() {
+            let before = self.directory.groups();
+            let news = records.iter().filter(|(id, record)| before.get(*id) != Some(record));
+            news.for_each(|(_, record)| watermark.saw_group(record));
+            // One whose row does not open is not deleted.
+            let ids: BTreeSet<_> = found.documents.iter().map(|document| document.id.as_str()).collect();
+            let gone = before.iter().filter(|(id, _)| found.damaged.is_empty() && !ids.contains(id.as_str()));
+            gone.for_each(|(_, record)| watermark.saw_deleted_group(record));
+        }
         let memberships = Memberships::read(found.change, records.values(), &known, &self.keyring, &secrets);
         self.directory.set_groups(records, memberships);
         older.map_or(Ok(()), Err)

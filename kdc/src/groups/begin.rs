@@ -12,22 +12,35 @@ use crate::store::Write;
 /// is not written: who calls puts it into the same act, before these writes, with its next revision.
 #[must_use]
 pub fn begin_chain(
+    record: GroupRecord,
+    now: UnixMillis,
+    keyring: &Keyring,
+    random: &mut impl CryptoRng,
+) -> (GroupRecord, Vec<Write>) {
+    begin_chain_after(record, None, now, keyring, random)
+}
+
+/// The same where the group had another chain last, which is lost with the database that it was in.
+pub(crate) fn begin_chain_after(
     mut record: GroupRecord,
+    lost: Option<&Chain>,
     now: UnixMillis,
     keyring: &Keyring,
     random: &mut impl CryptoRng,
 ) -> (GroupRecord, Vec<Write>) {
     let at = now.seconds();
-    let mut next = match record.chain() {
-        Some(chain) => chain.successor(at, record.lifetime_seconds),
-        None => Chain {
-            version: 1,
-            first: Generation(0),
-            begins_at: at,
-            lifetime_seconds: record.lifetime_seconds,
-            ended_at: None,
-        },
+    let mut next = Chain {
+        version: 1,
+        first: Generation(0),
+        begins_at: at,
+        lifetime_seconds: record.lifetime_seconds,
+        ended_at: None,
     };
+    for before in record.chain().into_iter().chain(lost) {
+        let Chain { version, first, .. } = before.successor(at, record.lifetime_seconds);
+        next.version = next.version.max(version);
+        next.first = next.first.max(first);
+    }
     // Ahead of what a group of that name had in an earlier life, or in a database that was set back since: no key lives
     // shorter than this.
     let ever = at.0 / u64::from(*LIFETIME.start());

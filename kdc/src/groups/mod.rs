@@ -18,6 +18,7 @@ use keycell_protocol::Name;
 
 use crate::store::SecretRecord;
 
+pub(crate) use begin::begin_chain_after;
 pub use begin::{begin_chain, forget_chains};
 pub use chain::Chain;
 pub use group::{Group, Sealing};

@@ -64,6 +64,7 @@ pub async fn accept(
             cell.store.commit(&act, &cell.audit_key).await?;
         }
     }
+    super::groups::again(cell, &mut known, kept, now).await?;
     let names: Vec<_> = verdict.undone.iter().take(NAMED).map(ToString::to_string).collect();
     let event = caller
         .event(now, Action::RestoreAccept, "")
@@ -110,6 +111,10 @@ async fn again(
         let document = cell.keyring.seal_document(Kind::Token, id, revision, body, random);
         act.writes.push(Write::ForceDocument(document));
         act.events.push(event(Action::TokenRevoke));
+        return Ok(());
+    }
+    if matches!(undone.what, What::GroupDeleted | What::GroupMembers | What::GroupKeys) {
+        // Groups are dealt with all together.
         return Ok(());
     }
     let Ok(name) = undone.name.parse::<Name>() else { return Ok(()) };

@@ -5,9 +5,10 @@ use std::fmt;
 use keycell_protocol::Name;
 use serde::Serialize;
 
-use super::known::{PartyMark, State};
+use super::known::{GroupMark, PartyMark, State};
 use super::{Known, WatermarkError};
 use crate::audit::{Action, AuditKey, Link, Record, SealKind};
+use crate::groups::{Chain, GroupRecord};
 use crate::store::{AuditQuery, KeyState, Kind, PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
 
@@ -39,7 +40,7 @@ pub enum History {
 /// Somebody who gets something back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Undone {
-    /// The party, or the token's id.
+    /// The party, the token's id, or the group.
     pub name: String,
     /// What was taken from it.
     pub what: What,
@@ -57,6 +58,12 @@ pub enum What {
     OlderKey,
     /// The token was revoked.
     TokenRevoked,
+    /// The group was deleted.
+    GroupDeleted,
+    /// Members of the group were taken out.
+    GroupMembers,
+    /// The group's keys were replaced.
+    GroupKeys,
 }
 
 impl fmt::Display for Undone {
@@ -67,6 +74,9 @@ impl fmt::Display for Undone {
             What::Deleted => write!(f, "{name} was deleted"),
             What::OlderKey => write!(f, "{name} goes back to an older key"),
             What::TokenRevoked => write!(f, "the token {name} was revoked"),
+            What::GroupDeleted => write!(f, "the group {name} was deleted"),
+            What::GroupMembers => write!(f, "members of the group {name} were taken out"),
+            What::GroupKeys => write!(f, "the group {name} goes back to older keys"),
         }
     }
 }
@@ -139,7 +149,30 @@ pub async fn undone(store: &dyn Store, known: &Known) -> Result<Vec<Undone>, Sto
             undone.push(Undone { name: document.id, what: What::TokenRevoked });
         }
     }
+    for document in store.documents(Kind::Group).await?.documents {
+        let Ok(record) = serde_json::from_str::<GroupRecord>(&document.body) else { continue };
+        let mark = known.groups.get(&record.name);
+        let what = mark.and_then(|mark| goes_back(mark, document.revision, &record));
+        undone.extend(what.map(|what| Undone { name: record.name.to_string(), what }));
+    }
     Ok(undone)
+}
+
+/// What a group as it is in the database, at that revision, has that was taken from it.
+pub(super) fn goes_back(mark: &GroupMark, revision: u64, record: &GroupRecord) -> Option<What> {
+    if record.created_at > mark.made || (revision >= mark.revision && !mark.deleted) {
+        return None;
+    }
+    if mark.deleted {
+        return Some(What::GroupDeleted);
+    }
+    let excluded = record.excluded.is_superset(&mark.excluded);
+    let narrow = record.members.iter().all(|pattern| mark.members.contains(pattern));
+    if !excluded || !narrow {
+        return Some(What::GroupMembers);
+    }
+    let version = |chain: Option<&Chain>| chain.map_or(0, |chain| chain.version);
+    (version(record.chain()) < version(mark.chain.as_ref())).then_some(What::GroupKeys)
 }
 
 /// What a party as it is in the database has that was taken from it. Only what its keys are bound to counts: a revision

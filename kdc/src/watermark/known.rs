@@ -1,12 +1,14 @@
 //! What is remembered: for each party and token the strictest thing that was seen of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keycell_protocol::{Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::is_over;
 use crate::audit::Link;
+use crate::groups::{Chain, GroupRecord};
+use crate::policy::Pattern;
 use crate::store::{Buried, KeyState, PartyRecord};
 use crate::token::TokenRecord;
 
@@ -19,6 +21,7 @@ pub struct Known {
     pub accepted: Option<Link>,
     pub(super) parties: BTreeMap<Name, PartyMark>,
     pub(super) tokens: BTreeMap<String, TokenMark>,
+    pub(super) groups: BTreeMap<Name, GroupMark>,
 }
 
 /// What is remembered of a party.
@@ -54,12 +57,27 @@ pub(super) struct TokenMark {
     pub(super) expires_at: UnixMillis,
 }
 
+/// What is remembered of a group: who is a member, and which of its chains was in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GroupMark {
+    /// At which revision.
+    pub(super) revision: u64,
+    pub(super) deleted: bool,
+    pub(super) members: Vec<Pattern>,
+    pub(super) excluded: BTreeSet<Name>,
+    pub(super) chain: Option<Chain>,
+    /// When it was made: a group that is made again under its name is another one.
+    pub(super) made: UnixMillis,
+}
+
 /// One thing that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
     Party(Name, PartyMark),
     Token(String, TokenMark),
+    Group(Name, GroupMark),
     /// The end of the audit log, and the record by which it was last accepted as it is.
     Head(String, Option<String>),
 }
@@ -96,6 +114,30 @@ impl Entry {
             made: 0,
         };
         Self::Party(buried.name.clone(), mark)
+    }
+
+    pub(super) fn of_group(record: &GroupRecord) -> Self {
+        let mark = GroupMark {
+            revision: record.revision,
+            deleted: false,
+            members: record.members.clone(),
+            excluded: record.excluded.clone(),
+            chain: record.chain().copied(),
+            made: record.created_at,
+        };
+        Self::Group(record.name.clone(), mark)
+    }
+
+    pub(super) fn of_deleted_group(record: &GroupRecord) -> Self {
+        let mark = GroupMark {
+            revision: record.revision,
+            deleted: true,
+            members: Vec::new(),
+            excluded: BTreeSet::new(),
+            chain: record.chain().copied(),
+            made: record.created_at,
+        };
+        Self::Group(record.name.clone(), mark)
     }
 
     pub(super) fn of_token(id: &str, token: &TokenRecord) -> Option<Self> {
@@ -150,6 +192,23 @@ impl Known {
                 news
             }
             Entry::Token(id, mark) => self.tokens.insert(id, mark.clone()).as_ref() != Some(&mark),
+            Entry::Group(name, mark) => match self.groups.get_mut(&name) {
+                // A deletion is of the revision that there was.
+                Some(known)
+                    if mark.made <= known.made
+                        && (mark.revision < known.revision
+                            || (mark.revision == known.revision && known.deleted)) =>
+                {
+                    false
+                }
+                Some(known) => {
+                    // Another revision alone is not worth a line.
+                    let news = GroupMark { revision: known.revision, ..mark.clone() } != *known;
+                    *known = mark;
+                    news
+                }
+                None => self.groups.insert(name, mark).is_none(),
+            },
             Entry::Head(head, accepted) => {
                 self.head = head.parse().ok().or(self.head);
                 self.accepted = accepted.and_then(|link| link.parse().ok()).or(self.accepted);
@@ -167,13 +226,14 @@ impl Known {
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         let parties = self.parties.iter().map(|(name, mark)| Entry::Party(name.clone(), mark.clone()));
         let tokens = self.tokens.iter().map(|(id, mark)| Entry::Token(id.clone(), mark.clone()));
-        parties.chain(tokens)
+        let groups = self.groups.iter().map(|(name, mark)| Entry::Group(name.clone(), mark.clone()));
+        parties.chain(tokens).chain(groups)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parties.len().saturating_add(self.tokens.len())
+        self.parties.len().saturating_add(self.tokens.len()).saturating_add(self.groups.len())
     }
 
     /// Whether nothing is remembered.

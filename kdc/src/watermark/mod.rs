@@ -1,13 +1,15 @@
 //! What this KDC remembers of revocations, in a file beside the database: restoring never un-revokes
 //! (docs/decisions/0022).
 //!
-//! Whatever is taken from somebody (a party that is disabled or deleted, a key that is erased, a token that is revoked) is
+//! Whatever is taken from somebody (a party that is disabled or deleted, a key that is erased, a token that is
+//! revoked, a member that a group loses) is
 //! in this file before the answer leaves. A database that gives any of it back, or whose audit log is not the one that was
 //! seen, is refused at the start.
 
 mod again;
 mod check;
 mod file;
+mod groups;
 mod known;
 
 use std::io;
@@ -18,6 +20,7 @@ use aws_lc_rs::hmac;
 use keycell_protocol::UnixMillis;
 
 use crate::audit::{AuditKey, Link, SealKind};
+use crate::groups::GroupRecord;
 use crate::store::{PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
 
@@ -125,6 +128,16 @@ impl Watermark {
         if let Some(entry) = Entry::of_token(id, token) {
             self.saw(entry);
         }
+    }
+
+    /// Takes in what a group is now.
+    pub fn saw_group(&self, record: &GroupRecord) {
+        self.saw(Entry::of_group(record));
+    }
+
+    /// Takes in that a group was deleted; `record` is what it was.
+    pub fn saw_deleted_group(&self, record: &GroupRecord) {
+        self.saw(Entry::of_deleted_group(record));
     }
 
     fn saw(&self, entry: Entry) {

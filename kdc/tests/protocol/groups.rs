@@ -2,6 +2,7 @@
 
 mod members;
 mod rest;
+mod set_back;
 mod wrong_clocks;
 
 use keycell_kdc::administration::{AdminError, Caller, NewEntry, NewKey, Precondition};

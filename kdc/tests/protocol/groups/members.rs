@@ -40,7 +40,7 @@ impl Zone {
 
     /// Changes a group, and begins a new chain if that is wanted.
     pub(super) async fn change_group(&self, local: &str, ends_keys: bool, change: impl Fn(&mut GroupRecord)) {
-        let mut record = self.kdc.directory().groups()[local].clone();
+        let mut record = self.kdc.directory().groups().get(local).cloned().unwrap();
         let expected = record.revision;
         change(&mut record);
         record.revision += 1;
@@ -68,7 +68,7 @@ impl Zone {
 
     /// The chain of a group that is in force.
     pub(super) fn chain(&self, local: &str) -> Chain {
-        *self.kdc.directory().groups()[local].chain().unwrap()
+        *self.kdc.directory().groups().get(local).unwrap().chain().unwrap()
     }
 
     /// The keys of all groups of a party.

@@ -1,0 +1,77 @@
+//! The groups of a database that was set back: none goes on with keys that it had before.
+
+use keycell_protocol::UnixMillis;
+
+use super::check::goes_back;
+use super::{Kept, Known, What};
+use crate::administration::{AdminError, Caller};
+use crate::audit::Action;
+use crate::cell::Cell;
+use crate::groups::{GroupRecord, begin_chain_after, forget_chains};
+use crate::store::{Act, Kind, Write};
+
+/// Begins a new chain for every group, ahead of all that is known of: what was lost with the newer database is given to
+/// nobody again. With [`Kept::Keep`], members that were taken out are taken out again, and a group that was deleted is
+/// deleted.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn again(
+    cell: &Cell,
+    known: &mut Known,
+    kept: Kept,
+    now: UnixMillis,
+) -> Result<(), AdminError> {
+    let caller = Caller::console();
+    let documents = cell.store.documents(Kind::Group).await?.documents;
+    for some in documents.chunks(BATCH) {
+        let mut act = Act::default();
+        for document in some {
+            if let Err(error) = cell.keyring.check_document(document) {
+                tracing::error!(group = document.id, %error, "a group stays as it is, out of service: its row does not open");
+                continue;
+            }
+            let mut record: GroupRecord = serde_json::from_str(&document.body)?;
+            record.revision = document.revision;
+            let name = record.name.clone();
+            let mark = known.groups.get(&name);
+            let what = mark.and_then(|mark| goes_back(mark, document.revision, &record));
+            let event = |action| caller.event(now, action, name.as_str()).with("restored", true);
+            if kept == Kept::Keep && what == Some(What::GroupDeleted) {
+                act.writes.push(Write::DeleteDocument {
+                    kind: Kind::Group,
+                    id: document.id.clone(),
+                    expected: Some(document.revision),
+                });
+                act.writes.extend(forget_chains(&record));
+                act.events.push(event(Action::GroupDelete));
+                continue;
+            }
+            if let (Kept::Keep, Some(What::GroupMembers), Some(mark)) = (kept, what, mark) {
+                record.members.clone_from(&mark.members);
+                record.excluded.extend(mark.excluded.iter().cloned());
+                let excluded: Vec<_> = mark.excluded.iter().map(|name| name.as_str().to_owned()).collect();
+                act.events.push(event(Action::GroupUpdate).with("excluded", excluded));
+            }
+            let lost = mark.and_then(|mark| mark.chain.as_ref());
+            let revision = mark.map_or(0, |mark| mark.revision).max(document.revision).saturating_add(1);
+            let random = &mut crate::random::system();
+            let (mut record, chain) = begin_chain_after(record, lost, now, &cell.keyring, random);
+            (record.revision, record.updated_at) = (revision, now);
+            let (id, body) = (document.id.clone(), serde_json::to_string(&record)?);
+            let new = cell.keyring.seal_document(Kind::Group, id, revision, body, random);
+            act.writes.push(Write::PutDocument { document: new, expected: Some(document.revision) });
+            act.writes.extend(chain);
+            act.events.push(event(Action::GroupRotate));
+        }
+        if !act.events.is_empty() {
+            cell.store.commit(&act, &cell.audit_key).await?;
+        }
+    }
+    // What is there now is what counts; it is taken in again when it is read. A deletion that was kept still counts.
+    known.groups.retain(|_, mark| kept == Kept::Keep && mark.deleted);
+    Ok(())
+}
+
+/// So many are written in one transaction.
+const BATCH: usize = 64;

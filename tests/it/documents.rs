@@ -79,6 +79,26 @@ fn administration() {
 }
 
 #[test]
+fn groups() {
+    let printed = run("docs/groups.md");
+    for what in [
+        "May send to it: cma.*@cell1.internal (rule cma-to-any).",
+        "web.*@cell1.internal (rule web-to-probes)",
+        "those for the group last at most 300 s",
+        "3 members now.",
+        "nanoprobe.host3@cell1.internal  left out: disabled",
+        "nanoprobe.host2@cell1.internal is no member of nanoprobe@cell1.internal",
+        "of a new chain",
+        "author proof  required",
+        "group.exclude",
+        "This would be deleted:",
+        "nanoprobe@cell1.internal is deleted.",
+    ] {
+        assert!(printed.contains(what), "{what}\n{printed}");
+    }
+}
+
+#[test]
 fn backup() {
     let printed = run("docs/backup.md");
     for what in [

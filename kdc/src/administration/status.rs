@@ -213,6 +213,17 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
         );
         warn("keys", text);
     }
+    let memberships = kdc.directory().memberships();
+    let out: Vec<_> = memberships.groups().filter(|group| !group.is_in_service()).collect();
+    if let Some(first) = out.first() {
+        let text = format!(
+            "{} of the groups are out of service, {} among them, for their keys do not unwrap: see the log for their names, then \
+             give them new keys with `keycell group rotate`, or restore a backup",
+            out.len(),
+            first.name()
+        );
+        warn("groups", text);
+    }
     if view.rules == 0 {
         warn(
             "policy",

@@ -207,12 +207,10 @@ fn about_groups(mut told: Explanation, groups: &Groups) -> Explanation {
         told.why.push_str(&format!("; but {} is a group, and only parties ask for tickets", told.source));
     }
     if let Ok(group) = groups.show(&told.destination)
-        && let Some(seconds) = told.lifetime_seconds.filter(|seconds| *seconds > group.lifetime_seconds)
+        && told.lifetime_seconds.is_some_and(|seconds| seconds > group.lifetime_seconds)
     {
         told.lifetime_seconds = Some(group.lifetime_seconds);
-        let text =
-            format!("; those for the group last at most {} s of these {seconds}", group.lifetime_seconds);
-        told.why.push_str(&text);
+        told.why.push_str(&format!("; the lifetime of the group cuts that to {} s", group.lifetime_seconds));
     }
     told
 }

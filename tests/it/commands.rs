@@ -4,6 +4,8 @@
 
 #[path = "commands/administer.rs"]
 mod administer;
+#[path = "commands/groups.rs"]
+mod groups;
 #[path = "commands/import.rs"]
 mod import;
 #[path = "commands/profiles.rs"]

@@ -84,7 +84,7 @@ fn groups() {
     for what in [
         "May send to it: cma.*@cell1.internal (rule cma-to-any).",
         "web.*@cell1.internal (rule web-to-probes)",
-        "those for the group last at most 300 s",
+        "the lifetime of the group cuts that to 300 s",
         "3 members now.",
         "nanoprobe.host3@cell1.internal  left out: disabled",
         "nanoprobe.host2@cell1.internal is no member of nanoprobe@cell1.internal",

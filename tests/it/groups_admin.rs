@@ -10,9 +10,11 @@ mod members;
 mod names;
 
 use keycell_tests::admin::group_path;
+use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http};
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
 
 /// The group that most tests are about.
 const GROUP: &str = "nanoprobe@test.internal";
@@ -57,4 +59,10 @@ async fn members(admin: &Http, query: &str) -> (Vec<String>, Value) {
     };
     let told = page["members"].as_array().unwrap().iter().map(told).collect();
     (told, json!([page["total"], page["next"]]))
+}
+
+/// The rows of a cell's database, past Keycell.
+async fn rows(cell: &Cell) -> SqliteConnection {
+    let url = format!("sqlite:{}", cell.file("keycell.db").display());
+    SqliteConnection::connect(&url).await.unwrap()
 }

@@ -41,13 +41,15 @@ async fn nothing_that_can_be_asked_breaks_the_kdc() {
 
     // A run in which everything is refused would pass too: it must have got somewhere.
     let metrics = kdc.http().get("/metrics").await.text();
+    // A party that is there and a member of a group that is there: too much for names that are drawn.
+    let member = ("PUT", "/v1/admin/groups/{name}/excluded/{party}");
     for route in keycell_kdc::http::routes() {
         let status = if route.method == "DELETE" { 204 } else { 200 };
         let counted = format!("keycell_http_requests_total{{route=\"{}\",status=\"{status}\"}} ", route.path);
         let count = metrics.lines().find_map(|line| line.strip_prefix(&counted)).unwrap_or("0");
         // No ticket and no key without a signature, and no epoch is confirmed but the one that is shown. What is made is 201.
         let unlikely = ["/v1/tickets", "/v1/keys/rotate", "/v1/group-keys", "/v1/admin/ratchet/confirm"];
-        let expected = !unlikely.contains(&route.path);
+        let expected = !unlikely.contains(&route.path) && (route.method.as_str(), route.path) != member;
         assert!(!expected || count != "0", "nothing of {} {} succeeded\n{metrics}", route.method, route.path);
     }
     assert_eq!(kdc.terminate(), Some(0));

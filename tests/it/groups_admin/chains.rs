@@ -6,9 +6,9 @@ use keycell_tests::http::{Answer, Http};
 use keycell_tests::postgres::Postgres;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+use sqlx::AssertSqlSafe;
 
-use crate::{GROUP, create, delete, excluded, patch, show};
+use crate::{GROUP, create, delete, excluded, patch, rows, show};
 
 /// The generation in use, which only a new chain moves by two or more within a lifetime.
 fn generation(group: &Value) -> u64 {
@@ -178,10 +178,4 @@ async fn a_group_whose_row_was_spoilt_can_be_deleted_and_made_again() {
         .await
         .unwrap();
     assert_eq!(left, 1);
-}
-
-/// The rows of a cell's database, past Keycell.
-async fn rows(cell: &Cell) -> SqliteConnection {
-    let url = format!("sqlite:{}", cell.file("keycell.db").display());
-    SqliteConnection::connect(&url).await.unwrap()
 }

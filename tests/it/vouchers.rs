@@ -173,9 +173,18 @@ async fn a_key_that_was_written_into_the_database_is_none() {
     let a = admin.add(A).await;
     let (mine, other) = (key(), key());
     a.voucher(&http, &mine).await.unwrap();
-    assert_eq!(kdc.terminate(), Some(0));
     let url = format!("sqlite:{}", cell.file("keycell.db").display());
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    // Under a KDC that runs, which looks into the database for a key that it does not know.
+    let mut database = Raw::open(&url).await;
+    let forged = hex(other.public().as_bytes());
+    database.run(&format!("PRAGMA busy_timeout = 60000; UPDATE party SET author_key = X'{forged}'")).await;
+    assert_eq!(a.voucher(&http, &other).await.unwrap_err().status, 500);
+    a.voucher(&http, &mine).await.unwrap();
+    database.run("UPDATE party SET author_key = X''").await;
+    assert_eq!(a.voucher(&http, &other).await.unwrap_err().status, 500, "nor is it free again");
+    database.close().await;
+    assert_eq!(kdc.terminate(), Some(0));
     for (author_key, accepted) in [
         (hex(other.public().as_bytes()), false),
         (String::new(), false),

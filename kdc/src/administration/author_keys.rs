@@ -9,7 +9,7 @@ use super::{AdminError, Caller, Ledger, Precondition};
 use crate::audit::{Action, Actor, Event, hex};
 use crate::issuance::{AuthenticatedVoucher, Denied, Refusal};
 use crate::keyring::Standing;
-use crate::store::{Act, PartyRecord, StoreError, Write};
+use crate::store::{Act, KeyState, PartyRecord, StoreError, Write};
 
 /// The parties' keys as authors. Everything here is durable, recorded, and in force on this KDC, when it returns.
 pub struct AuthorKeys {
@@ -83,6 +83,7 @@ impl AuthorKeys {
             }
             match record.author_key {
                 Some(known) if known == key => {
+                    self.prove(&record)?;
                     // Another KDC did it: what is answered here holds here.
                     self.ledger.catch_up().await;
                     return Ok(false);
@@ -137,6 +138,14 @@ impl AuthorKeys {
             }
         }
         Err(AdminError::Busy)
+    }
+
+    /// Sees that Keycell wrote what the record says: its keys are bound to it.
+    fn prove(&self, record: &PartyRecord) -> Result<(), AdminError> {
+        let mut alive = record.keys.iter().filter(|key| key.state != KeyState::Dead);
+        let key = alive.next().ok_or(AdminError::Busy)?;
+        self.ledger.keyring().open_key(record, key)?;
+        Ok(())
     }
 
     fn bind(&self, record: &mut PartyRecord, author_key: Option<AuthorPublicKey>) -> Result<(), AdminError> {

@@ -88,7 +88,9 @@
 //! | destinations: ticket, key, two timers | 131,072 | 1,300 |
 //! | own tickets that replies may come under | 262,144 | 450 |
 //! | tickets of others answered under | 65,536 | 1,100 |
-//! | groups: three keys, seldom more | those that it joined | 700 |
+//!
+//! Of groups there are those that it joined, or at most 100 if it listens to all of its own, with at most 40 keys each;
+//! three unless they were rotated just now.
 //!
 //! # Features
 //!

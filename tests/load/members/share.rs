@@ -31,8 +31,8 @@ struct Member {
 
 impl<'a> Share<'a> {
     /// Members that start one after the other, within the time of one key.
-    pub(crate) fn new(zone: &'a Zone, numbers: impl Iterator<Item = u32>) -> Self {
-        let mut rng = Random::seed_from_u64(4);
+    pub(crate) fn new(zone: &'a Zone, share: u32, numbers: impl Iterator<Item = u32>) -> Self {
+        let mut rng = Random::seed_from_u64(1 << 60 | u64::from(share));
         let config = AgentConfig::default().first_use().member_of([zone.group.clone()]);
         let mut wakeups = BinaryHeap::new();
         let members = numbers.enumerate().map(|(at, number)| {
@@ -44,7 +44,7 @@ impl<'a> Share<'a> {
             Member { number, agent, opened: 0, refetches: 0, waits: None }
         });
         let members = members.collect();
-        Self { zone, members, wakeups, rng: Random::seed_from_u64(5), report: Report::new() }
+        Self { zone, members, wakeups, rng, report: Report::new() }
     }
 
     /// The whole hour.

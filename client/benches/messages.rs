@@ -23,6 +23,8 @@ mod bare;
 #[cfg(feature = "bench-libsodium")]
 #[path = "messages/libsodium.rs"]
 mod libsodium;
+#[path = "shared/median.rs"]
+mod median;
 #[path = "messages/report.rs"]
 mod report;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::b64;
 use crate::name::Zone;
-use crate::signer::SignerKey;
+use crate::signer::{SignerKey, Signers};
 
 /// Where a zone's KDCs are and by which keys they are known: one public file in JSON, installed with a host's software.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,18 @@ impl Bundle {
         let bundle = Self { zone, urls, tls_roots, identities, trusted };
         bundle.check().map_err(BundleError::Field)?;
         Ok(bundle)
+    }
+
+    /// Whose vouchers hold: of the zone, and of each that it trusts.
+    #[must_use]
+    pub fn signers(&self) -> Signers {
+        let mut signers = Signers::new();
+        let keys = |identities: &[KdcIdentity]| -> Vec<_> {
+            identities.iter().map(|identity| identity.signing_key).collect()
+        };
+        signers.set(&self.zone, &keys(&self.identities));
+        self.trusted.iter().for_each(|trusted| signers.set(&trusted.zone, &keys(&trusted.identities)));
+        signers
     }
 
     /// As a file has it.

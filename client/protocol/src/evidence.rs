@@ -10,7 +10,7 @@
 use crate::author::AuthorProof;
 use crate::codec::{Reader, Truncated};
 use crate::content::ContentPart;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, MAX_MESSAGE};
 use crate::error::Cause;
 use crate::name::Name;
 use crate::signer::Signers;
@@ -22,6 +22,9 @@ use crate::voucher::Voucher;
 pub struct Evidence(Vec<u8>);
 
 impl Evidence {
+    /// The longest evidence in bytes: a message and its body apart.
+    pub const MAX: usize = 2 * MAX_MESSAGE;
+
     /// Puts it together from an authentic message: its `plaintext` begins with the proof. `common` is the body that
     /// travelled apart, if one did.
     ///
@@ -64,6 +67,41 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`].
     pub fn verify(bytes: &[u8], signers: &Signers) -> Result<Said, EvidenceError> {
+        let kept = Kept::read(bytes)?;
+        let Kept { head, proof, body, source, envelope, .. } = &kept;
+        let voucher =
+            proof.verify(signers, source, envelope.sent_at, head, body).map_err(|cause| match cause {
+                Cause::AuthorUnknown => EvidenceError::UnknownSigner,
+                Cause::AuthorExpired => EvidenceError::Expired,
+                _ => EvidenceError::Forged,
+            })?;
+        kept.said(voucher)
+    }
+
+    /// What it claims. No signature is checked: anyone can write such a file.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Malformed`], and [`EvidenceError::Body`].
+    pub fn claimed(bytes: &[u8]) -> Result<Said, EvidenceError> {
+        let kept = Kept::read(bytes)?;
+        let voucher = Voucher::parse(kept.proof.voucher).map_err(|_| EvidenceError::Malformed)?;
+        kept.said(voucher)
+    }
+}
+
+/// Evidence taken apart, and believed by nobody yet.
+struct Kept<'a> {
+    envelope: Envelope<'a>,
+    source: Name,
+    destination: Name,
+    head: &'a [u8],
+    proof: AuthorProof<'a>,
+    body: &'a [u8],
+    common: &'a [u8],
+}
+
+impl<'a> Kept<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, EvidenceError> {
         let mut reader = Reader::new(bytes);
         if reader.array()? != MAGIC {
             return Err(EvidenceError::Malformed);
@@ -80,13 +118,12 @@ impl Evidence {
         }
         let name = |bytes| Name::try_from(bytes).map_err(|_| EvidenceError::Malformed);
         let (source, destination) = (name(envelope.source)?, name(envelope.destination)?);
-        let voucher =
-            proof.verify(signers, &source, envelope.sent_at, head, body).map_err(|cause| match cause {
-                Cause::AuthorUnknown => EvidenceError::UnknownSigner,
-                Cause::AuthorExpired => EvidenceError::Expired,
-                _ => EvidenceError::Forged,
-            })?;
-        let body = if extras.detached {
+        Ok(Self { envelope, source, destination, head, proof, body, common })
+    }
+
+    fn said(self, voucher: Voucher) -> Result<Said, EvidenceError> {
+        let Self { envelope, source, destination, head: _, proof: _, body, common } = self;
+        let body = if envelope.extras.detached {
             let part = ContentPart::parse(body).map_err(|_| EvidenceError::Malformed)?;
             part.open(common).map_err(|_| EvidenceError::Body)?
         } else {

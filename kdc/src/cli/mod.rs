@@ -9,6 +9,7 @@ mod certificate;
 mod check_config;
 mod completions;
 mod dev;
+mod evidence;
 mod group;
 mod identity;
 mod import;
@@ -224,6 +225,9 @@ enum Command {
     Seal(seal::Seal),
     /// Open messages with a party's key
     Open(open::Open),
+    /// What an agent kept of a message, to show who wrote it
+    #[command(subcommand)]
+    Evidence(evidence::Evidence),
     /// Say what a message or ticket claims, and with a key which check it fails
     Inspect(inspect::Inspect),
     /// Put load on a KDC and say what it costs
@@ -268,6 +272,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Profile(profile) => profile.run(output)?,
         Command::Seal(seal) => seal.run(output).await?,
         Command::Open(open) => return open.run(output),
+        Command::Evidence(evidence) => evidence.run(output)?,
         Command::Inspect(inspect) => return inspect.run(output),
         Command::Bench(bench) => bench.run(global, output).await?,
         Command::Completions(completions) => completions.run()?,

@@ -82,6 +82,13 @@ impl AgentKey {
         }
     }
 
+    /// The same, for a party that believes these signing keys of its zone's KDC.
+    #[must_use]
+    pub fn with_signers(mut self, signers: Vec<SignerKey>) -> Self {
+        self.signers = signers;
+        self
+    }
+
     /// Reads a key file.
     ///
     /// # Errors

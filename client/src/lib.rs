@@ -50,6 +50,38 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Who wrote it, and one body for many
+//!
+//! Whoever shares a key can write what it writes: the members of a group are not told apart by it. An author that
+//! signs is. [`Agent::with_author_proof`] adds a signature and the KDC's voucher for it, which anyone can check later with the
+//! zone's bundle ([`Opened::evidence`]); what goes to a group that requires it gets them by itself. [`Agent::seal_many`]
+//! encrypts one body once, however many get it.
+//!
+//! ```no_run
+//! # use keycell_client::*;
+//! # use keycell_protocol::*;
+//! # fn show(cma: &mut Agent, probe: &mut Agent, now: UnixMillis, signers: &Signers) -> Result<(), Box<dyn std::error::Error>> {
+//! let to = "probe.web1@z".parse()?;
+//! // Until there is a voucher: SealError::NoVoucher, as with a ticket.
+//! let message = cma.with_author_proof().seal(now, &to, "patch", b"install 4.2")?;
+//! let opened = probe.open(now, &message)?;
+//! let author = opened.author().expect("it was proved");
+//! let evidence = opened.evidence().expect("it was proved");
+//! // Years later, somewhere else.
+//! let said = Evidence::verify(evidence.as_bytes(), signers)?;
+//! assert_eq!((said.source, &said.body[..]), (author.name().clone(), &b"install 4.2"[..]));
+//!
+//! let many = cma.seal_many(now, &[to, "probe.web2@z".parse()?], "patch", &[7; 1_000_000])?;
+//! for (name, part) in many.parts {
+//!     // Send it to `name`; `many.common` to all. A part that failed can be made later: Agent::seal_part.
+//!     let opened = probe.open_many(now, &part?, &many.common)?;
+//! #   assert_eq!(opened.body.len(), 1_000_000);
+//! #   break;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Rules for whoever drives an agent
 //!
 //! - `now` is the host's clock, unchanged ([`SystemClock`] reads it): the agent corrects it itself once a KDC told the time.
@@ -91,6 +123,8 @@
 //!
 //! Of groups there are those that it joined, or at most 100 if it listens to all of its own, with at most 40 keys each;
 //! three unless they were rotated just now.
+//!
+//! A sender that proves who it is takes about 400 bytes more: its voucher, which is checked once.
 //!
 //! # Features
 //!

@@ -1,6 +1,6 @@
 //! Parties in bulk: one streaming call, a line in, a line out.
 
-use keycell_protocol::{Epoch, Generation, RatchetPeriod};
+use keycell_protocol::{Epoch, Generation, RatchetPeriod, SignerKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -95,4 +95,7 @@ pub struct ImportSummary {
     pub ratchet_period: RatchetPeriod,
     /// Where the zone's KDCs are.
     pub urls: Vec<String>,
+    /// By which keys the zone's KDC vouches for authors; a KDC of an earlier release names none.
+    #[serde(default)]
+    pub signers: Vec<SignerKey>,
 }

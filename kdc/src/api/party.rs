@@ -1,6 +1,6 @@
 //! Parties and their keys.
 
-use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, SignerKey, UnixMillis};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -115,6 +115,9 @@ pub struct CreatedParty {
     pub key: Option<Zeroizing<String>>,
     /// Where the zone's KDCs are.
     pub urls: Vec<String>,
+    /// By which keys the zone's KDC vouches for authors; a KDC of an earlier release names none.
+    #[serde(default)]
+    pub signers: Vec<SignerKey>,
 }
 
 /// What is to be changed; what is absent stays.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keycell_client::{AgentKey, KdcAddress};
-use keycell_protocol::{LongTermKey, RatchetPeriod};
+use keycell_protocol::{LongTermKey, RatchetPeriod, SignerKey};
 use zeroize::Zeroizing;
 
 use super::super::Outcome;
@@ -43,13 +43,14 @@ impl KeyFiles {
         mut self,
         made: &[Made],
         period: RatchetPeriod,
-        address: &KdcAddress,
+        (address, signers): &(KdcAddress, Vec<SignerKey>),
         resumed: bool,
         mut progress: Progress,
     ) -> Outcome<PathBuf> {
         for made in made {
             let key = LongTermKey::new(made.generation, made.epoch, *made.secret);
             let key = AgentKey::new(made.name.clone(), key, period, address.clone());
+            let key = key.with_signers(signers.clone());
             let name = format!("{}.key", made.name.local());
             match &mut self {
                 Self::Folder(folder) => write_file(&folder.join(name), &key, resumed)?,
@@ -149,7 +150,8 @@ mod tests {
     fn write(keys: KeyFiles, made: &[Made], resumed: bool) -> Outcome<PathBuf> {
         let address = KdcAddress { urls: vec!["https://a:1".to_owned()], tls_roots: "roots".to_owned() };
         let progress = Progress::new(&Output { json: true }, "key files", None);
-        keys.write(made, RatchetPeriod::DEFAULT, &address, resumed, progress)
+        let kdc = (address, vec![SignerKey::new([9; 32])]);
+        keys.write(made, RatchetPeriod::DEFAULT, &kdc, resumed, progress)
     }
 
     #[test]
@@ -161,7 +163,8 @@ mod tests {
         write(keys(), &two, false).unwrap();
         let file = path.join("a.key");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(AgentKey::load(&file).unwrap().key.expose_secret(), &[1; 32]);
+        let read = AgentKey::load(&file).unwrap();
+        assert_eq!((read.key.expose_secret(), &read.signers[..]), (&[1; 32], &[SignerKey::new([9; 32])][..]));
         // Once more, with one that was cut off.
         let whole = fs::read(&file).unwrap();
         fs::write(&file, &whole[..100]).unwrap();

@@ -99,10 +99,11 @@ impl Import {
             Some(keys) => {
                 let address =
                     KdcAddress { urls: done.summary.urls.clone(), tls_roots: admin.roots().to_owned() };
+                let kdc = (address, done.summary.signers.clone());
                 let (made, period) = (std::mem::take(&mut done.made), done.summary.ratchet_period);
                 let progress = Progress::new(output, "key files", Some(made.len() as u64));
                 let resumed = seed.resumed();
-                let write = move || keys.write(&made, period, &address, resumed, progress);
+                let write = move || keys.write(&made, period, &kdc, resumed, progress);
                 Some(tokio::task::spawn_blocking(write).await?.map_err(|error| {
                     format!("{error}; the parties are made: put that right and run the same command again")
                 })?)

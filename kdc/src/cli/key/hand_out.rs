@@ -55,7 +55,8 @@ pub(super) async fn hand_out(
         LongTermKey::new(made.generation, made.epoch, *secret),
         made.ratchet_period,
         KdcAddress { urls: made.urls, tls_roots: admin.roots().to_owned() },
-    );
+    )
+    .with_signers(made.signers);
     key.write_new(&file).map_err(|error| {
         format!("{error}; {name} has a new key, but it is lost: run this again with another file")
     })?;

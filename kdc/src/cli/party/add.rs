@@ -62,7 +62,8 @@ impl Add {
             LongTermKey::new(created.generation, created.epoch, *secret),
             created.ratchet_period,
             KdcAddress { urls: created.urls, tls_roots: admin.roots().to_owned() },
-        );
+        )
+        .with_signers(created.signers);
         key.write_new(&file).map_err(|error| {
             format!("{error}; {name} is made but its key is lost: `keycell party delete {name}`, then add it again")
         })?;

@@ -254,6 +254,7 @@ impl Import {
             failed,
             ratchet_period: self.kdc.zone_record().ratchet_period,
             urls: self.kdc.config().urls.clone(),
+            signers: self.kdc.signers(),
         }
     }
 }

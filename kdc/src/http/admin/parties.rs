@@ -199,6 +199,7 @@ pub(super) fn handed_out(kdc: &Kdc, record: &PartyRecord, key: &LongTermKey, cho
         ratchet_period: kdc.zone_record().ratchet_period,
         key: if chosen { None } else { Some(encoded()) },
         urls: kdc.config().urls.clone(),
+        signers: kdc.signers(),
     }
 }
 

@@ -5,6 +5,8 @@
 //! cargo run -p keycell-client --features https --example cma -- --key cma.key \
 //!     --host nanoprobe.one@cell1.internal=192.0.2.1:7424
 //! ```
+//!
+//! With `--group nanoprobe@cell1.internal` it asks the whole group by one message, and proves that the message is its own.
 
 mod fleet {
     pub(crate) mod cma;
@@ -39,6 +41,9 @@ struct Arguments {
     /// A nanoprobe: its full name and where it listens; repeat it for each
     #[arg(long = "host", value_name = "NAME=ADDRESS:PORT", required = true, value_parser = host)]
     hosts: Vec<(Name, SocketAddr)>,
+    /// Ask this group first, by one message for all, and each host alone that does not answer; full name
+    #[arg(long, value_name = "NAME")]
+    group: Option<Name>,
     /// Where to listen for answers, UDP
     #[arg(long, default_value = "0.0.0.0:0")]
     listen: SocketAddr,
@@ -72,6 +77,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
     let mut cma = Cma::new(agent, socket, arguments.hosts);
+    if let Some(group) = arguments.group {
+        cma.ask_group(group);
+    }
     for (name, error) in cma.prepare().await {
         eprintln!("{name} cannot be asked: {error}");
     }
@@ -103,8 +111,9 @@ fn redraw(cma: &Cma) {
     // A terminal that went away is no reason to stop watching.
     let _ = write!(
         out,
-        "\x1b[H\x1b[J{}\n\n{} commands, {} opened, {refused} refused, {} KDC lookups\n",
+        "\x1b[H\x1b[J{}\n\n{} broadcasts, {} commands, {} opened, {refused} refused, {} KDC lookups\n",
         table(cma.hosts(), SystemClock.now()),
+        cma.broadcasts(),
         cma.commands(),
         stats.opened,
         stats.requests,

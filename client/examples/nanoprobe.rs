@@ -1,11 +1,15 @@
-//! A nanoprobe: answers its CMA's questions about this host. It never speaks to a KDC.
+//! A nanoprobe: answers its CMA's questions about this host. To answer what is sent to it alone it never speaks to a KDC; to
+//! hear what is sent to its group as well it does, now and then.
 //!
 //! ```text
 //! keycell party add nanoprobe.one --key nanoprobe.key
-//! cargo run -p keycell-client --example nanoprobe -- --key nanoprobe.key --cma cma.main@cell1.internal
+//! keycell group create nanoprobe --author-proof
+//! cargo run -p keycell-client --features https --example nanoprobe -- --key nanoprobe.key \
+//!     --cma cma.main@cell1.internal --group nanoprobe@cell1.internal
 //! ```
 
 mod fleet {
+    pub(crate) mod courier;
     pub(crate) mod discover;
     pub(crate) mod facts;
     pub(crate) mod probe;
@@ -15,15 +19,15 @@ mod fleet {
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Parser;
 use keycell_client::protocol::Name;
 use keycell_client::{Agent, AgentConfig, Clock as _, KeyStore, Stats, SystemClock, system_rng};
 
+use fleet::courier::Courier;
 use fleet::facts::{Facts, Kind};
-use fleet::probe::{Event, Probe};
+use fleet::probe::{Event, Orders, Probe};
 
 /// Answers a CMA's questions about this host
 #[derive(Debug, Parser)]
@@ -34,6 +38,9 @@ struct Arguments {
     /// The full name of the CMA that is obeyed
     #[arg(long, value_name = "NAME")]
     cma: Name,
+    /// Hear also what is sent to this group; full name
+    #[arg(long, value_name = "NAME")]
+    group: Option<Name>,
     /// Where to listen, UDP
     #[arg(long, default_value = "0.0.0.0:7424")]
     listen: SocketAddr,
@@ -55,10 +62,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (store, key) = KeyStore::open(&arguments.key)?;
     let config = AgentConfig::default();
     let config = if arguments.first_use { config.first_use() } else { config };
+    let kdc = key.kdc.clone();
     let agent = Agent::keeping(key, &config, SystemClock.now(), system_rng());
     let socket = UdpSocket::bind(arguments.listen)
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
@@ -73,7 +81,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 
     let heartbeat = arguments.heartbeat.map(Duration::from_secs);
     let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, SystemClock.now()).keeping(store);
-    Ok(probe.run(&socket, || SystemClock.now(), &AtomicBool::new(false), tell)?)
+    let orders = Orders::default();
+    if let Some(group) = &arguments.group {
+        orders.join(group.clone(), Courier::start(&kdc)?);
+    }
+    Ok(probe.run(&socket, || SystemClock.now(), &orders, tell)?)
 }
 
 /// A real one would write to its log, and less.
@@ -84,6 +96,8 @@ fn tell(event: &Event, stats: &Stats) {
         Event::Heartbeat => eprintln!("heartbeat"),
         Event::Disobeyed(source, why) => eprintln!("not obeyed: {source}: {why}"),
         Event::Refused(error) => eprintln!("refused: {} ({})", error.cause().code(), error.cause()),
+        Event::Joined(group) => eprintln!("hears what is said to {group}"),
+        Event::Waiting => eprintln!("one waits for the key of its group ({so_far})"),
         Event::Unanswered(error) => eprintln!("not answered: {error}"),
         Event::Unkept(error) => eprintln!("{error}"),
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn everything_holds_in_a_new_folder_and_in_the_same_again() {
@@ -23,6 +23,12 @@ fn everything_holds_in_a_new_folder_and_in_the_same_again() {
         "refused: replayed (opened before)",
         "refused: not-for-me (addressed to another party)",
         "refused: expired (the ticket has expired)",
+        "The group nanoprobe, which takes only what proves its author",
+        "6 messages, each sealed and signed once: 18 answers",
+        "0 of them because a message came",
+        "refused: author-missing",
+        "refused: author-unknown",
+        "nanoprobe.three: refused: none fits",
         "checks held.",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -60,6 +66,30 @@ fn everything_holds_in_a_new_folder_and_in_the_same_again() {
     let tampered: u64 =
         attacks[0]["seen"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
     assert!(tampered > 200 && attacks[0]["seen"].get("answered").is_none(), "{}", attacks[0]);
+    let group = &report["group"];
+    assert_eq!((&group["said"]["broadcasts"], &group["said"]["answers"]), (&json!(6), &json!(18)));
+    // Once for the group's keys, and once for a ticket to answer under.
+    assert_eq!((&group["said"]["lookups"], &group["said"]["lookups_for_a_message"]), (&json!(6), &json!(0)));
+    let tried = |part: &str| {
+        let attacks = group[part].as_array().unwrap();
+        let verdicts = attacks.iter().flat_map(|attack| attack["seen"].as_object().unwrap().keys().cloned());
+        verdicts.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        tried("by_a_member"),
+        [
+            "author-missing",
+            "author-forged",
+            "author-forged",
+            "author-forged",
+            "author-unknown",
+            "not obeyed",
+            "answered",
+            "replayed",
+        ]
+    );
+    let removed = ["answered", "answered", "not-for-me", "none fits", "The policy does not allow it"];
+    assert_eq!(tried("removed"), removed);
     assert!(report["wire"]["lost"].as_u64() > Some(0) && report["wire"]["overtaken"].as_u64() > Some(0));
     let checks = report["checks"].as_array().unwrap();
     assert!(checks.len() > attacks.len() && checks.iter().all(|check| check["held"] == true));

@@ -2,6 +2,9 @@
 //!
 //! Tickets come over HTTPS, one request for all hosts, and are renewed in the background. Every try is a new message:
 //! the nanoprobe would refuse the same bytes twice.
+//!
+//! With a group it asks everybody by one message, which proves that it wrote it: a member of the group could make any
+//! other. Who does not answer that is asked alone.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +28,10 @@ pub(crate) struct Cma {
     hosts: BTreeMap<Name, Host>,
     buffer: Vec<u8>,
     commands: u64,
+    group: Option<Name>,
+    /// What the group is still to be asked.
+    broadcast: Vec<Kind>,
+    broadcasts: u64,
 }
 
 /// What the CMA knows of one host.
@@ -69,13 +76,24 @@ impl Cma {
         hosts: impl IntoIterator<Item = (Name, SocketAddr)>,
     ) -> Self {
         let hosts = hosts.into_iter().map(|(name, address)| (name, Host::new(address))).collect();
-        Self { agent, socket, hosts, buffer: vec![0; MAX_DATAGRAM], commands: 0 }
+        let buffer = vec![0; MAX_DATAGRAM];
+        Self { agent, socket, hosts, buffer, commands: 0, group: None, broadcast: Vec::new(), broadcasts: 0 }
     }
 
-    /// Gets tickets for all hosts at once and keeps them; gives those that there are none for.
+    /// From now on it asks this group first, of which its nanoprobes are members.
+    pub(crate) fn ask_group(&mut self, group: Name) {
+        self.group = Some(group);
+    }
+
+    /// Gets tickets for all hosts, and for the group, at once and keeps them; gives those that there are none for.
     pub(crate) async fn prepare(&self) -> Vec<(Name, Error)> {
-        let names: Vec<_> = self.hosts.keys().cloned().collect();
-        let failed = self.agent.prefetch(&names).await;
+        let names: Vec<_> = self.hosts.keys().chain(&self.group).cloned().collect();
+        let mut failed = self.agent.prefetch(&names).await;
+        if let Some(group) = &self.group
+            && let Err(error) = self.agent.prefetch_voucher().await
+        {
+            failed.push((group.clone(), error));
+        }
         for name in &names {
             // Full tables are told by every message that is not sealed.
             let _ = self.agent.keep(name);
@@ -131,9 +149,14 @@ impl Cma {
         &self.agent
     }
 
-    /// How many commands it sent, all tries counted.
+    /// How many commands it sent to one host each, all tries counted.
     pub(crate) const fn commands(&self) -> u64 {
         self.commands
+    }
+
+    /// How many commands it sent to the group.
+    pub(crate) const fn broadcasts(&self) -> u64 {
+        self.broadcasts
     }
 
     /// Wants to know everything about every host, from now on.
@@ -141,6 +164,9 @@ impl Cma {
         let now = Instant::now();
         for host in self.hosts.values_mut() {
             host.asked = Kind::ALL.map(|kind| (kind, Asked { tries: 0, next: now })).into();
+        }
+        if self.group.is_some() {
+            self.broadcast = Kind::ALL.to_vec();
         }
     }
 
@@ -164,6 +190,9 @@ impl Cma {
 
     /// Sends the commands that are due; stops at the first thing worth telling.
     async fn send_due(&mut self) -> Option<Event> {
+        if let Some(event) = self.send_broadcast().await {
+            return Some(event);
+        }
         let now = Instant::now();
         for (name, host) in &mut self.hosts {
             let due: Vec<_> =
@@ -190,13 +219,39 @@ impl Cma {
         None
     }
 
+    /// Sends what the group is to be asked: sealed once, the same bytes to every host. Where the network has multicast it is
+    /// sent once, too.
+    async fn send_broadcast(&mut self) -> Option<Event> {
+        let group = self.group.as_ref()?;
+        while let Some(kind) = self.broadcast.pop() {
+            let body = wire::body(&Command { want: kind });
+            let message = match self.agent.with_author_proof().try_seal(group, DISCOVER, &body) {
+                Ok(message) => message,
+                // Until there is one, everybody is asked alone.
+                Err(SealError::NoTicket { .. } | SealError::NoVoucher) => continue,
+                Err(error) => return Some(Event::Unsealed(group.clone(), error)),
+            };
+            self.broadcasts += 1;
+            let now = Instant::now();
+            for host in self.hosts.values_mut() {
+                if let Some(asked) = host.asked.get_mut(&kind) {
+                    asked.count(now);
+                }
+                let _ = self.socket.send_to(&message, host.address).await;
+            }
+        }
+        None
+    }
+
     fn take(&mut self, size: usize) -> Event {
         let opened = match self.agent.open(self.buffer.get(..size).unwrap_or_default()) {
             Ok(opened) => opened,
             Err(error) => return Event::Refused(error),
         };
         let name = opened.source.clone();
-        let Some(host) = self.hosts.get_mut(&name).filter(|_| opened.is_reply()) else {
+        // A reply, or, to what the group was asked, a message of its own: the source is as sure.
+        let Some(host) = self.hosts.get_mut(&name).filter(|_| opened.destination == *self.agent.name())
+        else {
             return Event::Strange(name);
         };
         host.heard_at = host.heard_at.max(Some(opened.sent_at));

@@ -1,16 +1,19 @@
-//! A nanoprobe: does as its CMA says, and speaks to no KDC.
+//! A nanoprobe: does as its CMA says. For what is said to it alone it speaks to no KDC; as a member of a group it does, for
+//! the group's keys and for a ticket of its own to answer under.
 //!
 //! It needs no async runtime and no thread but one: [`Agent`] does no input or output, so it fits into whatever loop
-//! there is. This one waits on a UDP socket.
+//! there is. This one waits on a UDP socket, and looks up a few times a second.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use keycell_client::protocol::{CannotOpen, Name, UnixMillis};
-use keycell_client::{Agent, KeyFileError, KeyStore, Opened, SealError, Stats};
+use keycell_client::protocol::{CannotOpen, Cause, Name, UnixMillis};
+use keycell_client::{Agent, KeyFileError, KeyStore, Membership, Opened, SealError, Stats};
 
+use super::courier::Courier;
 use super::facts::{Facts, Kind};
 use super::wire::{self, Answer, Command, DISCOVER, HEARTBEAT, Heartbeat, MAX_DATAGRAM};
 
@@ -23,6 +26,11 @@ pub(crate) struct Probe {
     last: Option<(Opened, SocketAddr)>,
     started_at: UnixMillis,
     keyfile: Option<Keyfile>,
+    courier: Option<Courier>,
+    /// The group that it is about to hear.
+    joining: Option<Name>,
+    /// Where the last message came from that waits for its group's key.
+    waiting_for: Option<SocketAddr>,
 }
 
 /// What became of a datagram or a timer.
@@ -32,10 +40,14 @@ pub(crate) enum Event {
     Answered(Kind),
     /// The CMA was told that all is well.
     Heartbeat,
+    /// From now on it hears what is said to its group, and can answer.
+    Joined(Name),
     /// An authentic message, but not a command that is obeyed.
     Disobeyed(Name, &'static str),
     /// Not authentic. The cause is for this host's log; the sender hears nothing.
     Refused(CannotOpen),
+    /// To a group, under a key that is on its way from the KDC. It opens as soon as that is here.
+    Waiting,
     /// The answer could not be written.
     Unanswered(SealError),
     /// The key file could not be written. Nothing else waits for that.
@@ -50,7 +62,44 @@ impl Probe {
     /// speak first would need a ticket for its CMA, and so a way to a KDC.
     pub(crate) fn new(agent: Agent, cma: Name, heartbeat: Option<Duration>, now: UnixMillis) -> Self {
         let heartbeat = heartbeat.map(|every| Pace { every, due: Instant::now() + every });
-        Self { agent, cma, heartbeat, last: None, started_at: now, keyfile: None }
+        Self {
+            agent,
+            cma,
+            heartbeat,
+            last: None,
+            started_at: now,
+            keyfile: None,
+            courier: None,
+            joining: None,
+            waiting_for: None,
+        }
+    }
+
+    /// Hears also what is said to a group of which it is a member. Its keys come over the courier; so does a ticket for the
+    /// CMA, since what came to a group cannot be answered under the CMA's.
+    fn join(&mut self, group: Name, courier: Courier, now: UnixMillis) {
+        self.agent.join(now, &group);
+        // Full tables, or that it is its own CMA, are told by every answer that is not sealed.
+        let _ = self.agent.keep(now, &self.cma);
+        self.joining = Some(group);
+        self.courier = Some(courier);
+    }
+
+    /// Gives the agent what came from the KDC, and takes what waited for it.
+    fn hear(&mut self, now: UnixMillis) -> io::Result<Vec<(Event, Option<Datagram>)>> {
+        let Some(courier) = &self.courier else { return Ok(Vec::new()) };
+        courier.turn(&mut self.agent, now)?;
+        let mut outcomes = self.take_waiting(now);
+        let is_member = |(group, membership): (Name, Membership)| {
+            matches!(membership, Membership::Member { .. }) && self.joining.as_ref() == Some(&group)
+        };
+        if self.joining.is_some()
+            && self.agent.groups(now).into_iter().any(is_member)
+            && self.agent.ticket_expiration(now, &self.cma).is_some()
+        {
+            outcomes.extend(self.joining.take().map(|group| (Event::Joined(group), None)));
+        }
+        Ok(outcomes)
     }
 
     /// Keeps the key file up: as the days pass the key turns, and what was recorded before stays closed to whoever
@@ -60,7 +109,7 @@ impl Probe {
         self
     }
 
-    /// Answers on `socket` until `stop`, and tells `see` what happened.
+    /// Answers on `socket` until it is told to stop, and tells `see` what happened.
     ///
     /// # Errors
     /// The socket fails for good.
@@ -68,29 +117,32 @@ impl Probe {
         mut self,
         socket: &UdpSocket,
         now: impl Fn() -> UnixMillis,
-        stop: &AtomicBool,
+        orders: &Orders,
         mut see: impl FnMut(&Event, &Stats),
     ) -> io::Result<()> {
         let mut buffer = vec![0; MAX_DATAGRAM];
-        while !stop.load(Ordering::Relaxed) {
+        while !orders.stop.load(Ordering::Relaxed) {
+            if let Some((group, courier)) = orders.joining() {
+                self.join(group, courier, now());
+            }
             socket.set_read_timeout(Some(self.patience()))?;
             let received = match socket.recv_from(&mut buffer) {
                 Ok(received) => Some(received),
                 Err(error) if is_passing(&error) => None,
                 Err(error) => return Err(error),
             };
-            let (event, answer) = match received {
-                Some((size, from)) => self.take(now(), buffer.get(..size).unwrap_or_default(), from),
-                None => match self.beat(now()) {
-                    Some(beat) => beat,
-                    None => continue,
-                },
-            };
-            if let Some((to, bytes)) = answer {
-                // A datagram that is not sent is a datagram that is lost: the CMA asks again.
-                let _ = socket.send_to(&bytes, to);
+            let mut outcomes = self.hear(now())?;
+            outcomes.extend(match received {
+                Some((size, from)) => Some(self.take(now(), buffer.get(..size).unwrap_or_default(), from)),
+                None => self.beat(now()),
+            });
+            for (event, answer) in outcomes {
+                if let Some((to, bytes)) = answer {
+                    // A datagram that is not sent is a datagram that is lost: the CMA asks again.
+                    let _ = socket.send_to(&bytes, to);
+                }
+                see(&event, &self.agent.stats());
             }
-            see(&event, &self.agent.stats());
             if let Err(error) = self.keep() {
                 see(&Event::Unkept(error), &self.agent.stats());
             }
@@ -105,10 +157,28 @@ impl Probe {
         datagram: &[u8],
         from: SocketAddr,
     ) -> (Event, Option<Datagram>) {
-        let opened = match self.agent.open(now, datagram) {
-            Ok(opened) => opened,
-            Err(error) => return (Event::Refused(error), None),
-        };
+        match self.agent.open(now, datagram) {
+            Ok(opened) => self.obey(now, opened, from),
+            Err(error) if matches!(error.cause(), Cause::Waiting { .. }) => {
+                self.waiting_for = Some(from);
+                (Event::Waiting, None)
+            }
+            Err(error) => (Event::Refused(error), None),
+        }
+    }
+
+    /// Takes what waited for the key of its group, if that is here.
+    fn take_waiting(&mut self, now: UnixMillis) -> Vec<(Event, Option<Datagram>)> {
+        let Some(from) = self.waiting_for else { return Vec::new() };
+        let opened = self.agent.open_waiting(now);
+        let taken = opened.into_iter().map(|opened| match opened {
+            Ok(opened) => self.obey(now, opened, from),
+            Err(error) => (Event::Refused(error), None),
+        });
+        taken.collect()
+    }
+
+    fn obey(&mut self, now: UnixMillis, opened: Opened, from: SocketAddr) -> (Event, Option<Datagram>) {
         // Authentic is not yet allowed: the zone's policy may let others write here too.
         if opened.source != self.cma {
             return (Event::Disobeyed(opened.source, "it is not this nanoprobe's CMA"), None);
@@ -121,10 +191,13 @@ impl Probe {
             Ok(facts) => facts.into_body(),
             Err(why) => wire::body(&Answer::Failed { want, why }),
         };
-        // The key is in the ticket that the command carried: no KDC, not even for the first answer.
+        // The key is in the ticket that the command carried: no KDC, not even for the first answer. What came to a group is
+        // answered under this nanoprobe's own.
         match self.agent.reply(now, &opened, &body) {
             Ok(reply) => {
-                self.last = Some((opened, from));
+                if opened.destination == *self.agent.name() {
+                    self.last = Some((opened, from));
+                }
                 (Event::Answered(want), Some((from, reply)))
             }
             Err(error) => (Event::Unanswered(error), None),
@@ -169,6 +242,25 @@ impl Probe {
     }
 }
 
+/// What a running nanoprobe is told by its own host.
+#[derive(Default)]
+pub(crate) struct Orders {
+    /// Stop.
+    pub(crate) stop: AtomicBool,
+    join: Mutex<Option<(Name, Courier)>>,
+}
+
+impl Orders {
+    /// Hear what is said to this group as well.
+    pub(crate) fn join(&self, group: Name, courier: Courier) {
+        *self.join.lock().unwrap_or_else(PoisonError::into_inner) = Some((group, courier));
+    }
+
+    fn joining(&self) -> Option<(Name, Courier)> {
+        self.join.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// A datagram, and where it goes.
 pub(crate) type Datagram = (SocketAddr, Vec<u8>);
 
@@ -198,7 +290,8 @@ const LOOK_UP: Duration = Duration::from_millis(100);
 mod tests {
     use super::*;
     use keycell_client::protocol::{
-        Epoch, Generation, LongTermKey, RatchetPeriod, ReplyWriter, SignedRequest, Subkeys, UnixSeconds,
+        Epoch, Generation, GroupChain, GroupKeys, GroupKeysWriter, HeldGroup, HeldKey, LongTermKey,
+        RatchetPeriod, ReplyWriter, SignedGroupRequest, SignedRequest, Subkeys, UnixSeconds,
     };
     use keycell_client::{AgentConfig, AgentKey, KdcAddress, system_rng};
 
@@ -306,6 +399,58 @@ mod tests {
         }
         let topic = cma.seal(NOW, probe.agent.name(), "reboot", &command).unwrap();
         assert!(matches!(probe.take(NOW, &topic, from()).0, Event::Disobeyed(..)));
+    }
+
+    #[test]
+    fn what_is_said_to_its_group_waits_for_the_key_and_is_answered_under_its_own_ticket() {
+        let (mut cma, cma_keys) = party("cma.main@z");
+        let key = LongTermKey::generate(Generation::FIRST, epoch(), &mut system_rng());
+        let own = (key.subkeys(), key.keys_for::<GroupKeys>());
+        let name = "nanoprobe.one@z".parse().unwrap();
+        let key = AgentKey::new(name, key, RatchetPeriod::DEFAULT, KdcAddress::default());
+        let agent = Agent::new(key, &AgentConfig::default().first_use(), NOW, system_rng());
+        let mut probe = Probe::new(agent, cma.name().clone(), None, NOW);
+        let group: Name = "nanoprobe@z".parse().unwrap();
+        let chain = GroupChain::generate(Generation(7), &mut system_rng());
+        cma.want(NOW, &group).unwrap();
+        let pending = cma.wants(NOW).unwrap();
+        let request = SignedRequest::parse(&pending.body).unwrap().verify(&cma_keys.request).unwrap();
+        let mut reply = ReplyWriter::new(&request, NOW);
+        let key = (chain.generation(), &chain.key().ticket_key());
+        reply.grant_group(&group, key, false, END, END, &mut system_rng());
+        let reply = reply.seal(&cma_keys.reply, &mut system_rng());
+        cma.take_reply(NOW, &pending, &reply).unwrap();
+        let mut say = |want| cma.seal(NOW, &group, DISCOVER, &wire::body(&Command { want })).unwrap();
+        let (first, second) = (say(Kind::Os), say(Kind::Cpu));
+
+        let refused = probe.take(NOW, &first, from()).0;
+        assert!(matches!(refused, Event::Refused(error) if error.cause().code() == "not-for-me"));
+        probe.agent.join(NOW, &group);
+        assert!(matches!(probe.take(NOW, &first, from()), (Event::Waiting, None)));
+        assert!(probe.take_waiting(NOW).is_empty());
+        let pending = probe.agent.wants(NOW).unwrap();
+        let request = SignedGroupRequest::parse(&pending.body).unwrap().verify(&own.1).unwrap();
+        let mut reply = GroupKeysWriter::new(&request, NOW, &[]);
+        let held = HeldKey { key: chain.key(), begins: NOW.seconds(), ends: END };
+        let (refresh_at, spread) = (NOW.plus(60_000), 0);
+        let group = group.clone();
+        reply.grant(HeldGroup { group, author_proof: false, refresh_at, spread, keys: vec![held] });
+        let reply = reply.seal(&own.1, &mut system_rng());
+        probe.agent.take_reply(NOW, &pending, &reply).unwrap();
+        // It waits no longer, but there is no ticket to answer under.
+        let [(Event::Unanswered(SealError::NoTicket { .. }), None)] = &probe.take_waiting(NOW)[..] else {
+            panic!()
+        };
+
+        let mut both = (probe.agent, own.0);
+        grant(&mut both, cma.name(), &cma_keys);
+        probe.agent = both.0;
+        let (event, answer) = probe.take(NOW, &second, from());
+        assert!(matches!(event, Event::Answered(Kind::Cpu)), "{event:?}");
+        let opened = cma.open(NOW, &answer.unwrap().1).unwrap();
+        assert!(!opened.is_reply() && opened.source == *probe.agent.name());
+        let (event, _) = probe.take(NOW, &second, from());
+        assert!(matches!(event, Event::Refused(error) if error.cause().code() == "replayed"));
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! of nanoprobe.two. The verdicts are those of the receivers; nothing here decides what is refused.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use keycell_client::https::Agent;
 use keycell_client::protocol::Name;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -52,9 +54,7 @@ impl<'a> Attacker<'a> {
     /// # Errors
     /// Something cannot be tried: the wire took nothing, or the KDC does not answer.
     pub(super) async fn try_everything(mut self) -> Result<Vec<Attack>, Failure> {
-        for at in [ONE, TWO, THREE] {
-            self.catch_up(at).await?;
-        }
+        self.catch_up_all().await?;
         let command = self.wire.stolen(ONE).ok_or(NOTHING_STOLEN)?;
         self.tamper(&command).await?;
         self.replay(&command).await?;
@@ -137,8 +137,13 @@ impl<'a> Attacker<'a> {
     }
 
     /// Sends something to a nanoprobe and waits for its verdict.
-    async fn deliver(&mut self, at: usize, bytes: &[u8]) -> Result<Seen, Failure> {
+    pub(super) async fn deliver(&mut self, at: usize, bytes: &[u8]) -> Result<Seen, Failure> {
         self.wire.to_nanoprobe(at, bytes).await?;
+        self.next(at).await
+    }
+
+    /// The next verdict of a nanoprobe.
+    pub(super) async fn next(&mut self, at: usize) -> Result<Seen, Failure> {
         let station = self.stations.get_mut(at).ok_or(NO_STATION)?;
         match timeout(PATIENCE, station.next()).await {
             Ok(Some(seen)) => Ok(seen),
@@ -164,6 +169,14 @@ impl<'a> Attacker<'a> {
         timeout(PATIENCE, verdict).await.map_err(|_| "the CMA did nothing with a datagram")?
     }
 
+    /// Lets every nanoprobe do what is still to be done.
+    pub(super) async fn catch_up_all(&mut self) -> Result<(), Failure> {
+        for at in [ONE, TWO, THREE] {
+            self.catch_up(at).await?;
+        }
+        Ok(())
+    }
+
     /// Lets a nanoprobe do what is still to be done: until it refuses what certainly came last.
     async fn catch_up(&mut self, at: usize) -> Result<(), Failure> {
         let mut seen = self.deliver(at, b"noise").await?;
@@ -175,7 +188,7 @@ impl<'a> Attacker<'a> {
         Ok(())
     }
 
-    fn note(
+    pub(super) fn note(
         &mut self,
         name: &'static str,
         how: String,
@@ -208,7 +221,42 @@ impl<'a> Attacker<'a> {
         self.done.push(Attack { name, how, receiver, seen: counts, reason, held });
     }
 
-    fn name(&self, at: usize) -> Result<Name, Failure> {
+    /// Notes what somebody said who is no nanoprobe.
+    pub(super) fn note_verdict(
+        &mut self,
+        receiver: &str,
+        name: &'static str,
+        how: String,
+        verdict: &'static str,
+        held: bool,
+    ) {
+        let seen = BTreeMap::from([(verdict, 1)]);
+        self.done.push(Attack {
+            name,
+            how,
+            receiver: receiver.to_owned(),
+            seen,
+            reason: String::new(),
+            held,
+        });
+    }
+
+    /// What was tried since this was last asked.
+    pub(super) fn take(&mut self) -> Vec<Attack> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// The CMA's agent, which nobody but the CMA itself speaks through.
+    pub(super) const fn cma(&self) -> &Agent {
+        self.cma.agent()
+    }
+
+    /// A nanoprobe's key file, for who broke into its host.
+    pub(super) fn key_file(&self, at: usize) -> Result<&Path, Failure> {
+        Ok(self.stations.get(at).ok_or(NO_STATION)?.key_file())
+    }
+
+    pub(super) fn name(&self, at: usize) -> Result<Name, Failure> {
         Ok(self.stations.get(at).ok_or(NO_STATION)?.name().clone())
     }
 
@@ -223,11 +271,12 @@ const fn code(seen: Seen) -> &'static str {
     match seen {
         Seen::Answered => "answered",
         Seen::Disobeyed => "not obeyed",
+        Seen::Waiting => "waiting",
         Seen::Refused(cause) => cause.code(),
     }
 }
 
-fn refused_as(codes: &[&'static str]) -> impl Fn(Seen) -> bool {
+pub(super) fn refused_as(codes: &[&'static str]) -> impl Fn(Seen) -> bool {
     move |seen| matches!(seen, Seen::Refused(cause) if codes.contains(&cause.code()))
 }
 
@@ -243,9 +292,9 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     bytes
 }
 
-const ONE: usize = 0;
-const TWO: usize = 1;
-const THREE: usize = 2;
+pub(super) const ONE: usize = 0;
+pub(super) const TWO: usize = 1;
+pub(super) const THREE: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(2);
 const NOTHING_STOLEN: &str = "the wire lost no command that could be stolen";
 const NO_STATION: &str = "there are fewer nanoprobes than attacks need";

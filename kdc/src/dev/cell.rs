@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::administration::{AdminError, Caller, NewEntry, Precondition};
-use crate::api::NewToken;
+use crate::api::{NewGroup, NewToken};
 use crate::cell::{Cell, NewCell};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -94,6 +94,37 @@ impl DevCell {
         let period = self.kdc.zone_record().ratchet_period;
         AgentKey::new(name, created.key, period, address).write_new(&file)?;
         Ok(file)
+    }
+
+    /// Makes a group anew, to which a message must prove its author.
+    ///
+    /// # Errors
+    /// The KDC fails.
+    pub(super) async fn group(&self, local: &str) -> Result<Name, Failure> {
+        let name = Name::in_zone(local, self.kdc.zone())?;
+        let caller = Caller::console();
+        match self.kdc.groups().delete(&caller, &name, &Precondition::NONE).await {
+            Ok(()) | Err(AdminError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let new = NewGroup {
+            name: name.clone(),
+            members: None,
+            lifetime_seconds: None,
+            author_proof: true,
+            note: String::new(),
+        };
+        self.kdc.groups().create(&caller, &new, |_| Ok(None)).await?;
+        Ok(name)
+    }
+
+    /// Takes a party out of a group.
+    ///
+    /// # Errors
+    /// The KDC fails.
+    pub(super) async fn remove_member(&self, group: &Name, party: &Name) -> Result<(), Failure> {
+        self.kdc.groups().exclude(&Caller::console(), group, party, &Precondition::NONE).await?;
+        Ok(())
     }
 
     /// Writes a token for an administrator.

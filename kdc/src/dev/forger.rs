@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use keycell_client::https::{Https, Transport as _};
 use keycell_client::protocol::{
-    Envelope, Extras, Grant, Header, Instance, LongTermKey, Mode, Name, Nonce, Outcome, RatchetPeriod, Salt,
-    SealedReply, Sek, SignedRequest, StreamKey, Ticket, TicketRequest, Topic, Under, UnixSeconds,
+    Envelope, Extras, Grant, Header, Instance, KeysFor, LongTermKey, Mode, Name, Nonce, Outcome, Purpose,
+    RatchetPeriod, Salt, SealedReply, Sek, SignedRequest, StreamKey, Ticket, TicketRequest, Topic, Under,
+    UnixSeconds,
 };
 use keycell_client::{AgentKey, KdcAddress, system_rng};
 
@@ -46,18 +47,40 @@ impl Forger {
             nonce: Nonce::generate(&mut system_rng()),
             instance: Instance::generate(&mut system_rng()),
         };
-        let signed = SignedRequest::sign(&request, &keys)?.to_json();
-        let url = self.kdc.urls.first().ok_or("the key file names no KDC")?;
-        let https = Https::new(&self.kdc.tls_roots, PATIENCE)?;
-        let answer = https.post(&format!("{url}/v1/tickets"), signed, MAX_ANSWER).await?;
-        if answer.status != 200 {
-            return Err(format!("the KDC answers the forger with status {}", answer.status).into());
-        }
-        let reply = SealedReply::parse(&answer.body)?.open(&keys.reply, &request)?;
+        let answer = self.ask("/v1/tickets", SignedRequest::sign(&request, &keys)?.to_json()).await?;
+        let reply = SealedReply::parse(&answer)?.open(&keys.reply, &request)?;
         match reply.outcomes.into_iter().next() {
             Some(Outcome::Granted(grant)) => Ok(*grant),
             _ => Err(format!("the KDC gives {} no ticket for {to}", self.me).into()),
         }
+    }
+
+    /// Who it was stolen from.
+    pub(super) const fn me(&self) -> &Name {
+        &self.me
+    }
+
+    /// The stolen key as it signs requests of this kind.
+    ///
+    /// # Errors
+    /// The clock is far behind.
+    pub(super) fn keys_for<P: Purpose>(&self) -> Result<KeysFor<P>, Failure> {
+        let epoch = self.period.epoch(SystemClock.now().seconds());
+        Ok(self.key.clone().advance(epoch)?.keys_for())
+    }
+
+    /// Posts a request to the KDC.
+    ///
+    /// # Errors
+    /// It does not answer as it should.
+    pub(super) async fn ask(&self, path: &str, signed: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let url = self.kdc.urls.first().ok_or("the key file names no KDC")?;
+        let https = Https::new(&self.kdc.tls_roots, PATIENCE)?;
+        let answer = https.post(&format!("{url}{path}"), signed, MAX_ANSWER).await?;
+        if answer.status != 200 {
+            return Err(format!("the KDC answers the forger with status {}", answer.status).into());
+        }
+        Ok(answer.body)
     }
 
     /// A command to the destination of `grant` that names `source` as its author, under the SEK of that grant.

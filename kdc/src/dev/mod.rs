@@ -6,14 +6,17 @@
 mod attacks;
 mod cell;
 mod forger;
+mod gathering;
 mod report;
 mod station;
+mod traitor;
 mod wire;
 
 /// The example programs' own parts, not a copy of them: what runs here is what `client/examples/` shows.
 #[path = "../../../client/examples/fleet"]
 mod fleet {
     pub(crate) mod cma;
+    pub(crate) mod courier;
     pub(crate) mod details;
     pub(crate) mod discover;
     pub(crate) mod facts;
@@ -21,7 +24,7 @@ mod fleet {
     pub(crate) mod wire;
 }
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keycell_client::https::{Agent, Config};
@@ -34,6 +37,7 @@ pub(crate) use report::Report;
 
 use attacks::Attacker;
 use fleet::cma::{Cma, Event};
+use gathering::{Gathering, Said, Trial};
 use report::Party;
 use station::Station;
 use wire::Wire;
@@ -45,6 +49,7 @@ pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) struct Dev {
     cell: DevCell,
     cma: Cma,
+    cma_key: PathBuf,
     stations: Vec<Station>,
     wire: Wire,
 }
@@ -71,7 +76,7 @@ impl Dev {
             stations.iter().map(|station| station.name().clone()).zip(wire.fronts()?).collect();
         let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
         let agent = Agent::connect_file(&cma_key, config)?;
-        Ok(Self { cell, cma: Cma::new(agent, socket, hosts), stations, wire })
+        Ok(Self { cell, cma: Cma::new(agent, socket, hosts), cma_key, stations, wire })
     }
 
     /// Shows what the cell can do, and what an attacker cannot.
@@ -101,7 +106,49 @@ impl Dev {
             first.lost > 0 && first.doubled > 0 && first.overtaken > 0,
         );
         report.check_counters();
+        report.gathered(self.gather().await?);
         Ok(report)
+    }
+
+    /// Makes the nanoprobes a group, and shows what that can do, and what its members cannot.
+    async fn gather(&mut self) -> Result<Gathering, Failure> {
+        self.wire.calm().await;
+        let group = self.cell.group(GROUP).await?;
+        for station in &self.stations {
+            station.join(&group)?;
+        }
+        self.cma.ask_group(group.clone());
+        if let Some((name, error)) = self.cma.prepare().await.first() {
+            return Err(format!("no ticket for {name}: {error}").into());
+        }
+        for station in &self.stations {
+            station.joined().await?;
+        }
+        let before = (self.cma.broadcasts(), self.cma.commands());
+        let mut answers = 0;
+        let round = self.cma.discover(|_, event| {
+            answers += u64::from(matches!(event, Event::Answered(..)));
+            log(event);
+        });
+        // Who did not answer is missing in the count.
+        let _ = tokio::time::timeout(PATIENCE, round).await.unwrap_or(Ok(false))?;
+        let stats: Vec<_> = self.stations.iter().map(Station::stats).collect();
+        let said = Said {
+            broadcasts: self.cma.broadcasts() - before.0,
+            asked_alone: self.cma.commands() - before.1,
+            answers,
+            members: stats.len() as u64,
+            lookups: stats.iter().map(|stats| stats.requests + stats.group_requests).sum(),
+            lookups_for_a_message: stats.iter().map(|stats| stats.group_refetches).sum(),
+        };
+
+        let attacker = Attacker::new(&mut self.cma, &mut self.stations, &self.wire);
+        let mut trial = Trial { cell: &self.cell, group: group.clone(), attacker };
+        trial.attacker.catch_up_all().await?;
+        let by_a_member = trial.betray().await?;
+        let removed = trial.remove(AgentKey::load(&self.cma_key)?).await?;
+        self.wire.roughen();
+        Ok(Gathering { group: local(&group).to_owned(), said, by_a_member, removed })
     }
 
     /// Keeps the fleet going, until something breaks.
@@ -119,7 +166,7 @@ impl Dev {
 
     /// Stops everything, the KDC last.
     pub(crate) async fn stop(self) {
-        let Self { cell, cma, stations, wire } = self;
+        let Self { cell, cma, cma_key: _, stations, wire } = self;
         drop((cma, stations, wire));
         cell.stop().await;
     }
@@ -150,6 +197,8 @@ fn local(name: &Name) -> &str {
 }
 
 const CMA: &str = "cma.main";
+/// Its members are those whose names begin with it and a dot.
+const GROUP: &str = "nanoprobe";
 const NANOPROBES: [&str; 3] = ["nanoprobe.one", "nanoprobe.two", "nanoprobe.three"];
 /// How long a round of questions may take; usually a second.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -13,6 +13,7 @@ use super::cell::DevCell;
 use super::fleet::cma::{Cma, Host};
 use super::fleet::details::details;
 use super::fleet::facts::{Facts, Kind};
+use super::gathering::{Gathering, Said};
 use super::local;
 use super::wire::Counts;
 
@@ -27,6 +28,8 @@ pub(crate) struct Report {
     tickets_issued: u64,
     wire: Counts,
     attacks: Vec<Attack>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Gathering>,
     checks: Vec<Check>,
 }
 
@@ -66,8 +69,6 @@ impl Report {
         wire: Counts,
         attacks: Vec<Attack>,
     ) -> Self {
-        let attacked =
-            |attack: &Attack| Check { what: format!("{}: {}", attack.name, attack.how), held: attack.held };
         Self {
             zone: cell.kdc().zone().to_string(),
             url: cell.url().to_owned(),
@@ -78,7 +79,23 @@ impl Report {
             wire,
             checks: attacks.iter().map(attacked).collect(),
             attacks,
+            group: None,
         }
+    }
+
+    /// Adds what came of the group.
+    pub(super) fn gathered(&mut self, group: Gathering) {
+        let Gathering { group: name, said, by_a_member, removed } = &group;
+        let expected = [Kind::ALL.len() as u64, said.members * Kind::ALL.len() as u64];
+        let what = format!(
+            "{} messages to the group {name} brought {} answers, expected {expected:?}",
+            said.broadcasts, said.answers
+        );
+        self.check(what, [said.broadcasts, said.answers] == expected);
+        let what = format!("no member of {name} asked the KDC because a message came");
+        self.check(what, said.lookups_for_a_message == 0);
+        self.checks.extend(by_a_member.iter().chain(removed).map(attacked));
+        self.group = Some(group);
     }
 
     /// Notes whether something that must be so is so.
@@ -144,16 +161,9 @@ impl Report {
             out,
             "\nAn attacker on the wire, with commands it took off it and the key of nanoprobe.two"
         )?;
-        for attack in &self.attacks {
-            let Attack { name, how, receiver, seen, reason, held } = attack;
-            writeln!(out, "  {name:<11}{how}")?;
-            let verdict = match *name {
-                _ if !held => "NOT AS IT MUST BE",
-                "delayed" | "presumed" => "opened",
-                _ => "refused",
-            };
-            let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
-            writeln!(out, "             {receiver}: {verdict}: {}{reason}", counted(seen))?;
+        self.attacks.iter().try_for_each(|attack| write_attack(out, attack))?;
+        if let Some(group) = &self.group {
+            write_group(out, group)?;
         }
 
         match self.broken() {
@@ -194,6 +204,41 @@ impl Party {
             tickets: stats.tickets,
         }
     }
+}
+
+fn write_group(out: &mut dyn Write, group: &Gathering) -> io::Result<()> {
+    let Gathering { group, said, by_a_member, removed } = group;
+    let Said { broadcasts, asked_alone, answers, members, lookups, lookups_for_a_message } = said;
+    writeln!(
+        out,
+        "\nThe group {group}, which takes only what proves its author\n  cma.main asked its {members} members by \
+         {broadcasts} messages, each sealed and signed once: {answers} answers,\n  {asked_alone} questions put again to \
+         one alone. For the group's keys, and for tickets to answer under, the members\n  asked the KDC {lookups} times \
+         in all, {lookups_for_a_message} of them because a message came."
+    )?;
+    writeln!(
+        out,
+        "\nA member of the group that turned: who has the key of nanoprobe.two has all the group's keys"
+    )?;
+    by_a_member.iter().try_for_each(|attack| write_attack(out, attack))?;
+    writeln!(out, "\nA member that is removed: nanoprobe.three")?;
+    removed.iter().try_for_each(|attack| write_attack(out, attack))
+}
+
+fn write_attack(out: &mut dyn Write, attack: &Attack) -> io::Result<()> {
+    let Attack { name, how, receiver, seen, reason, held } = attack;
+    writeln!(out, "  {name:<11}{how}")?;
+    let verdict = match *name {
+        _ if !held => "NOT AS IT MUST BE",
+        "delayed" | "presumed" | "obeyed" => "opened",
+        _ => "refused",
+    };
+    let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+    writeln!(out, "             {receiver}: {verdict}: {}{reason}", counted(seen))
+}
+
+fn attacked(attack: &Attack) -> Check {
+    Check { what: format!("{}: {}", attack.name, attack.how), held: attack.held }
 }
 
 /// What was seen, the most frequent first, and the rest as a number.

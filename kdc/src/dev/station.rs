@@ -2,16 +2,20 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use keycell_client::{Agent, AgentConfig, KeyStore, Stats, system_rng};
+use keycell_client::{Agent, AgentConfig, AgentKey, KeyStore, Stats, system_rng};
 use keycell_protocol::{Cause, Name};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::timeout;
 
 use super::Failure;
-use super::fleet::probe::{Event, Probe};
+use super::fleet::courier::Courier;
+use super::fleet::probe::{Event, Orders, Probe};
 use super::local;
 use crate::clock::{Clock as _, SystemClock};
 
@@ -32,13 +36,16 @@ pub(super) enum Seen {
     Answered,
     /// Opened, but not obeyed.
     Disobeyed,
+    /// Kept until the key is there.
+    Waiting,
     /// Not opened.
     Refused(Cause),
 }
 
 #[derive(Default)]
 struct Shared {
-    stop: AtomicBool,
+    orders: Orders,
+    joined: Notify,
     stats: Mutex<Stats>,
     ahead_ms: AtomicU64,
 }
@@ -62,6 +69,9 @@ impl Station {
         let clock = shared.clone();
         let see = move |event: &Event, stats: &Stats| {
             *theirs.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats.clone();
+            if matches!(event, Event::Joined(_)) {
+                theirs.joined.notify_one();
+            }
             if let Some(seen) = look(&host, event) {
                 // Nobody listens any more: it is about to stop.
                 let _ = report.send(seen);
@@ -71,7 +81,7 @@ impl Station {
         let clock = move || SystemClock.now().plus(clock.ahead_ms.load(Ordering::SeqCst));
         let host = name.clone();
         let thread = thread::Builder::new().name(local(&name).to_owned()).spawn(move || {
-            if let Err(error) = probe.run(&socket, clock, &stop.stop, see) {
+            if let Err(error) = probe.run(&socket, clock, &stop.orders, see) {
                 tracing::error!(by = local(&host), %error, "the nanoprobe stopped");
             }
         })?;
@@ -103,6 +113,27 @@ impl Station {
         self.shared.ahead_ms.store(millis, Ordering::SeqCst);
     }
 
+    /// Has it hear what is said to a group, too.
+    ///
+    /// # Errors
+    /// Its key file, or the thread that speaks to the KDC.
+    pub(super) fn join(&self, group: &Name) -> Result<(), Failure> {
+        let courier = Courier::start(&AgentKey::load(&self.key_file)?.kdc)?;
+        self.shared.orders.join(group.clone(), courier);
+        Ok(())
+    }
+
+    /// Waits until it has the keys of its group, and a ticket to answer under.
+    ///
+    /// # Errors
+    /// The KDC gives none.
+    pub(super) async fn joined(&self) -> Result<(), Failure> {
+        match timeout(PATIENCE, self.shared.joined.notified()).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(format!("{} gets no keys of its group", local(&self.name)).into()),
+        }
+    }
+
     /// What it did with the next datagram.
     pub(super) async fn next(&mut self) -> Option<Seen> {
         self.seen.recv().await
@@ -111,13 +142,16 @@ impl Station {
 
 impl Drop for Station {
     fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
+        self.shared.orders.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has said so already.
             let _ = thread.join();
         }
     }
 }
+
+/// How long it may take to get the keys of a group.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn look(host: &Name, event: &Event) -> Option<Seen> {
     let by = local(host);
@@ -134,7 +168,15 @@ fn look(host: &Name, event: &Event) -> Option<Seen> {
             tracing::info!(by, %source, "not obeyed: {why}");
             Some(Seen::Disobeyed)
         }
+        Event::Waiting => {
+            tracing::debug!(by, "one waits for the key of its group");
+            Some(Seen::Waiting)
+        }
         Event::Heartbeat => None,
+        Event::Joined(group) => {
+            tracing::debug!(by, %group, "hears its group");
+            None
+        }
         Event::Unanswered(error) => {
             tracing::warn!(by, %error, "not answered");
             None

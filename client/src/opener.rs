@@ -184,6 +184,7 @@ impl Opener {
             self.groups.author(stream.group.as_ref(), envelope.extras)?;
             self.rules.sent(&envelope, now)?;
             stream.window.check(envelope.sequence)?;
+            self.rules.vouched(&envelope)?;
             let (body, authored) = contents.verify(&self.proofs, &source, &mut stream.vouched)?;
             stream.window.accept(envelope.sequence)?;
             return Ok(opened(&envelope, source, to, (body, authored)));
@@ -311,6 +312,7 @@ impl Opener {
         let mut window = ReplayWindow::new();
         window.accept(envelope.sequence)?;
         let mut vouched = None;
+        self.rules.vouched(envelope)?;
         let (body, authored) = contents.verify(&self.proofs, &source, &mut vouched)?;
         let under = Written::of(envelope);
         let to = (group.as_ref().unwrap_or(&self.me).clone(), group.is_some());
@@ -409,6 +411,14 @@ impl Rules {
             _ => Ok(()),
         }
     }
+
+    /// A voucher is good or not by when a message says it was sent. That is not before its ticket can have been made: else
+    /// who has an old voucher, and its key, would go back to its days.
+    fn vouched(&self, envelope: &Envelope<'_>) -> Result<(), Cause> {
+        let made = envelope.expiration.millis().minus(self.max_lifetime.saturating_mul(1000));
+        let too_early = envelope.extras.author_proof && envelope.sent_at.plus(MAX_BEHIND_MS) < made;
+        if too_early { Err(Cause::AuthorExpired) } else { Ok(()) }
+    }
 }
 
 fn misaddressed(envelope: &Envelope<'_>) -> Cause {
@@ -443,3 +453,6 @@ fn opened(
         },
     }
 }
+
+/// By how far a sender's clock may be behind that of the KDC that made its ticket: further, and it gets none.
+const MAX_BEHIND_MS: u64 = 60_000;

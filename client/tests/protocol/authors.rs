@@ -221,6 +221,30 @@ fn who_holds_every_symmetric_key_is_not_the_author() {
     assert!(cell.open(&mut b, &true_one).is_ok());
 }
 
+#[test]
+fn who_has_an_old_voucher_cannot_go_back_to_its_days() {
+    let mut cell = Cell::new();
+    // A receiver that has been running since.
+    let mut b = strict(&mut cell, "b");
+    b.trust_signers(&"z".parse().unwrap(), &[public(&signer(1))]);
+    let key = AuthorKey::new(&[1; 32]);
+    let (then, valid) = (cell.now, (cell.now.seconds(), cell.now.seconds().plus(DAY / 1000)));
+    let old = voucher(&signer(1), &name("a"), key.public(), valid);
+    cell.pass(DAY * 3);
+    let grant = cell.grant("a", "b");
+    let message = forgery(&cell, "a", "b").signed(&mut cell, &grant, &key, &old);
+    assert_eq!(cell.refused(&mut b, &message), Cause::AuthorExpired);
+    let message = Forgery { sent_at: then, ..forgery(&cell, "a", "b") };
+    let message = message.signed(&mut cell, &grant, &key, &old);
+    assert_eq!(cell.refused(&mut b, &message), Cause::AuthorExpired);
+    assert_eq!(b.stats().streams, 0);
+    // As long as its voucher holds, its clock may be behind.
+    let late = voucher(&signer(1), &name("a"), key.public(), (valid.0, cell.now.seconds().plus(1)));
+    let message = Forgery { sent_at: cell.now.minus(DAY / 2), ..forgery(&cell, "a", "b") };
+    let message = message.signed(&mut cell, &grant, &key, &late);
+    assert!(cell.open(&mut b, &message).is_ok());
+}
+
 /// Another that takes what `b` takes.
 fn strict_copy(cell: &Cell) -> Agent {
     let key = cell.parties[&name("b")].active.clone();

@@ -93,6 +93,7 @@ async fn members_that_go_at_two_kdcs_at_once_are_all_shut_out() {
 
     let gone = bad.iter().enumerate().map(|(n, party)| {
         let (http, name) = (if n % 2 == 0 { &admin } else { &there }, party.name.as_str());
+        let sender = &sender;
         async move {
             let answer = match n {
                 0 | 1 => http.delete(name).await,
@@ -102,7 +103,7 @@ async fn members_that_go_at_two_kdcs_at_once_are_all_shut_out() {
             // In force at this KDC when the answer leaves.
             let refused = keys(party, http).await.unwrap_err();
             assert!([ProblemType::Unauthenticated, ProblemType::PartyDisabled].contains(&refused));
-            let grant = ticket(&sender, http).await.unwrap();
+            let grant = ticket(sender, http).await.unwrap();
             (n, grant)
         }
     });

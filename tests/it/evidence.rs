@@ -1,7 +1,7 @@
 //! Author proofs from end to end: a host that proves what it says, a receiver that keeps it, and somebody who checks it with
 //! the bundle and nothing else.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! The keys of groups, end to end: two KDCs of one zone on PostgreSQL, over real connections.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use keycell_client::system_rng;
 use keycell_kdc::administration::Caller;

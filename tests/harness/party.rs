@@ -93,11 +93,15 @@ impl Party {
     /// The KDC refuses the whole request.
     pub async fn ask(&self, kdc: &Http, destinations: &[&str]) -> Result<Vec<Outcome>, Answer> {
         let request = self.request(destinations);
-        let answer = kdc.tickets(self.sign(&request)).await;
+        // The answer is under the keys of the request, even when the epoch turns in between.
+        let keys = self.subkeys();
+        let signed = SignedRequest::sign(&request, &keys).expect("1 to 1,000 destinations").to_json();
+        let answer = kdc.tickets(signed).await;
         if answer.status != 200 {
             return Err(answer);
         }
-        Ok(self.open(&answer.body, &request).expect("the reply opens").outcomes)
+        let reply = SealedReply::parse(&answer.body).and_then(|sealed| sealed.open(&keys.reply, &request));
+        Ok(reply.expect("the reply opens").outcomes)
     }
 
     /// Whether this party, by the ticket alone, opens what its sender seals and signs under `grant`, and the other way

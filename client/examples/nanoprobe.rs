@@ -90,7 +90,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + S
 
 /// A real one would write to its log, and less.
 fn tell(event: &Event, stats: &Stats) {
-    let so_far = format!("opened {}, KDC lookups {}", stats.opened, stats.requests);
+    let so_far = format!("opened {}, KDC lookups {}", stats.opened, stats.requests + stats.group_requests);
     match event {
         Event::Answered(kind) => eprintln!("answered {kind:?} ({so_far})"),
         Event::Heartbeat => eprintln!("heartbeat"),

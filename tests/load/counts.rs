@@ -14,6 +14,12 @@ pub(crate) struct Counts {
     pub(crate) sealed: AtomicU64,
     /// Those that were opened.
     pub(crate) opened: AtomicU64,
+    /// Messages to the group that were sealed.
+    pub(crate) group_sealed: AtomicU64,
+    /// To how many members they went.
+    pub(crate) group_sent: AtomicU64,
+    /// What of that was opened.
+    pub(crate) group_opened: AtomicU64,
     /// Requests for tickets that were made by hand, besides those of the agents.
     pub(crate) requests: AtomicU64,
     /// Tickets that came of them.
@@ -36,9 +42,11 @@ impl Counts {
     /// Whether there was something to count, all of it went well, and nothing is missing.
     pub(crate) fn is_clean(&self) -> bool {
         let (sealed, opened) = (self.sealed.load(Ordering::Relaxed), self.opened.load(Ordering::Relaxed));
+        let (sent, heard) =
+            (self.group_sent.load(Ordering::Relaxed), self.group_opened.load(Ordering::Relaxed));
         let tickets = self.tickets.load(Ordering::Relaxed);
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        sealed > 0 && sealed == opened && tickets > 0 && failed.is_empty()
+        sealed > 0 && sealed == opened && sent > 0 && sent == heard && tickets > 0 && failed.is_empty()
     }
 
     /// For people.
@@ -49,11 +57,18 @@ impl Counts {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut report = format!(
             "messages: {sealed} sealed, {opened} opened, {} unopened\n\
-             requests: {} of agents for {} tickets, {requests} by hand for {}\n\
+             group:    {} sealed with a proof of their author, for {} members in all, opened by {}; {} waited for a key\n\
+             requests: {} of agents for {} tickets, {} for keys of the group, {} for vouchers; {requests} by hand for {}\n\
              failed:   {}",
             sealed.abs_diff(opened),
+            self.group_sealed.load(Ordering::Relaxed),
+            self.group_sent.load(Ordering::Relaxed),
+            self.group_opened.load(Ordering::Relaxed),
+            agents.waited,
             agents.requests,
             agents.tickets,
+            agents.group_requests,
+            agents.vouchers,
             self.tickets.load(Ordering::Relaxed),
             failed.values().sum::<u64>(),
         );

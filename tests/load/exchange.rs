@@ -61,6 +61,7 @@ impl<'a> Exchange<'a> {
         let rule = ["policy", "add", "--deny", "--id", "soak", "spare", "cma.*"];
         self.command("rule added", &rule).await;
         self.command("rule removed", &["policy", "delete", "soak"]).await;
+        self.command("group rotated", &["group", "rotate", SERVICE]).await;
     }
 
     /// Waits until every agent has the key that it was told to make.

@@ -1,16 +1,17 @@
-//! The agents: each speaks to the others at random, over a network that delays and reorders.
+//! The agents: each speaks to the others at random, and sometimes to all of them, over a network that delays and reorders.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keycell_client::https::{Agent, Config};
-use keycell_client::{AgentConfig, Stats};
-use keycell_protocol::Name;
+use keycell_client::{AgentConfig, Membership, Opened, Stats};
+use keycell_protocol::{Cause, Name};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;
 use keycell_tests::party::Party;
+use keycell_tests::wait::until;
 use rand_core::Rng as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -22,6 +23,7 @@ use crate::counts::Counts;
 pub(crate) struct Fleet {
     agents: Vec<Agent>,
     hands: Vec<Party>,
+    group: Name,
     http: Http,
     counts: Arc<Counts>,
 }
@@ -29,11 +31,14 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Makes parties and starts their agents.
     pub(crate) async fn start(cell: &Cell, kdc: &Kdc, counts: &Arc<Counts>) -> Self {
+        cell.run(&["group", "create", SERVICE, "--lifetime", "1m", "--author-proof"]).succeeded();
+        let group: Name = format!("{SERVICE}@{}", Cell::ZONE).parse().expect("a name");
         let mut agents = Vec::new();
         for number in 0..AGENTS {
             let name = format!("{SERVICE}.host{number}");
             cell.run(&["party", "add", &name]).succeeded();
-            let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
+            let agent = AgentConfig::default().first_use().member_of([group.clone()]);
+            let config = Config { agent, ..Config::default() };
             let path = cell.folder().join(format!("{name}.key"));
             agents.push(Agent::connect_file(path, config).expect("an agent starts from its key file"));
         }
@@ -42,7 +47,14 @@ impl Fleet {
         for number in 0..HANDS {
             hands.push(admin.add(&format!("hand{number}@{}", Cell::ZONE)).await);
         }
-        Self { agents, hands, http: kdc.http(), counts: counts.clone() }
+        for agent in &agents {
+            until("an agent has the keys of its group", async || {
+                let groups = agent.groups();
+                groups.iter().any(|(_, state)| matches!(state, Membership::Member { .. })).then_some(())
+            })
+            .await;
+        }
+        Self { agents, hands, group, http: kdc.http(), counts: counts.clone() }
     }
 
     /// Everybody speaks to somebody until told to stop; then what is on its way still arrives.
@@ -54,6 +66,7 @@ impl Fleet {
                 number,
                 agents: self.agents.clone().into(),
                 names: names.clone(),
+                group: self.group.clone(),
                 counts: self.counts.clone(),
             };
             tasks.spawn(speaker.speak(agent.clone(), stop.clone()));
@@ -80,6 +93,9 @@ impl Fleet {
         if stats.failures > 0 {
             self.counts.failed(format!("{} requests of agents failed and were made again", stats.failures));
         }
+        if stats.waited_in_vain > 0 {
+            self.counts.failed(format!("{} messages to the group waited in vain", stats.waited_in_vain));
+        }
         for (cause, times) in stats.refused {
             self.counts.failed(format!("{times} messages were refused: {cause}"));
         }
@@ -91,6 +107,10 @@ impl Fleet {
         for agent in &self.agents {
             let stats = agent.stats();
             all.requests += stats.requests;
+            all.group_requests += stats.group_requests;
+            all.waited += stats.waited;
+            all.waited_in_vain += stats.waited_in_vain;
+            all.vouchers += stats.vouchers;
             all.tickets += stats.tickets;
             all.failures += stats.failures;
             for (cause, times) in stats.refused {
@@ -106,6 +126,7 @@ struct Speaker {
     number: usize,
     agents: Arc<[Agent]>,
     names: Arc<[Name]>,
+    group: Name,
     counts: Arc<Counts>,
 }
 
@@ -113,7 +134,21 @@ impl Speaker {
     async fn speak(self, agent: Agent, stop: CancellationToken) {
         let mut random = keycell_kdc::random::system();
         let mut on_the_way: VecDeque<(Instant, usize, Vec<u8>)> = VecDeque::new();
-        while !stop.is_cancelled() || !on_the_way.is_empty() {
+        while !stop.is_cancelled() || !on_the_way.is_empty() || agent.stats().waiting > 0 {
+            self.wake(&agent);
+            if !stop.is_cancelled() && random.next_u32() % GROUP_EVERY == 0 {
+                match agent.seal(&self.group, "soak", b"how are you all").await {
+                    Ok(message) => {
+                        Counts::one(&self.counts.group_sealed);
+                        for to in (0..AGENTS).filter(|to| *to != self.number) {
+                            Counts::one(&self.counts.group_sent);
+                            let late = Duration::from_millis(u64::from(random.next_u32() % 3_000));
+                            on_the_way.push_back((Instant::now() + late, to, message.clone()));
+                        }
+                    }
+                    Err(error) => self.counts.failed(format!("seal for the group: {error}")),
+                }
+            }
             if !stop.is_cancelled() {
                 let to = (self.number + 1 + random.next_u32() as usize % (AGENTS - 1)) % AGENTS;
                 let name = self.names.get(to).expect("one of them");
@@ -138,11 +173,32 @@ impl Speaker {
         }
     }
 
+    /// What waited for a key of the group.
+    fn wake(&self, agent: &Agent) {
+        for opened in agent.open_waiting() {
+            match opened {
+                Ok(opened) => self.heard(&opened),
+                Err(error) => self.counts.failed(format!("open one that waited: {:?}", error.cause())),
+            }
+        }
+    }
+
+    fn heard(&self, opened: &Opened) {
+        if opened.author().is_some_and(|voucher| *voucher.name() == opened.source) {
+            Counts::one(&self.counts.group_opened);
+        } else {
+            self.counts.failed("a message to the group without its author's voucher".to_owned());
+        }
+    }
+
     /// The message arrives; the answer comes back at once.
     fn arrive(&self, agent: &Agent, to: usize, message: &[u8]) {
         let hearer = self.agents.get(to).expect("one of them");
         let opened = match hearer.open(message) {
+            Ok(opened) if opened.destination == self.group => return self.heard(&opened),
             Ok(opened) => opened,
+            // It comes out of `wake`.
+            Err(error) if matches!(error.cause(), Cause::Waiting { .. }) => return,
             Err(error) => return self.counts.failed(format!("open: {:?}", error.cause())),
         };
         Counts::one(&self.counts.opened);
@@ -192,4 +248,6 @@ async fn ask_by_hand(
 pub(crate) const SERVICE: &str = "agent";
 const AGENTS: usize = 20;
 const HANDS: usize = 4;
+/// One in so many times an agent speaks to all.
+const GROUP_EVERY: u32 = 16;
 const PAUSE: Duration = Duration::from_millis(20);

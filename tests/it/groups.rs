@@ -1,6 +1,6 @@
 //! Groups from end to end: real KDCs over TLS, the agents that hosts embed, and the commands of an administrator.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 #[path = "groups/evidence.rs"]
 mod evidence;

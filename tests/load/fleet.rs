@@ -136,7 +136,7 @@ impl Speaker {
         let mut on_the_way: VecDeque<(Instant, usize, Vec<u8>)> = VecDeque::new();
         while !stop.is_cancelled() || !on_the_way.is_empty() || agent.stats().waiting > 0 {
             self.wake(&agent);
-            if !stop.is_cancelled() && random.next_u32() % GROUP_EVERY == 0 {
+            if !stop.is_cancelled() && random.next_u32().is_multiple_of(GROUP_EVERY) {
                 match agent.seal(&self.group, "soak", b"how are you all").await {
                     Ok(message) => {
                         Counts::one(&self.counts.group_sealed);

@@ -55,18 +55,12 @@ impl Nanoprobe {
         command.args(["--key", &format!("{local}.key"), "--cma", name("cma.main").as_str(), "--first-use"]);
         command.args(["--group", name(GROUP).as_str(), "--listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut address = None;
-        loop {
-            let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "{local} ended");
-            if let Some((_, rest)) = line.split_once(" listens on ") {
-                address = rest.split(' ').next().map(str::to_owned);
-            }
-            if line.contains("hears what is said to") {
-                return Self { local, address: address.unwrap(), child, log };
-            }
-        }
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut nanoprobe = Self { local, address: String::new(), child, log };
+        let told = nanoprobe.told("hears what is said to");
+        let (_, rest) = told.split_once(" listens on ").unwrap();
+        nanoprobe.address = rest.split(' ').next().unwrap().to_owned();
+        nanoprobe
     }
 
     /// What it told, up to this: it answers first, and tells then.

@@ -178,6 +178,10 @@ impl Opener {
                 return Err(misaddressed(&envelope));
             }
             self.rules.lifetime(&envelope, now, swept)?;
+            if let (Some(group), Under::Ticket(bytes)) = (&stream.group, &envelope.under) {
+                // What took the key back ends what was begun under it.
+                self.groups.key(group, &Ticket::parse(*bytes)?, envelope.expiration)?;
+            }
             // Counting the name's holders waits for all that was written before; here that is little.
             let (source, to) = (stream.source.clone(), (destination.clone(), stream.group.is_some()));
             let contents = Contents::new(&envelope, stream.key.read(&envelope)?, common, required)?;

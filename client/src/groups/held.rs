@@ -16,7 +16,7 @@ struct Held {
     author_proof: bool,
     /// By generation.
     keys: Vec<HeldKey>,
-    /// The newest that was ever held: a message under a later one comes from after a change that is not known here.
+    /// The newest that the last answer gave: a message under a later one comes from after a change that is not known here.
     newest: Option<Generation>,
 }
 
@@ -59,17 +59,28 @@ impl HeldGroups {
 
     /// Opens a ticket for the group that ends at `expiration`.
     pub(crate) fn open(&self, group: &Name, ticket: &Ticket, expiration: UnixSeconds) -> Result<Rkey, Cause> {
+        let key = self.key(group, ticket, expiration)?;
+        Ok(ticket.open(&key.key.ticket_key())?)
+    }
+
+    /// The key that a ticket for the group names, if one that ends at `expiration` can be under it.
+    pub(crate) fn key(
+        &self,
+        group: &Name,
+        ticket: &Ticket,
+        expiration: UnixSeconds,
+    ) -> Result<&HeldKey, Cause> {
         let held = self.0.get(group).ok_or(Cause::NotForMe)?;
         let (generation, epoch) = (ticket.generation(), ticket.epoch());
+        if epoch != GroupKey::EPOCH {
+            return Err(Cause::NoKey { generation, epoch });
+        }
         if held.newest < Some(generation) {
             return Err(Cause::Waiting { generation });
         }
-        let key = held.keys.iter().find(|key| key.key.generation() == generation && epoch == GroupKey::EPOCH);
+        let key = held.keys.iter().find(|key| key.key.generation() == generation);
         let key = key.ok_or(Cause::NoKey { generation, epoch })?;
-        if expiration > key.ends {
-            return Err(Cause::ExpiresTooLate);
-        }
-        Ok(ticket.open(&key.key.ticket_key())?)
+        if expiration > key.ends { Err(Cause::ExpiresTooLate) } else { Ok(key) }
     }
 
     /// Erases the keys that nothing opens under any more.

@@ -56,6 +56,25 @@ fn a_removed_member_opens_nothing_new_with_all_it_ever_held() {
 }
 
 #[test]
+fn what_a_removed_member_began_under_a_key_ends_with_the_key() {
+    let mut cell = cell();
+    let (mut out, mut a) = (member(&mut cell, "probe.b"), member(&mut cell, "probe.a"));
+    pass(&mut cell, &mut [&mut out, &mut a], 3 * TURN_MS + TURN_MS / 2);
+    // In another's name and under the key that was given for later, while it is a member.
+    let next = cell.key_of_group("probe", 0, 5);
+    let end = cell.now.seconds().plus(2 * TURN);
+    let grant = cell.grant_group_with("cma", "probe", &next, end);
+    let first = Words::honest(cell.now, "cma", &grant);
+    let later = UnixMillis(cell.now.0 + TURN_MS);
+    let more = Words { sequence: 1, ..Words::honest(later, "cma", &grant) };
+    let [first, more] = cell.forge_two([&first, &more], &grant.sek);
+    assert!(cell.open(&mut a, &first).is_ok());
+    cell.remove_member("probe", "probe.b");
+    pass(&mut cell, &mut [&mut a], TURN_MS);
+    assert_eq!(cell.refused(&mut a, &more).code(), "no-key");
+}
+
+#[test]
 fn tickets_and_names_must_go_together() {
     let mut cell = cell();
     cell.group("storage", &["probe.a"]);

@@ -93,7 +93,7 @@ causes! {
     /// Source and destination are the same.
     Reflected = "reflected", "source and destination are the same";
     /// It is for someone else.
-    NotForMe = "not-for-me", "addressed to another party";
+    NotForMe = "not-for-me", "addressed to another party, or to a group whose keys are not held here";
     /// The ticket's time is over.
     Expired = "expired", "the ticket has expired";
     /// It claims a longer life than any ticket has.

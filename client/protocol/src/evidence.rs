@@ -7,6 +7,8 @@
 //! The head is all that stands before the message's payload. The common body is there only for a message with a detached
 //! body. There is nothing secret of the KDC's or of the parties' in it, but the body is in the clear.
 
+use core::fmt;
+
 use crate::author::AuthorProof;
 use crate::codec::{Reader, Truncated};
 use crate::content::ContentPart;
@@ -18,7 +20,9 @@ use crate::time::{UnixMillis, UnixSeconds};
 use crate::voucher::Voucher;
 
 /// A message that proves its author to anyone who knows the signing keys of the author's zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// It prints its length only: what was said may be nobody else's business.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Evidence(Vec<u8>);
 
 impl Evidence {
@@ -142,8 +146,14 @@ impl<'a> Kept<'a> {
     }
 }
 
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Evidence({} bytes)", self.0.len())
+    }
+}
+
 /// What evidence shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Said {
     /// Who said it.
@@ -162,6 +172,22 @@ pub struct Said {
     pub body: Vec<u8>,
     /// Whose word it is that the key is the author's.
     pub voucher: Voucher,
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, destination, topic, sent_at, expiration, sequence, body, voucher } = self;
+        f.debug_struct("Said")
+            .field("source", source)
+            .field("destination", destination)
+            .field("topic", topic)
+            .field("sent_at", sent_at)
+            .field("expiration", expiration)
+            .field("sequence", sequence)
+            .field("body", &format_args!("{} bytes", body.len()))
+            .field("voucher", voucher)
+            .finish()
+    }
 }
 
 /// Why evidence shows nothing.

@@ -34,10 +34,16 @@ impl Chain {
         self.begins_at.plus(before.saturating_mul(self.lifetime_seconds.into()))
     }
 
-    /// Until when a generation opens.
+    /// Until when a generation opens: as long as a ticket can be out that it sealed, and no longer.
     #[must_use]
     pub fn ends(&self, generation: Generation) -> UnixSeconds {
-        self.begins(generation).plus(2 * u64::from(self.lifetime_seconds))
+        let ends = self.begins(generation).plus(2 * u64::from(self.lifetime_seconds));
+        self.over_at().map_or(ends, |over| over.min(ends))
+    }
+
+    /// When the last ticket under a chain that has ended is over, also of a KDC that heard late of it.
+    fn over_at(&self) -> Option<UnixSeconds> {
+        Some(self.ended_at?.plus(u64::from(self.lifetime_seconds) + LATE))
     }
 
     /// The generations that a member is given at that moment: those that still open, the one in use, the next one; of a
@@ -71,9 +77,13 @@ impl Chain {
     /// Whether nothing is on its way any more that it opens.
     #[must_use]
     pub fn is_over(&self, at: UnixSeconds) -> bool {
-        self.ended_at.is_some_and(|ended| ended.plus(2 * u64::from(self.lifetime_seconds)) <= at)
+        self.over_at().is_some_and(|over| over <= at)
     }
 }
+
+/// By how many seconds another KDC may hear late that a chain has ended: what that one seals later nobody opens who has
+/// heard of it.
+const LATE: u64 = 60;
 
 #[cfg(test)]
 mod tests {
@@ -113,8 +123,11 @@ mod tests {
             let ended = Chain { ended_at: Some(at), ..CHAIN };
             let still = ended.given(at);
             assert_eq!(still.last(), Some(&CHAIN.generation(at)), "its next key is not given any more");
-            assert!(!ended.is_over(at.plus(599)) && ended.is_over(at.plus(600)));
-            assert!(ended.given(at.plus(600)).is_empty());
+            assert!(!ended.is_over(at.plus(359)) && ended.is_over(at.plus(360)));
+            assert!(ended.given(at.plus(360)).is_empty());
+            // The last ticket was given when it ended, and lives for one lifetime.
+            assert_eq!(ended.ends(CHAIN.generation(at)), CHAIN.ends(CHAIN.generation(at)).min(at.plus(360)));
+            assert!(ended.ends(CHAIN.generation(at)) >= at.plus(300));
         }
     }
 }

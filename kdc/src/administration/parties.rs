@@ -11,7 +11,7 @@ use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
-use crate::keyring::{Life, Standing};
+use crate::keyring::{KeyringError, Life, Standing};
 use crate::policy::Pattern;
 use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
 
@@ -144,6 +144,10 @@ impl Parties {
         for attempt in 0..ATTEMPTS {
             let Found { mut record, whole } = self.found(name, patch.enabled == Some(false)).await?;
             precondition.check(record.revision)?;
+            if patch.enabled == Some(false) && self.is_altered(&record) {
+                // Whoever wrote that it is disabled did not stop it: that is done now.
+                record.enabled = true;
+            }
             let was_enabled = record.enabled;
             let events = self.apply(caller, &mut record, patch)?;
             if events.is_empty() {
@@ -181,7 +185,7 @@ impl Parties {
     ) -> Result<(), AdminError> {
         for attempt in 0..ATTEMPTS {
             let Found { record, whole } = self.found(name, true).await?;
-            let (revision, enabled) = (record.revision, record.enabled);
+            let (revision, enabled) = (record.revision, record.enabled || self.is_altered(&record));
             precondition.check(revision)?;
             let event = caller
                 .event(self.ledger.now(), Action::PartyDelete, name.as_str())
@@ -311,6 +315,13 @@ impl Parties {
         Ok(Found { record, whole: false })
     }
 
+    /// Whether somebody else than Keycell wrote its row: a key is bound to another one.
+    fn is_altered(&self, record: &PartyRecord) -> bool {
+        let opened = |key: &KeyRecord| self.ledger.keyring().open_key(record, key);
+        let mut alive = record.keys.iter().filter(|key| key.state != KeyState::Dead);
+        alive.any(|key| matches!(opened(key), Err(KeyringError::Damaged { .. })))
+    }
+
     /// A party after a change to it, also where the directory could not take it in.
     fn shown(&self, record: &PartyRecord) -> Arc<Party> {
         match self.ledger.directory().party(record.name.as_str()) {
@@ -382,4 +393,4 @@ fn missing(name: &Name) -> AdminError {
 }
 
 const NOTE: usize = 200;
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 40;

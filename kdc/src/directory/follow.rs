@@ -291,8 +291,19 @@ impl Follower {
     /// Takes these groups, with the keys of those that are not here already. A group whose row was put back stays as it
     /// was; the others are taken all the same.
     async fn take_groups(&self, found: &Documents) -> Result<(), FollowError> {
-        let documents::Groups { records, older } =
+        let documents::Groups { mut records, older } =
             documents::groups(found, &self.keyring, &self.directory.groups());
+        let before = self.directory.groups();
+        if let Some(watermark) = self.watermark.get() {
+            // Also where the group was taken away in between, so that nothing in memory is newer.
+            records.retain(|id, record| match watermark.group_goes_back(record) {
+                Some(what) if before.get(id) != Some(record) => {
+                    tracing::error!(group = %record.name, ?what, "the database row of a group was put back: it is out of service");
+                    false
+                }
+                _ => true,
+            });
+        }
         let known = self.directory.memberships();
         // After the records: the secrets of a chain are there before a record names it.
         let secrets = match records.values().all(|record| known.has(record)) {
@@ -300,7 +311,6 @@ impl Follower {
             false => self.store.secrets().await?,
         };
         if let Some(watermark) = self.watermark.get() {
-            let before = self.directory.groups();
             let news = records.iter().filter(|(id, record)| before.get(*id) != Some(record));
             news.for_each(|(_, record)| watermark.saw_group(record));
             // One whose row does not open is not deleted.

@@ -113,6 +113,12 @@ impl Watermark {
         check::gives_back(self.lock().known.parties.get(&record.name)?, record)
     }
 
+    /// What a group as it is in the database has that was taken from it.
+    #[must_use]
+    pub fn group_goes_back(&self, record: &GroupRecord) -> Option<What> {
+        check::goes_back(self.lock().known.groups.get(&record.name)?, record.revision, record)
+    }
+
     /// Takes in what a party is now.
     pub fn saw_party(&self, record: &PartyRecord) {
         self.saw(Entry::of_party(record));

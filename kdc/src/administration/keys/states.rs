@@ -138,6 +138,10 @@ impl States<'_> {
         rng: &mut impl CryptoRng,
     ) -> Result<Replaced, Refused> {
         let generation = last.next().ok_or(Refused::Exhausted)?;
+        if !record.keys.iter().any(|key| self.keyring.open_key(record, key).is_ok()) {
+            // No key is bound to it: nothing proves that the party registered it.
+            record.author_key = None;
+        }
         let before = self.retire(record, rng);
         let erased = take_out(record, |key| erase || key.state == KeyState::Staged);
         let key = match secret {

@@ -18,7 +18,7 @@ use crate::store::{Act, Write};
 
 /// On the KDC's machine, while it runs or not. The file is written and read back before anything leaves the database; where
 /// that was cut short, do it again with the same file. Move the file to where nobody gets who gets this machine: it is what
-/// makes the cell whole again when the primary is lost or stolen.
+/// a later release makes the cell whole again with when the primary is lost or stolen.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CarryOff {
     /// The file to make, of mode 0600
@@ -35,6 +35,9 @@ struct Gone {
 
 impl CarryOff {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
+        if global.profile.is_some() {
+            return Err("carry-off works on the cell of this machine: name its configuration with --config, no --profile".into());
+        }
         let config = global.config()?;
         let cell = Cell::open(&config).await?;
         let carried = self.carry(&cell, &config).await;

@@ -21,7 +21,7 @@ fn everything_holds_in_a_new_folder_and_in_the_same_again() {
     for expected in [
         "Cell dev.internal, KDC at https://127.0.0.1:",
         "refused: replayed (opened before)",
-        "refused: not-for-me (addressed to another party)",
+        "refused: not-for-me (addressed to another party, or to a group whose keys are not held here)",
         "refused: expired (the ticket has expired)",
         "The group nanoprobe, which takes only what proves its author",
         "6 messages, each sealed and signed once: 18 answers",

@@ -265,6 +265,6 @@ impl Keys {
     }
 }
 
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 20;
 /// So many parties in one transaction: it is over before anybody notices.
 const BATCH: usize = 256;

@@ -157,6 +157,10 @@ fn erase(cell: &Cell, party: &mut PartyRecord, mark: &PartyMark, now: UnixMillis
     let before = party.keys.len();
     party.keys.retain(|key| key.state == KeyState::Dead || key.generation.0 >= mark.floor);
     let erased = party.keys.len() < before;
+    if party.keys.iter().all(|key| key.state == KeyState::Dead) {
+        // Nothing is left that it is bound to.
+        party.author_key = None;
+    }
     // The next key gets a generation that no key had, also not one that this database never heard of.
     if party.keys.iter().all(|key| key.generation.0 < mark.last) {
         party.keys.push(dead(cell, mark, now));

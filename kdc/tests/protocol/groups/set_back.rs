@@ -99,3 +99,42 @@ async fn a_database_that_was_set_back_lets_no_member_back_in() {
         assert_eq!(zone.chain("web"), now);
     }
 }
+
+#[tokio::test]
+async fn a_group_whose_row_was_taken_away_does_not_come_back_as_it_was_before() {
+    let mut zone = Zone::new().await;
+    serve(&mut zone, None).await.unwrap();
+    zone.group("web").await;
+    let (a, bad) = (zone.party("a").await, zone.party("web.bad").await);
+    let old = zone.kdc.ledger().store().document(Kind::Group, "web").await.unwrap().unwrap();
+    zone.exclude("web", "web.bad").await;
+    // First so that nothing in memory is newer, then as it was.
+    zone.sql_documents("group", "UPDATE document SET revision = revision + 1 WHERE id = 'web'").await;
+    zone.kdc.follower().catch_up().await.unwrap();
+    assert_eq!(zone.ticket_to("a", &a, "web").unwrap_err(), ProblemType::UnknownDestination);
+    let sealed: String = old.sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+    let back = format!(
+        "UPDATE document SET revision = {}, body = '{}', sealed = x'{sealed}' WHERE kind = 'group'",
+        old.revision,
+        old.body.replace('\'', "''")
+    );
+    zone.sql_documents("group", &back).await;
+    zone.kdc.follower().catch_up().await.unwrap();
+    assert_eq!(zone.keys_of("web.bad", &bad, "web").unwrap_err(), ProblemType::NotAllowed);
+    assert_eq!(zone.ticket_to("a", &a, "web").unwrap_err(), ProblemType::UnknownDestination);
+}
+
+#[tokio::test]
+async fn a_member_whose_row_says_that_it_is_disabled_is_stopped_all_the_same() {
+    let zone = Zone::new().await;
+    zone.group("web").await;
+    zone.party("web.bad").await;
+    let before = zone.chain("web").version;
+    zone.sql("UPDATE party SET enabled = 0 WHERE name LIKE 'web.bad@%'").await;
+    zone.set_enabled("web.bad", false).await;
+    assert!(zone.chain("web").version > before, "its keys of the group are good no more");
+    // Whoever wrote that takes it back in vain: the keys are bound to what Keycell wrote.
+    let stopped = zone.kdc.ledger().store().party(&zone.name("web.bad")).await.unwrap().unwrap();
+    assert_eq!((stopped.enabled, stopped.revocation_epoch), (false, 1));
+    zone.kdc.ledger().keyring().open_key(&stopped, &stopped.keys[0]).unwrap();
+}

@@ -14,3 +14,4 @@ pub mod rotation;
 pub mod schema;
 pub mod voucher;
 pub mod wait;
+pub mod wire;

@@ -12,7 +12,8 @@ use keycell_tests::cell::Cell;
 use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;
 use keycell_tests::wait::until;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use keycell_tests::wire::send;
+use tokio::io::AsyncReadExt as _;
 use tokio_rustls::client::TlsStream;
 
 type Stream = TlsStream<tokio::net::TcpStream>;
@@ -34,7 +35,7 @@ async fn served(kdc: &Kdc, roots: &str) -> Option<Vec<u8>> {
 
 /// One request over a connection that stays open.
 async fn asks(stream: &mut Stream) {
-    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: kdc\r\n\r\n").await.unwrap();
+    send(stream, b"GET /livez HTTP/1.1\r\nhost: kdc\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\nok\n") {
         assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));

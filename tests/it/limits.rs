@@ -13,10 +13,11 @@ use keycell_protocol::ProblemType;
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, PARTIES};
 use keycell_tests::wait::until;
+use keycell_tests::wire::send;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Body, Method};
 use sqlx::Connection as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_kdc_sheds_what_comes_on_top_and_still_shows_that_it_lives() {
@@ -68,8 +69,8 @@ async fn who_sends_slowly_takes_no_place() {
     let mut slow = Vec::new();
     for _ in 0..20 {
         let mut stream = kdc.tls(&["http/1.1"]).await.unwrap();
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(b"{").await.unwrap();
+        send(&mut stream, head.as_bytes()).await.unwrap();
+        send(&mut stream, b"{").await.unwrap();
         slow.push(stream);
     }
     until("all are in work", async || {
@@ -79,7 +80,7 @@ async fn who_sends_slowly_takes_no_place() {
     .await;
     assert_eq!(http.get("/v1/zone").await.status, 200);
     for mut stream in slow {
-        stream.write_all(b"\"a\": 1 }").await.unwrap();
+        send(&mut stream, b"\"a\": 1 }").await.unwrap();
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 400");
@@ -101,7 +102,7 @@ async fn a_body_past_the_limit_is_not_waited_for() {
     // Announced too long: refused with nothing of it read.
     let mut claimed = kdc.tls(&["http/1.1"]).await.unwrap();
     let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: 99999999999\r\n\r\n";
-    claimed.write_all(head.as_bytes()).await.unwrap();
+    send(&mut claimed, head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
     claimed.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
@@ -133,10 +134,10 @@ async fn a_body_of_no_announced_length_ends_at_the_limit() {
     let kdc = cell.serve();
     let mut endless = kdc.tls(&["http/1.1"]).await.unwrap();
     let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
-    endless.write_all(head.as_bytes()).await.unwrap();
+    send(&mut endless, head.as_bytes()).await.unwrap();
     for _ in 0..5 {
         let chunk = format!("400\r\n{}\r\n", " ".repeat(0x400));
-        endless.write_all(chunk.as_bytes()).await.unwrap();
+        send(&mut endless, chunk.as_bytes()).await.unwrap();
     }
     let mut answer = [0; 12];
     endless.read_exact(&mut answer).await.unwrap();
@@ -169,7 +170,7 @@ async fn http1_status(kdc: &keycell_tests::kdc::Kdc, headers: usize, size: usize
     }
     head.push_str("\r\n");
     // It may be cut off while it writes, and has its answer then.
-    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = send(&mut stream, head.as_bytes()).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()

@@ -18,11 +18,12 @@ use keycell_tests::http::{Answer, Http};
 use keycell_tests::openapi::Description;
 use keycell_tests::postgres::Postgres;
 use keycell_tests::wait::until;
+use keycell_tests::wire::send;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 #[test]
 fn every_operation_is_described_and_none_besides() {
@@ -144,7 +145,7 @@ async fn a_second_import_is_told_to_wait() {
          content-type: text/csv\r\ncontent-length: 100\r\n\r\n",
         cell.token("operator")
     );
-    first.write_all(head.as_bytes()).await.unwrap();
+    send(&mut first, head.as_bytes()).await.unwrap();
     let mut begun = [0; 15];
     first.read_exact(&mut begun).await.unwrap();
     assert_eq!(&begun, b"HTTP/1.1 200 OK");

@@ -2,8 +2,9 @@
 
 use keycell_tests::cell::Cell;
 use keycell_tests::wait::until;
+use keycell_tests::wire::send;
 use rustix::process::{Signal, kill_process};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 const CLIENTS: usize = 24;
 
@@ -27,8 +28,8 @@ async fn what_was_accepted_is_answered() {
             "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(most).await.unwrap();
+        send(&mut stream, head.as_bytes()).await.unwrap();
+        send(&mut stream, most).await.unwrap();
         clients.push((stream, request, *last));
     }
     let watcher = kdc.http();
@@ -49,7 +50,7 @@ async fn what_was_accepted_is_answered() {
         .into_iter()
         .map(|(mut stream, request, last)| {
             tokio::spawn(async move {
-                stream.write_all(&[last]).await.unwrap();
+                send(&mut stream, &[last]).await.unwrap();
                 let mut answer = Vec::new();
                 stream.read_to_end(&mut answer).await.unwrap();
                 (answer, request)

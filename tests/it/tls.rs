@@ -3,8 +3,9 @@
 use keycell_tests::cell::Cell;
 use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;
+use keycell_tests::wire::send;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -30,7 +31,7 @@ async fn http_1_and_2_over_tls_13_with_a_hybrid_key_exchange() {
     assert_eq!(kdc.http().get("/v1/zone").await.version, reqwest::Version::HTTP_2);
     for protocols in [&["http/1.1"][..], &[]] {
         let mut stream = kdc.tls(protocols).await.unwrap();
-        stream.write_all(b"GET /livez HTTP/1.1\r\nhost: kdc\r\nconnection: close\r\n\r\n").await.unwrap();
+        send(&mut stream, b"GET /livez HTTP/1.1\r\nhost: kdc\r\nconnection: close\r\n\r\n").await.unwrap();
         let answer = read_all(&mut stream).await;
         assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
     }
@@ -62,7 +63,7 @@ async fn tls_12_is_refused_by_name() {
     let cell = Cell::sqlite();
     let kdc = cell.serve();
     let mut stream = TcpStream::connect(kdc.address()).await.unwrap();
-    stream.write_all(&hello_of_tls_12()).await.unwrap();
+    send(&mut stream, &hello_of_tls_12()).await.unwrap();
     let answer = read_all(&mut stream).await;
     // One alert (21), fatal (2), protocol_version (70): RFC 8446 §6.
     assert_eq!((answer[0], &answer[3..]), (21, &[0, 2, 2, 70][..]), "{answer:?}");
@@ -73,7 +74,7 @@ async fn plain_http_gets_nothing() {
     let cell = Cell::sqlite();
     let kdc = cell.serve();
     let mut stream = TcpStream::connect(kdc.address()).await.unwrap();
-    stream.write_all(b"GET /livez HTTP/1.1\r\nhost: kdc\r\n\r\n").await.unwrap();
+    send(&mut stream, b"GET /livez HTTP/1.1\r\nhost: kdc\r\n\r\n").await.unwrap();
     let answer = read_all(&mut stream).await;
     // At most a TLS alert, never HTTP.
     assert!(answer.is_empty() || answer[0] == 21, "{}", String::from_utf8_lossy(&answer));

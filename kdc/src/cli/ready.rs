@@ -58,6 +58,7 @@ async fn ask(address: SocketAddr, urls: &[String], tls: Arc<ClientConfig>) -> Ou
         match TlsConnector::from(tls.clone()).connect(name, stream).await {
             Ok(mut stream) => {
                 stream.write_all(REQUEST).await?;
+                stream.flush().await?;
                 let mut answer = Vec::new();
                 // Some end a connection without taking leave of TLS; what was read counts.
                 let _ = stream.take(LONGEST).read_to_end(&mut answer).await;

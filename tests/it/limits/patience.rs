@@ -2,7 +2,8 @@
 
 use keycell_tests::cell::Cell;
 use keycell_tests::kdc::Kdc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use keycell_tests::wire::send;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 fn impatient() -> (Cell, Kdc) {
@@ -42,7 +43,7 @@ async fn who_says_nothing_is_cut_off_and_gives_its_place_back() {
 async fn a_head_that_does_not_end_is_cut_off() {
     let (_cell, kdc) = impatient();
     let mut stream = kdc.tls(&["http/1.1"]).await.unwrap();
-    stream.write_all(b"GET /v1/zone HTTP/1.1\r\nhost: kdc\r\nx-slow: ").await.unwrap();
+    send(&mut stream, b"GET /v1/zone HTTP/1.1\r\nhost: kdc\r\nx-slow: ").await.unwrap();
     let answer = to_the_end(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
@@ -61,7 +62,7 @@ async fn a_body_that_does_not_end_is_answered_so() {
     let (_cell, kdc) = impatient();
     let mut stream = kdc.tls(&["http/1.1"]).await.unwrap();
     let head = "POST /v1/tickets HTTP/1.1\r\nhost: kdc\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
-    stream.write_all(head.as_bytes()).await.unwrap();
+    send(&mut stream, head.as_bytes()).await.unwrap();
     let answer = to_the_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("urn:keycell:problem:timeout"), "{answer}");
@@ -71,10 +72,10 @@ async fn a_body_that_does_not_end_is_answered_so() {
 async fn a_drip_is_no_progress() {
     let (_cell, kdc) = impatient();
     let (mut reader, mut writer) = tokio::io::split(kdc.tls(&["http/1.1"]).await.unwrap());
-    writer.write_all(b"GET /v1/zone HTTP/1.1\r\nx-slow: ").await.unwrap();
+    send(&mut writer, b"GET /v1/zone HTTP/1.1\r\nx-slow: ").await.unwrap();
     let drip = tokio::spawn(async move {
         // Each byte on its own, until the other end has had enough.
-        while writer.write_all(b"y").await.is_ok() && writer.flush().await.is_ok() {
+        while send(&mut writer, b"y").await.is_ok() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     });

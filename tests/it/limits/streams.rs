@@ -8,10 +8,11 @@ use keycell_tests::http::{Answer, PARTIES, party_path};
 use keycell_tests::kdc::Kdc;
 use keycell_tests::postgres::Postgres;
 use keycell_tests::wait::until;
+use keycell_tests::wire::send;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
@@ -25,12 +26,12 @@ async fn an_import_is_not_cut_off_for_waiting() {
     // Connections that rest are ended meanwhile, one after the other.
     for _ in 0..3 {
         let mut resting = kdc.tls(&["http/1.1"]).await.unwrap();
-        resting.write_all(b"GET /livez HTTP/1.1\r\nhost: kdc\r\n\r\n").await.unwrap();
+        send(&mut resting, b"GET /livez HTTP/1.1\r\nhost: kdc\r\n\r\n").await.unwrap();
         let answer = rest_of(&mut resting).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
     chunk(&mut import, "{\"name\":\"b@test.internal\"}\n").await;
-    import.write_all(b"0\r\n\r\n").await.unwrap();
+    send(&mut import, b"0\r\n\r\n").await.unwrap();
     let answer = rest_of(&mut import).await;
     assert!(answer.contains("\"created\":2"), "{answer}");
 }
@@ -50,7 +51,7 @@ async fn an_import_ends_with_its_token() {
     assert!((200..300).contains(&revoked.status), "{}", revoked.text());
     assert_eq!(holder.get("/v1/admin/whoami").await.kind(), ProblemType::InvalidToken);
     // It may be cut off at any moment.
-    let _ = import.write_all(b"1b\r\n{\"name\":\"b@test.internal\"}\n\r\n0\r\n\r\n").await;
+    let _ = send(&mut import, b"1b\r\n{\"name\":\"b@test.internal\"}\n\r\n0\r\n\r\n").await;
     let answer = rest_of(&mut import).await;
     assert!(!answer.contains("summary"), "{answer}");
     for name in ["a@test.internal", "b@test.internal"] {
@@ -115,12 +116,12 @@ async fn started(kdc: &Kdc, token: &str) -> TlsStream<TcpStream> {
         "POST /v1/admin/parties/import HTTP/1.1\r\nhost: kdc\r\nauthorization: Bearer {token}\r\n\
          content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     );
-    import.write_all(head.as_bytes()).await.unwrap();
+    send(&mut import, head.as_bytes()).await.unwrap();
     import
 }
 
 async fn chunk(stream: &mut TlsStream<TcpStream>, text: &str) {
-    stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.unwrap();
+    send(stream, format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.unwrap();
 }
 
 async fn rest_of(stream: &mut TlsStream<TcpStream>) -> String {

@@ -2,9 +2,10 @@
 
 use keycell_tests::cell::Cell;
 use keycell_tests::openapi::Description;
+use keycell_tests::wire::send;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 
 #[tokio::test]
 async fn waiting_for_a_body_in_vain_is_as_described() {
@@ -17,7 +18,7 @@ async fn waiting_for_a_body_in_vain_is_as_described() {
         let (method, path) = operation.split_once(' ').unwrap();
         let path = path.replace("{name}", "a%40test.internal").replace("{id}", "a");
         let head = format!("{method} {path} HTTP/1.1\r\nhost: kdc\r\ncontent-length: 100\r\n\r\n{{");
-        stream.write_all(head.as_bytes()).await.unwrap();
+        send(&mut stream, head.as_bytes()).await.unwrap();
         waiting.push((operation, method_of(&head), path, stream));
     }
     assert!(waiting.len() >= 10);

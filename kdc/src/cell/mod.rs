@@ -80,6 +80,8 @@ impl Cell {
         check_zone(&zone, &keyring.open_secret(&secret(ZONE_SEAL).await?)?)?;
         let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
         let tokens = TokenKey::new(&tokens, &zone.zone)?;
+        // Asked in this order: another KDC may be making them, the secret and the document in one transaction.
+        let were_made = store.document(Kind::Setting, IdentitiesSetting::ID).await?.is_some();
         let (audit_key, before) = match store.secret(&secret_name(IdentityName::PRIMARY)).await? {
             Some(primary) => {
                 let primary = keyring.open_secret(&primary)?;
@@ -87,9 +89,7 @@ impl Cell {
                 (primary.audit_key(&zone.zone)?, None)
             }
             // Gone, and not never made: another in its place would be known to nobody.
-            None if store.document(Kind::Setting, IdentitiesSetting::ID).await?.is_some() => {
-                return Err(CellError::Incomplete { what: "identity #KDC#00001" });
-            }
+            None if were_made => return Err(CellError::Incomplete { what: "identity #KDC#00001" }),
             None => {
                 let before = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
                 (AuditKey::new(&before, &zone.zone)?, Some(before))

@@ -17,52 +17,21 @@
 //! `salt || sequence`; a signed one is the plaintext and HMAC-SHA256 under `Ks`. Both cover every byte before it. With an
 //! author proof the plaintext begins with it; with a detached body it ends with a [`ContentPart`](crate::ContentPart).
 
-use core::fmt;
-
-use hmac::Mac as _;
-use rand_core::CryptoRng;
-use subtle::ConstantTimeEq as _;
-
-use crate::aead::{TAG, XSubkey};
-use crate::author::{AuthorKey, AuthorProof};
+use crate::aead::TAG;
 use crate::codec::{Reader, Truncated, put_prefixed};
-use crate::derive::Sek;
 use crate::error::Cause;
-use crate::key::mac;
 use crate::name::Name;
 use crate::ticket::{Ticket, TicketId};
 use crate::time::{UnixMillis, UnixSeconds};
-use crate::voucher::Voucher;
+
+mod stream;
+mod topic;
+
+pub use stream::{Salt, StreamKey};
+pub use topic::{Topic, TopicError};
 
 /// The longest message in bytes: 16 MiB. Transports have limits of their own.
 pub const MAX_MESSAGE: usize = 1 << 24;
-
-/// The first 16 bytes of every nonce of one sealer, random.
-///
-/// Not `Copy` and not `Clone` on purpose: one sealer has one salt, and a salt has one sealer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Salt([u8; 16]);
-
-impl Salt {
-    /// A fresh one.
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = [0; 16];
-        rng.fill_bytes(&mut bytes);
-        Self(bytes)
-    }
-
-    /// The salt of a message that somebody else sealed, in order to open it.
-    #[must_use]
-    pub const fn of(envelope: &Envelope<'_>) -> Self {
-        Self(*envelope.salt)
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
 
 /// Whether a message's body is encrypted or only signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,7 +134,12 @@ impl Header<'_> {
             Under::Ticket(_) => Ticket::SIZE,
             Under::Id(_) => TicketId::SIZE,
         };
-        FIXED + 3 + self.source.as_str().len() + self.destination.as_str().len() + self.topic.0.len() + under
+        FIXED
+            + 3
+            + self.source.as_str().len()
+            + self.destination.as_str().len()
+            + self.topic.as_str().len()
+            + under
     }
 
     fn write(&self, salt: &Salt, out: &mut Vec<u8>) {
@@ -173,57 +147,16 @@ impl Header<'_> {
         out.extend_from_slice(&[self.under.kind(), self.extras.flags(self.mode)]);
         out.extend_from_slice(&self.expiration.0.to_be_bytes());
         out.extend_from_slice(&self.sent_at.0.to_be_bytes());
-        out.extend_from_slice(&salt.0);
+        out.extend_from_slice(salt.as_bytes());
         out.extend_from_slice(&self.sequence.to_be_bytes());
         put_prefixed(out, self.source.as_str().as_bytes());
         put_prefixed(out, self.destination.as_str().as_bytes());
-        put_prefixed(out, self.topic.0.as_bytes());
+        put_prefixed(out, self.topic.as_str().as_bytes());
         match &self.under {
             Under::Ticket(ticket) => out.extend_from_slice(*ticket),
             Under::Id(id) => out.extend_from_slice(id.as_bytes()),
         }
     }
-}
-
-/// A topic: at most 255 bytes of UTF-8 text without control characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Topic<'a>(&'a str);
-
-impl<'a> Topic<'a> {
-    /// The longest topic in bytes.
-    pub const MAX: usize = 255;
-
-    /// The text.
-    #[must_use]
-    pub const fn as_str(self) -> &'a str {
-        self.0
-    }
-}
-
-impl<'a> TryFrom<&'a str> for Topic<'a> {
-    type Error = TopicError;
-
-    fn try_from(text: &'a str) -> Result<Self, TopicError> {
-        if text.len() > Self::MAX {
-            Err(TopicError::Length)
-        } else if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.chars().any(char::is_control)
-        {
-            Err(TopicError::Control)
-        } else {
-            Ok(Self(text))
-        }
-    }
-}
-
-/// Why a text is not a topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TopicError {
-    /// Longer than 255 bytes.
-    #[error("a topic is at most 255 bytes long")]
-    Length,
-    /// A control character would upset whoever prints it.
-    #[error("a topic has no control characters")]
-    Control,
 }
 
 /// A message taken apart, and believed by nobody yet.
@@ -337,108 +270,6 @@ impl<'a> Envelope<'a> {
 impl From<Truncated> for Cause {
     fn from(Truncated: Truncated) -> Self {
         Self::Truncated
-    }
-}
-
-/// The SEK of one sealer, ready for use: HChaCha20 of key and salt is done once.
-pub struct StreamKey {
-    salt: Salt,
-    cipher: XSubkey,
-    sek: Sek,
-}
-
-impl StreamKey {
-    /// Binds a SEK to the salt of one sealer.
-    #[must_use]
-    pub fn new(sek: Sek, salt: Salt) -> Self {
-        let cipher = XSubkey::new(sek.encryption(), &salt.0);
-        Self { salt, cipher, sek }
-    }
-
-    /// The sealer's salt.
-    #[must_use]
-    pub const fn salt(&self) -> &Salt {
-        &self.salt
-    }
-
-    /// Writes a message. The caller never uses one `header.sequence` twice.
-    #[must_use]
-    pub fn write(&self, header: &Header<'_>, body: &[u8]) -> Vec<u8> {
-        let head = header.size();
-        let mut out = Vec::with_capacity(head + body.len() + header.mode.overhead());
-        header.write(&self.salt, &mut out);
-        out.extend_from_slice(body);
-        self.finish(header, head, out)
-    }
-
-    /// Writes a message with a proof of its author, who holds `key` and `voucher`; `header.extras` must say so. The caller
-    /// never uses one `header.sequence` twice.
-    #[must_use]
-    pub fn write_authored(
-        &self,
-        header: &Header<'_>,
-        (key, voucher): (&AuthorKey, &Voucher),
-        body: &[u8],
-    ) -> Vec<u8> {
-        debug_assert!(header.extras.author_proof, "the header must say that there is a proof");
-        let head = header.size();
-        let voucher = voucher.as_bytes();
-        let proof = AuthorProof::overhead(voucher.len());
-        let mut out = Vec::with_capacity(head + proof + body.len() + header.mode.overhead());
-        header.write(&self.salt, &mut out);
-        let signature = key.sign(&out, body);
-        AuthorProof { voucher, signature: &signature }.write(&mut out);
-        out.extend_from_slice(body);
-        self.finish(header, head, out)
-    }
-
-    /// Seals or signs what is written so far, of which `head` bytes stand before the payload.
-    fn finish(&self, header: &Header<'_>, head: usize, mut out: Vec<u8>) -> Vec<u8> {
-        match header.mode {
-            Mode::Sealed => {
-                let (head, body) = out.split_at_mut(head);
-                let tag = self.cipher.seal(header.sequence.to_be_bytes(), head, body);
-                out.extend_from_slice(&tag);
-            }
-            Mode::Signed => {
-                let tag: [u8; MAC] = mac(self.sek.signing(), &[&out]).finalize().into_bytes().into();
-                out.extend_from_slice(&tag);
-            }
-        }
-        out
-    }
-
-    /// Verifies a message and returns its plaintext: the body, and before it what
-    /// [`extras`](Envelope::extras) say.
-    ///
-    /// # Errors
-    /// [`Cause::Forged`] when the tag does not hold.
-    pub fn read(&self, envelope: &Envelope<'_>) -> Result<Vec<u8>, Cause> {
-        match envelope.mode {
-            Mode::Sealed => {
-                let mut body = envelope.payload.to_vec();
-                let plain = self
-                    .cipher
-                    .open(envelope.sequence.to_be_bytes(), envelope.head, &mut body)
-                    .map_err(|_| Cause::Forged)?;
-                let len = plain.len();
-                body.truncate(len);
-                Ok(body)
-            }
-            Mode::Signed => {
-                let (body, tag) = envelope.payload.split_last_chunk::<MAC>().ok_or(Cause::Truncated)?;
-                let expected: [u8; MAC] =
-                    mac(self.sek.signing(), &[envelope.head, body]).finalize().into_bytes().into();
-                if bool::from(expected.ct_eq(tag)) { Ok(body.to_vec()) } else { Err(Cause::Forged) }
-            }
-        }
-    }
-}
-
-impl fmt::Debug for StreamKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { salt, cipher: _, sek: _ } = self;
-        f.debug_struct("StreamKey").field("salt", salt).finish_non_exhaustive()
     }
 }
 

@@ -1,10 +1,14 @@
 use super::*;
-use crate::derive::Rkey;
+use crate::derive::{Rkey, Sek};
 use proptest::prelude::*;
 
-fn key(salt: [u8; 16]) -> StreamKey {
+fn sek() -> Sek {
     let (a, b) = ("a@z".parse().unwrap(), "b@z".parse().unwrap());
-    StreamKey::new(Rkey::from_bytes([7; 32]).sek(&a, &b, UnixSeconds(900)), Salt(salt))
+    Rkey::from_bytes([7; 32]).sek(&a, &b, UnixSeconds(900))
+}
+
+fn key(salt: [u8; 16]) -> StreamKey {
+    StreamKey::new(sek(), Salt(salt))
 }
 
 fn write(mode: Mode, under: Under<'_>, topic: &str, body: &[u8]) -> Vec<u8> {
@@ -54,7 +58,7 @@ fn one_key_is_never_used_for_both_modes() {
     let signed = write(Mode::Signed, Under::Ticket(&[1; Ticket::SIZE]), "", b"body");
     assert!(signed.windows(4).any(|bytes| bytes == b"body"));
     assert!(!sealed.windows(4).any(|bytes| bytes == b"body"));
-    assert_ne!(key([3; 16]).sek.encryption(), key([3; 16]).sek.signing());
+    assert_ne!(sek().encryption(), sek().signing());
 }
 
 #[test]

@@ -163,7 +163,7 @@ fn a_ticket_for_a_group_is_given_as_the_text_says() {
     let (rkey, nonce): ([u8; 32], [u8; 24]) = (raw::bytes("rkey"), raw::bytes("nonce of a reply"));
     let end = raw::NOW / 1000 + LIFETIME;
     let granted = raw::grant(raw::A, G, &rkey, end);
-    let request = super::asked(&granted.request);
+    let request = super::reply::asked(&granted.request);
     let own = raw::key(raw::A, 1, raw::EPOCH);
     let entry = raw::entry(G, end, end - 100).replace('}', r#","author_proof":true}"#);
     let ticket = raw::group::ticket(G, GENERATION, &rkey);

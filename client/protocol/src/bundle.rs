@@ -71,7 +71,7 @@ impl FromStr for IdentityName {
         let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == DIGITS);
         let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
         let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| *number > 0);
-        number.map(Self).ok_or(BundleError::Field("an identity's name is #KDC# and five digits"))
+        number.map(Self).ok_or(BundleError::IdentityName)
     }
 }
 
@@ -129,7 +129,7 @@ impl Bundle {
         let Form { version: _, zone, urls, tls_roots, identities, trusted } =
             serde_json::from_slice(json).map_err(place)?;
         let bundle = Self { zone, urls, tls_roots, identities, trusted };
-        bundle.check().map_err(BundleError::Field)?;
+        bundle.check()?;
         Ok(bundle)
     }
 
@@ -154,22 +154,22 @@ impl Bundle {
         json
     }
 
-    fn check(&self) -> Result<(), &'static str> {
+    fn check(&self) -> Result<(), BundleError> {
         let Self { zone, urls, tls_roots: _, identities, trusted } = self;
         let https = |url: &String| url.starts_with("https://") && url.len() <= MAX_URL;
         if urls.is_empty() || urls.len() > Self::MAX_URLS || !urls.iter().all(https) {
-            return Err("\"urls\" are 1 to 16 https:// URLs");
+            return Err(BundleError::Urls);
         }
         let mut sets = trusted.iter().map(|trusted| &trusted.identities).chain([identities]);
         if !sets.all(|identities| are_told_apart(identities)) {
-            return Err("\"identities\" are 1 to 8, each of another name and with another signing key");
+            return Err(BundleError::Identities);
         }
         let mut zones: Vec<_> =
             trusted.iter().map(|trusted| trusted.zone.as_str()).chain([zone.as_str()]).collect();
         zones.sort_unstable();
         zones.dedup();
         if trusted.len() > MAX_TRUSTED || zones.len() <= trusted.len() {
-            return Err("\"trusted\" are at most 256 other zones, each once");
+            return Err(BundleError::Trusted);
         }
         Ok(())
     }
@@ -229,9 +229,18 @@ pub enum BundleError {
     /// It is of another version.
     #[error("the bundle is of version {0}, and this program reads version 1")]
     Version(u32),
-    /// A field is not what it must be.
-    #[error("{0}")]
-    Field(&'static str),
+    /// Its URLs are not ones that a host can use.
+    #[error("\"urls\" are 1 to 16 https:// URLs of at most 1,024 bytes")]
+    Urls,
+    /// The identities of a zone cannot be told apart, or are none, or too many.
+    #[error("\"identities\" are 1 to 8, each of another name and with another signing key")]
+    Identities,
+    /// The zones that are trusted cannot be told apart, or are too many.
+    #[error("\"trusted\" are at most 256 other zones, each once")]
+    Trusted,
+    /// A text is not the name of an identity.
+    #[error("an identity's name is #KDC# and five digits")]
+    IdentityName,
 }
 
 const VERSION: u32 = 1;
@@ -280,7 +289,6 @@ mod tests {
 
     #[test]
     fn nothing_else_is_one() {
-        let field = |error| matches!(error, Err(BundleError::Field(_)));
         let json = |error| matches!(error, Err(BundleError::Json { .. }));
         let with = |path: &str, value: Value| {
             let mut changed = bundle();
@@ -294,17 +302,29 @@ mod tests {
         for name in ["#KDC#1", "#KDC#000001", "#KDC#00000", "#KDC#0000x", "#KDC#+0001", "KDC#00001", ""] {
             assert!(json(with("/identities/0/name", json!(name))), "{name}");
         }
-        assert!(field(with("/urls", json!([]))));
-        assert!(field(with("/urls", json!(["http://kdc"]))));
-        assert!(field(with("/urls", json!(vec!["https://kdc"; 17]))));
-        assert!(field(with("/identities", json!([]))));
-        assert!(field(with("/identities", json!([identity("#KDC#00001", 1), identity("#KDC#00001", 2)]))));
-        assert!(field(with("/identities", json!([identity("#KDC#00001", 1), identity("#KDC#00002", 1)]))));
+        assert_eq!(with("/urls", json!([])), Err(BundleError::Urls));
+        assert_eq!(with("/urls", json!(["http://kdc"])), Err(BundleError::Urls));
+        assert_eq!(with("/urls", json!(vec!["https://kdc"; 17])), Err(BundleError::Urls));
+        assert_eq!(with("/identities", json!([])), Err(BundleError::Identities));
+        assert_eq!(
+            with("/identities", json!([identity("#KDC#00001", 1), identity("#KDC#00001", 2)])),
+            Err(BundleError::Identities)
+        );
+        assert_eq!(
+            with("/identities", json!([identity("#KDC#00001", 1), identity("#KDC#00002", 1)])),
+            Err(BundleError::Identities)
+        );
         let many: Vec<_> = (1..=9).map(|n| identity(&format!("#KDC#{n:05}"), n)).collect();
         assert!(with("/identities", json!(many[..8])).is_ok());
-        assert!(field(with("/identities", json!(many))));
-        assert!(field(with("/trusted/0/identities", json!([]))));
-        assert!(field(with("/trusted/0/zone", json!("site1.example"))));
+        assert_eq!(with("/identities", json!(many)), Err(BundleError::Identities));
+        assert_eq!(with("/trusted/0/identities", json!([])), Err(BundleError::Identities));
+        assert_eq!(with("/trusted/0/zone", json!("site1.example")), Err(BundleError::Trusted));
+        let zones = |count: u32| {
+            let zone = |n| json!({ "zone": format!("z{n}"), "identities": [identity("#KDC#00001", 3)] });
+            with("/trusted", (0..count).map(zone).collect())
+        };
+        assert_eq!(zones(256).unwrap().trusted.len(), 256);
+        assert_eq!(zones(257), Err(BundleError::Trusted));
 
         let mut more = bundle();
         more["more"] = json!(1);

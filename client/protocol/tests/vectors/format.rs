@@ -1,6 +1,7 @@
 //! The shape of the files; tests/vectors/README.md describes it.
 
 pub(crate) mod author;
+pub(crate) mod bundle;
 pub(crate) mod group;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

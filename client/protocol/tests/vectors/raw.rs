@@ -1,6 +1,7 @@
 //! docs/protocol.md once more, with plain primitives and without the crate under test.
 
 pub(crate) mod author;
+pub(crate) mod bundle;
 pub(crate) mod group;
 
 use base64::Engine as _;

@@ -3,6 +3,7 @@
 //! A secret that cannot be read is shown by its effect: what it seals opens under the bytes of the vector.
 
 mod author;
+mod bundle;
 mod case;
 mod derive;
 mod group;
@@ -51,6 +52,7 @@ pub(crate) const REASONS: &[&str] = &[
     "destinations",
     "expired",
     "forged",
+    "identities",
     "kind",
     "length",
     "local-byte",
@@ -62,8 +64,11 @@ pub(crate) const REASONS: &[&str] = &[
     "seen",
     "source",
     "too-far",
+    "too-long",
     "too-old",
+    "trusted",
     "unknown-signer",
+    "urls",
     "version",
     "zone-form",
     "zone-length",
@@ -78,6 +83,7 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
     let Kind { kind } = serde_json::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"));
     match kind.as_str() {
         "author" => each(path, text, author::message),
+        "bundle" => each(path, text, bundle::bundle),
         "content" => each(path, text, author::content),
         "epoch" => each(path, text, derive::epoch),
         "evidence" => each(path, text, author::evidence),

@@ -1,6 +1,7 @@
 //! Makes every vector.
 
 mod author;
+mod bundle;
 mod decoders;
 mod derive;
 mod group;
@@ -25,6 +26,7 @@ pub(crate) fn all() -> BTreeMap<String, String> {
         decoders::files(),
         group::files(),
         author::files(),
+        bundle::files(),
         message::files(),
     ];
     for (path, text) in all.concat() {

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 
 use crate::format::author::*;
+use crate::format::bundle::*;
 use crate::format::group::*;
 use crate::format::*;
 
@@ -31,6 +32,7 @@ macro_rules! cases {
 
 cases! {
     AuthorCase => Authored,
+    BundleCase => Bundle,
     ContentCase => Hex,
     EpochCase => (),
     EvidenceCase => Said,

@@ -1,7 +1,8 @@
 //! The names of errors in vectors: of each variant, in kebab-case.
 
 use keycell_protocol::{
-    EvidenceError, NameError, RatchetError, ReplayError, ReplyError, RequestError, TicketError, VoucherError,
+    BundleError, EvidenceError, NameError, RatchetError, ReplayError, ReplyError, RequestError, TicketError,
+    VoucherError,
 };
 
 pub(super) fn name_reason(error: NameError) -> &'static str {
@@ -74,5 +75,18 @@ pub(super) fn evidence_reason(error: EvidenceError) -> &'static str {
         EvidenceError::Expired => "expired",
         EvidenceError::Forged => "forged",
         EvidenceError::Body => "body",
+    }
+}
+
+pub(super) fn bundle_reason(error: &BundleError) -> &'static str {
+    match error {
+        BundleError::TooLong => "too-long",
+        BundleError::Json { .. } => "malformed",
+        BundleError::Version(_) => "version",
+        BundleError::Urls => "urls",
+        BundleError::Identities => "identities",
+        BundleError::Trusted => "trusted",
+        // Of one that is alone: in a bundle it makes the JSON that of none.
+        BundleError::IdentityName => "identity-name",
     }
 }

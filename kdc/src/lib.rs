@@ -28,6 +28,8 @@ pub mod kdc;
 pub mod keyring;
 pub mod lifetimes;
 pub mod limit;
+#[cfg(test)]
+mod mangle;
 pub mod metrics;
 mod named;
 pub mod oidc;

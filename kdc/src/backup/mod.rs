@@ -16,6 +16,8 @@ mod check;
 mod create;
 mod error;
 mod folder;
+#[cfg(test)]
+mod mangled;
 mod open;
 mod reader;
 mod restore;

@@ -29,3 +29,33 @@ pub(crate) fn open(keyring: &Keyring, record: &SecretRecord) -> Result<GroupChai
     });
     parts.ok_or_else(|| KeyringError::Damaged { row: format!("secret {}", record.name) })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::keyring::MasterKey;
+
+    proptest! {
+        /// Another release may wrap something else under the name of a group's secret.
+        #[test]
+        fn what_is_wrapped_is_a_chain_or_is_not(
+            secret in prop_oneof![
+                prop::collection::vec(any::<u8>(), SIZE),
+                prop::collection::vec(any::<u8>(), 0..80),
+            ],
+        ) {
+            let mut rng = crate::random::system();
+            let (keyring, _) = Keyring::create(MasterKey::generate(1, &mut rng), &mut rng);
+            let record = keyring.seal_secret("group g", 1, &secret, &mut rng);
+            match open(&keyring, &record) {
+                Ok(chain) => prop_assert_eq!(&bytes(&chain)[..], &secret[..]),
+                Err(error) => {
+                    let damaged = matches!(error, KeyringError::Damaged { .. });
+                    prop_assert!(damaged && secret.len() != SIZE);
+                }
+            }
+        }
+    }
+}

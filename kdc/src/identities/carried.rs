@@ -170,6 +170,8 @@ const SECRET_TEXT: usize = 87;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mangle::edits;
+    use proptest::prelude::*;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn carried(zone: &str) -> Carried {
@@ -217,5 +219,31 @@ mod tests {
         }
         let nowhere = folder.path().join("no/secondary.json");
         assert!(matches!(one.write(&nowhere), Err(CarriedError::File { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_file_is_refused_or_says_whose_it_is(edits in edits()) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("secondary.json");
+            let whole = carried("z");
+            let text = whole.to_json().unwrap();
+            std::fs::write(&path, edits.bytes(&text)).unwrap();
+            match Carried::read(&path) {
+                Ok(read) => {
+                    let claimed: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+                    let key = read.identity.public().unwrap().signing_key;
+                    prop_assert_eq!(&claimed["signing_key"], &serde_json::to_value(key).unwrap());
+                    prop_assert_eq!(&claimed["zone"], read.zone.as_str());
+                    std::fs::write(&path, &*read.to_json().unwrap()).unwrap();
+                    prop_assert!(Carried::read(&path).unwrap().is(&read));
+                }
+                Err(error) => {
+                    let secret = URL_SAFE_NO_PAD.encode(whole.identity.to_secret());
+                    let said = format!("{error} {error:?}");
+                    prop_assert!(!said.contains(&secret[10..30]));
+                }
+            }
+        }
     }
 }

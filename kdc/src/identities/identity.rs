@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::audit::SealKind;
     use keycell_protocol::UnixMillis;
+    use proptest::prelude::*;
 
     #[test]
     fn an_identity_comes_back() {
@@ -149,6 +150,23 @@ mod tests {
         let mut other = secret.to_vec();
         other[0] = 2;
         assert!(Identity::from_secret(IdentityName::PRIMARY, &other).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_is_65_bytes_of_version_1(
+            version in 0..3_u8,
+            seeds in prop_oneof![
+                prop::collection::vec(any::<u8>(), 2 * SEED),
+                prop::collection::vec(any::<u8>(), 0..80),
+            ],
+        ) {
+            let secret = [&[version], &seeds[..]].concat();
+            match Identity::from_secret(IdentityName::PRIMARY, &secret) {
+                Ok(identity) => prop_assert_eq!(&identity.to_secret()[..], &secret[..]),
+                Err(_) => prop_assert!(version != VERSION || seeds.len() != 2 * SEED),
+            }
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use keycell_protocol::{Epoch, Generation, UnixMillis};
 
 use super::*;
 
+mod mangled;
 mod versions;
 
 #[test]

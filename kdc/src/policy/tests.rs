@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod mangled;
+
 const LIFETIME: u32 = 900;
 const NOW: UnixMillis = UnixMillis(1000);
 

@@ -8,6 +8,8 @@ use super::known::{Entry, PartyMark};
 use super::*;
 use crate::store::{KeyRecord, KeyState};
 
+mod mangled;
+
 fn party(name: &str, revision: u64, enabled: bool, epoch: u32, keys: &[(u32, KeyState)]) -> PartyRecord {
     let key = |(generation, state): &(u32, KeyState)| KeyRecord {
         generation: Generation(*generation),

@@ -1,6 +1,7 @@
 //! Issuers on a fake clock, with a table in place of the network.
 
 mod keys;
+mod mangled;
 mod rotation;
 mod tokens;
 

@@ -4,6 +4,8 @@
 mod at_rest;
 mod audit;
 mod document;
+#[cfg(test)]
+mod mangled;
 mod party;
 
 use keycell_protocol::{RatchetPeriod, UnixMillis};

@@ -110,14 +110,15 @@ impl Lines {
         // Some programs begin a text with a mark of its encoding.
         let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         let columns = fields(text.trim_ascii()).and_then(|names| {
-            let column = |name: &Zeroizing<String>| match name.trim() {
+            // Not quoted: where the names were forgotten, it is a party with its key.
+            let column = |(at, name): (usize, &Zeroizing<String>)| match name.trim() {
                 "name" => Ok(Column::Name),
                 "key" => Ok(Column::Key),
                 "note" => Ok(Column::Note),
                 "log_tickets" => Ok(Column::LogTickets),
-                other => Err(format!("there is no column {other:?}")),
+                _ => Err(format!("column {} has another name", at + 1)),
             };
-            let columns = names.iter().map(column).collect::<Result<Vec<_>, _>>()?;
+            let columns = names.iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
             match (1..columns.len())
                 .find(|at| columns.iter().take(*at).any(|one| columns.get(*at) == Some(one)))
             {
@@ -184,6 +185,8 @@ const MAX_LINE: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mangle::edits;
+    use proptest::prelude::*;
 
     fn read(format: Format, pieces: &[&[u8]]) -> Vec<(u64, Result<String, String>)> {
         let mut lines = Lines::new(format);
@@ -245,4 +248,37 @@ mod tests {
         let read = read(Format::Ndjson, &[b"{\"name\":\"a\",\"colour\":1}\n"]);
         assert!(read[0].1.as_ref().unwrap_err().contains("colour"));
     }
+
+    proptest! {
+        /// However it arrives: the same lines, in their order, and never more than one of them kept.
+        #[test]
+        fn any_body_is_lines(
+            edits in edits(),
+            csv in any::<bool>(),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let (format, sample) = if csv { (Format::Csv, CSV) } else { (Format::Ndjson, NDJSON) };
+            let body = edits.bytes(sample.as_bytes());
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+            cuts.extend([0, body.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<_> = cuts.windows(2).map(|ends| &body[ends[0]..ends[1]]).collect();
+            let whole = read(format, &[&body]);
+            prop_assert_eq!(&read(format, &pieces), &whole);
+            prop_assert!(whole.windows(2).all(|lines| lines[0].0 < lines[1].0));
+            prop_assert!(whole.len() <= body.split(|byte| *byte == b'\n').count());
+        }
+
+        /// The names of the columns may have been forgotten: then the first line is a party, with its key.
+        #[test]
+        fn a_first_line_is_not_quoted(fields in prop::collection::vec("[A-Za-z0-9_-]{12}", 1..5)) {
+            let read = read(Format::Csv, &[format!("{}\n", fields.join(",")).as_bytes()]);
+            let [(0, Err(said))] = &read[..] else { return Err(TestCaseError::fail(format!("{read:?}"))) };
+            prop_assert!(!fields.iter().any(|field| said.contains(field)), "{}", said);
+        }
+    }
+
+    const CSV: &str = "name,key,note,log_tickets\nweb.a,a2V5,\"one, two\",true\n\nweb.b,,,\n";
+    const NDJSON: &str =
+        "{\"name\":\"web.a\",\"key\":\"a2V5\",\"note\":\"x\"}\n\n{\"name\":\"web.b\",\"log_tickets\":true}\n";
 }

@@ -1,5 +1,8 @@
 //! Opening messages, with every check of docs/protocol.md §8 in its order.
 
+mod config;
+mod rules;
+
 use std::collections::HashMap;
 
 use keycell_protocol::{
@@ -13,70 +16,9 @@ use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
 use crate::proofs::Proofs;
 use crate::streams::{Stream, Streams, Written};
+use rules::Rules;
 
-/// What an [`Opener`] accepts, and how much it remembers.
-#[derive(Debug, Clone)]
-pub struct OpenerConfig {
-    /// The longest life of a ticket in seconds: an expiry further from now, and from a clock that may be ahead, is
-    /// refused. One day unless set.
-    pub max_lifetime: u64,
-    /// By how many milliseconds a sender's clock may be ahead of this one. 5,000 unless set.
-    pub max_ahead_ms: u64,
-    /// How old a message may be, in milliseconds; unless set, as old as its ticket.
-    pub max_age_ms: Option<u64>,
-    /// How many senders are remembered at once, about 1,200 bytes each; at most half of them for what they say to groups.
-    /// 65,536 unless set.
-    pub max_streams: usize,
-    /// How many of them may have one name, so that no single sender takes all the room; counted apart for each group, where
-    /// any member can write in another's name. 256 unless set.
-    pub max_streams_per_source: usize,
-    /// How many of the party's own tickets it takes replies under. 262,144 unless set.
-    pub max_own_tickets: usize,
-    /// What protects from messages that an earlier process may have opened.
-    pub restart_guard: RestartGuard,
-    /// Whether nothing opens, be it for whom it may, without a proof of its author. Not unless set: only what is for a
-    /// group that requires it.
-    pub require_author_proof: bool,
-}
-
-impl Default for OpenerConfig {
-    fn default() -> Self {
-        Self {
-            max_lifetime: 86_400,
-            max_ahead_ms: 5_000,
-            max_age_ms: None,
-            max_streams: 65_536,
-            max_streams_per_source: 256,
-            max_own_tickets: 262_144,
-            restart_guard: RestartGuard::Start,
-            require_author_proof: false,
-        }
-    }
-}
-
-/// What protects from messages that an earlier process of this party may have opened.
-///
-/// Which messages were opened is remembered in memory only. An earlier process that ended at `t` may have opened
-/// messages that say they were sent up to `t + max_ahead_ms`; so a message opens only if it was sent after that. The
-/// price of having no file: after a start, an agent is deaf to what is sent in the first `max_ahead_ms` (5 seconds
-/// unless set), unless it knows better than [`Start`](Self::Start).
-///
-/// The guard moves with the clock correction. It relies on the clock not being set back between the two processes; a
-/// correction that the earlier one had learned and this one has not learned yet would be that, so a host whose clock
-/// is known to be behind passes it on
-/// ([`AgentConfig::clock_correction_ms`](crate::AgentConfig::clock_correction_ms)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RestartGuard {
-    /// An earlier process may have run until this one started.
-    #[default]
-    Start,
-    /// An earlier process may have run until then, by this host's clock.
-    Until(UnixMillis),
-    /// This is the first process that ever uses the key.
-    FirstUse,
-    /// No protection from replays of what another process opened: for reading stored messages.
-    Off,
-}
+pub use config::{OpenerConfig, RestartGuard};
 
 /// Opens the messages and replies that are for one party, and those for its groups.
 ///
@@ -371,60 +313,6 @@ impl OwnTicket {
     }
 }
 
-/// The rules about time.
-#[derive(Debug)]
-struct Rules {
-    max_lifetime: u64,
-    max_ahead_ms: u64,
-    max_age_ms: Option<u64>,
-    /// Until when an earlier process may have opened messages, by the corrected clock.
-    guard: Option<UnixMillis>,
-    /// The same by the host's clock.
-    host_guard: Option<UnixMillis>,
-    /// Whether a KDC has told the time since.
-    settled: bool,
-}
-
-impl Rules {
-    /// Not over, and not longer than tickets live.
-    fn lifetime(&self, envelope: &Envelope<'_>, now: UnixMillis, swept: UnixSeconds) -> Result<(), Cause> {
-        let now = now.seconds();
-        if envelope.expiration <= now || envelope.expiration <= swept {
-            Err(Cause::Expired)
-        } else if envelope.expiration > now.plus(self.max_lifetime.saturating_add(self.max_ahead_ms / 1000)) {
-            Err(Cause::ExpiresTooLate)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Sent neither in the future, nor when an earlier process may have been there, nor too long ago.
-    fn sent(&self, envelope: &Envelope<'_>, now: UnixMillis) -> Result<(), Cause> {
-        let sent = envelope.sent_at;
-        if sent > now.plus(self.max_ahead_ms) {
-            return Err(Cause::FromTheFuture { ahead_ms: sent.distance(now) });
-        }
-        // A reply comes under a ticket that was granted to this process: no earlier one can have opened it.
-        if let (Some(guard), Under::Ticket(_)) = (self.guard, &envelope.under)
-            && sent <= guard.plus(self.max_ahead_ms)
-        {
-            return Err(Cause::BeforeStart);
-        }
-        match self.max_age_ms {
-            Some(max) if sent.plus(max) < now => Err(Cause::TooOld { age_ms: now.distance(sent) }),
-            _ => Ok(()),
-        }
-    }
-
-    /// A voucher is good or not by when a message says it was sent. That is not before its ticket can have been made: else
-    /// who has an old voucher, and its key, would go back to its days.
-    fn vouched(&self, envelope: &Envelope<'_>) -> Result<(), Cause> {
-        let made = envelope.expiration.millis().minus(self.max_lifetime.saturating_mul(1000));
-        let too_early = envelope.extras.author_proof && envelope.sent_at.plus(MAX_BEHIND_MS) < made;
-        if too_early { Err(Cause::AuthorExpired) } else { Ok(()) }
-    }
-}
-
 fn misaddressed(envelope: &Envelope<'_>) -> Cause {
     if Name::try_from(envelope.destination).is_err() {
         Cause::Name
@@ -457,6 +345,3 @@ fn opened(
         },
     }
 }
-
-/// By how far a sender's clock may be behind that of the KDC that made its ticket: further, and it gets none.
-const MAX_BEHIND_MS: u64 = 60_000;

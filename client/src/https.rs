@@ -9,8 +9,10 @@
 
 mod authored;
 pub mod blocking;
+mod config;
 mod driver;
 mod error;
+mod groups;
 mod kdcs;
 mod keeper;
 mod many;
@@ -19,7 +21,6 @@ mod tls;
 mod transport;
 
 use core::fmt;
-use core::time::Duration;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,37 +30,15 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::agent::Proof;
-use crate::{
-    AgentConfig, AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock, system_rng,
-};
+use crate::{AgentKey, Clock, KeyStore, Opened, SealError, Stats, SystemClock, system_rng};
 
 use shared::{Shared, Tasks};
 
 pub use authored::WithAuthorProof;
+pub use config::Config;
 pub use error::{ConnectError, Error};
 pub use tls::config as tls_config;
 pub use transport::{Answer, Https, Transport, TransportError};
-
-/// Settings of an agent that talks to KDCs.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Limits and times of the agent itself.
-    pub agent: AgentConfig,
-    /// How long one KDC may take for one answer. 5 seconds unless set.
-    pub attempt_timeout: Duration,
-    /// How long a call waits for a ticket, all tries together. 20 seconds unless set.
-    pub total_timeout: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            agent: AgentConfig::default(),
-            attempt_timeout: Duration::from_secs(5),
-            total_timeout: Duration::from_secs(20),
-        }
-    }
-}
 
 /// One party, with its connection to the KDCs. A clone is another handle to the same.
 ///
@@ -211,42 +190,6 @@ impl Agent {
             self.shared.wake.notify_one();
         }
         opened
-    }
-
-    /// The messages to groups that [`open`](Self::open) kept and that open by now, or never will.
-    #[must_use]
-    pub fn open_waiting(&self) -> Vec<Result<Opened, CannotOpen>> {
-        self.shared.act(crate::Agent::open_waiting)
-    }
-
-    /// Waits until there are some, and gives them: for a task of its own, in a loop.
-    pub async fn waited(&self) -> Vec<Result<Opened, CannotOpen>> {
-        let mut changed = self.shared.changed.subscribe();
-        loop {
-            changed.borrow_and_update();
-            let opened = self.open_waiting();
-            if !opened.is_empty() {
-                return opened;
-            }
-            // It changes with every answer. The sender lives as long as this handle does.
-            let _ = changed.changed().await;
-        }
-    }
-
-    /// Listens to a group from now on. After a refusal that asks once more.
-    pub fn join(&self, group: &Name) {
-        self.shared.act(|agent, now| agent.join(now, group));
-    }
-
-    /// Listens to a group no longer, and forgets its keys.
-    pub fn leave(&self, group: &Name) {
-        self.shared.lock().leave(group);
-    }
-
-    /// The groups that this party listens to, and how it stands with each.
-    #[must_use]
-    pub fn groups(&self) -> Vec<(Name, Membership)> {
-        self.shared.lock().groups(self.shared.clock.now())
     }
 
     /// Answers a message, encrypted and under the same topic. No KDC is asked.

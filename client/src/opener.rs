@@ -15,7 +15,7 @@ use crate::groups::HeldGroups;
 use crate::keys::Keys;
 use crate::opened::{Opened, Origin};
 use crate::proofs::Proofs;
-use crate::streams::{Stream, Streams, Written};
+use crate::streams::{Stream, Streams, Written, is_proved};
 use rules::Rules;
 
 pub use config::{OpenerConfig, RestartGuard};
@@ -262,7 +262,9 @@ impl Opener {
         let (body, authored) = contents.verify(&self.proofs, &source, &mut vouched)?;
         let under = Written::of(envelope);
         let to = (group.as_ref().unwrap_or(&self.me).clone(), group.is_some());
-        let stream = Stream { key, window, source: source.clone(), group, under, expiration, vouched };
+        let proved = is_proved(envelope);
+        let stream =
+            Stream { key, window, source: source.clone(), group, proved, under, expiration, vouched };
         self.streams.insert(now.seconds(), self.streams.id(envelope), stream)?;
         Ok(opened(envelope, source, to, (body, authored)))
     }

@@ -17,19 +17,21 @@ pub(crate) struct Stream {
     pub(crate) source: Name,
     /// The group that it speaks to; else it is for this party.
     pub(crate) group: Option<Name>,
+    /// Whether its messages come to a group with a proof of their author: see [`is_proved`].
+    pub(crate) proved: bool,
     pub(crate) under: Written,
     pub(crate) expiration: UnixSeconds,
     /// Of its messages with a proof of their author: it is checked once.
     pub(crate) vouched: Option<Vouched>,
 }
 
-/// Who speaks, and to which group, if not to this party alone: what somebody writes to a group in another's name is not
-/// counted as what the other writes to this party.
-type Speaks = (Name, Option<Name>);
+/// Who speaks, to which group if not to this party alone, and whether with a proof: what somebody writes to a group in
+/// another's name is not counted as what the other writes to this party, or with a proof of its own.
+type Speaks = (Name, Option<Name>, bool);
 
 impl Stream {
     fn speaks(&self) -> Speaks {
-        (self.source.clone(), self.group.clone())
+        (self.source.clone(), self.group.clone(), self.proved)
     }
 
     /// Whether the message says of itself what this stream's messages say: then its key is the stream's.
@@ -37,7 +39,20 @@ impl Stream {
         envelope.expiration == self.expiration
             && envelope.source == self.source.as_str().as_bytes()
             && self.under.is(&envelope.under)
+            && self.proved == is_proved(envelope)
     }
+
+    /// Whether any member of its group could have written it.
+    const fn is_anybodys(&self) -> bool {
+        self.group.is_some() && !self.proved
+    }
+}
+
+/// Whether a message comes to a group with a proof of its author. It is of another stream than those without: these any
+/// member can write, with the numbers that it likes, and they must not make the author's own look old
+/// (docs/protocol.md §8.2).
+pub(crate) const fn is_proved(envelope: &Envelope<'_>) -> bool {
+    matches!(envelope.under, Under::Ticket([_, GROUP, ..])) && envelope.extras.author_proof
 }
 
 /// The streams that are not over yet. Bounded; none is given up before its ticket ends.
@@ -47,6 +62,8 @@ pub(crate) struct Streams {
     per_source: HashMap<Speaks, usize>,
     /// How many of them speak to groups.
     to_groups: usize,
+    /// How many of these without a proof of their author.
+    anybodys: usize,
     max: usize,
     max_per_source: usize,
     /// No stream ends before this, so there is nothing to sweep earlier.
@@ -62,6 +79,7 @@ impl Streams {
             map: HashMap::new(),
             per_source: HashMap::new(),
             to_groups: 0,
+            anybodys: 0,
             max,
             max_per_source,
             earliest: UnixSeconds(u64::MAX),
@@ -77,7 +95,7 @@ impl Streams {
         {
             // A member of a group can write under each ticket for it in its own name, and make tickets with whatever nonce:
             // it must not come to be where somebody else's messages are looked for.
-            let unforeseen = self.map.hasher().hash_one((ticket, envelope.source));
+            let unforeseen = self.map.hasher().hash_one((ticket, envelope.source, is_proved(envelope)));
             let (_, rest) = id.0.split_at_mut(16);
             let (hash, zeros) = rest.split_at_mut(8);
             hash.copy_from_slice(&unforeseen.to_be_bytes());
@@ -114,20 +132,24 @@ impl Streams {
         if let Entry::Vacant(vacant) = self.map.entry(id) {
             *of_source += 1;
             self.to_groups += usize::from(stream.group.is_some());
+            self.anybodys += usize::from(stream.is_anybodys());
             self.earliest = self.earliest.min(stream.expiration);
             vacant.insert(Box::new(stream));
             Ok(())
         } else {
             // The same ticket and salt with another name or expiry would be another SEK, and no tag would hold; and two
             // tickets with the same 16 random bytes do not happen. A member of a group can derive that SEK: with another
-            // expiry and its own name, it is in nobody's way but its own.
+            // expiry it is in the way of that name's messages without a proof, as it is with a number far ahead.
             Err(Cause::Forged)
         }
     }
 
-    /// Members of a group can write there in whatever name: they leave half of the room to who speaks to this party alone.
+    /// Members of a group can write there in whatever name: they leave half of the room to who speaks to this party alone,
+    /// and half of the rest to who proves its name.
     fn is_full(&self, stream: &Stream) -> bool {
-        self.map.len() >= self.max || stream.group.is_some() && self.to_groups >= self.max.div_ceil(2)
+        self.map.len() >= self.max
+            || stream.group.is_some() && self.to_groups >= self.max.div_ceil(2)
+            || stream.is_anybodys() && self.anybodys >= self.max.div_ceil(4)
     }
 
     /// Forgets the streams whose tickets are over.
@@ -136,7 +158,7 @@ impl Streams {
             return;
         }
         let mut earliest = UnixSeconds(u64::MAX);
-        let Self { map, per_source, to_groups, swept, .. } = self;
+        let Self { map, per_source, to_groups, anybodys, swept, .. } = self;
         map.retain(|_, stream| {
             if stream.expiration > now {
                 earliest = earliest.min(stream.expiration);
@@ -147,6 +169,7 @@ impl Streams {
                 *of_source -= 1;
             }
             *to_groups -= usize::from(stream.group.is_some());
+            *anybodys -= usize::from(stream.is_anybodys());
             false
         });
         per_source.retain(|_, of_source| *of_source > 0);
@@ -155,7 +178,7 @@ impl Streams {
 }
 
 /// Where a stream is looked for: by the sealer's salt, and by 16 random bytes of the ticket, or its id in a reply; for a
-/// message to a group by a hash of ticket and source, which nobody can foresee.
+/// message to a group by a hash of ticket, source and whether there is a proof, which nobody can foresee.
 ///
 /// Short, since it is made and hashed for each message; [`Stream::fits`] compares all of the ticket. A sender may choose
 /// its salts to collide with another's, but not what the KDC drew.

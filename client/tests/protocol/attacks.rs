@@ -1,5 +1,7 @@
 //! The attacks of docs/protocol.md §14 that concern whoever seals and opens, each shown failing.
 
+#[cfg(test)]
+mod members;
 mod replays;
 mod room;
 

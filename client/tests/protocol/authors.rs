@@ -19,14 +19,14 @@ fn strict(cell: &mut Cell, party: &str) -> Agent {
 }
 
 /// An agent with a signing key that no key file has to keep.
-fn author(cell: &mut Cell, party: &str) -> Agent {
+pub(crate) fn author(cell: &mut Cell, party: &str) -> Agent {
     let mut key = cell.key(party);
     key.author = Some(AuthorKey::generate(&mut cell.rng));
     Agent::new(key, &AgentConfig::default().first_use(), cell.now, keycell_client::system_rng())
 }
 
 /// Seals with a proof, fetching what it takes.
-fn prove(cell: &mut Cell, agent: &mut Agent, to: &str, topic: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn prove(cell: &mut Cell, agent: &mut Agent, to: &str, topic: &str, body: &[u8]) -> Vec<u8> {
     match agent.with_author_proof().seal(cell.now, &name(to), topic, body) {
         Err(SealError::NoTicket { .. } | SealError::NoVoucher) => {
             cell.serve(agent);

@@ -1,6 +1,6 @@
 //! §9.1: who wrote it.
 
-use super::group::{member, to_group};
+use super::group::{self, member, to_group};
 use super::*;
 use crate::format::author::Signer;
 use crate::raw::author::{KDC, Voucher, authored, public, signer_id};
@@ -68,6 +68,8 @@ pub(super) fn authors() -> Vec<MessageCase> {
         let message = Message { sequence: number, ..said() };
         step(&by(&message, A, voucher), Expect::Accepted(opened_by(&message, voucher)))
     };
+    // To the group that requires none.
+    let open = |flags, sequence| Message { flags, sequence, ..to_group() };
     let stranger = {
         let who = "#KDC#00001@other.example";
         Voucher { signer: signer_id(&public(who)), ..Voucher::of(A) }.write_by(who)
@@ -174,6 +176,50 @@ pub(super) fn authors() -> Vec<MessageCase> {
                 proved(&said()),
                 bad(&by(&with(|m| m.salt[0] ^= 1), A, &voucher), "too-many-senders"),
                 bad(&by(&with(|m| m.salt[0] ^= 1), C, &voucher), "author-forged"),
+            ],
+        ),
+        steps(
+            "to a group that requires none, a number far ahead without a proof, in the author's name",
+            believer(),
+            [
+                group::good(&open(0, 1 << 40)),
+                proved(&open(2, 0)),
+                bad(&open(0, 1).write(), "out-of-window"),
+                proved(&open(2, 1)),
+                bad(&by(&open(2, 0), A, &voucher), "replayed"),
+            ],
+        ),
+        steps(
+            "to a group that requires none, the same without the proof",
+            believer(),
+            [
+                group::good(&open(0, 0)),
+                proved(&open(2, 0)),
+                bad(&open(0, 0).write(), "replayed"),
+                bad(&by(&open(2, 0), A, &voucher), "replayed"),
+            ],
+        ),
+        steps(
+            "what is written in a name without a proof leaves room for what it proves",
+            Receiver { max_senders_per_source: 1, ..believer() },
+            [
+                group::good(&open(0, 0)),
+                bad(&Message { salt: bytes("another salt"), ..open(0, 0) }.write(), "too-many-senders"),
+                proved(&open(2, 0)),
+            ],
+        ),
+        steps(
+            "what is written without a proof leaves room for authors",
+            Receiver { max_senders: 4, ..believer() },
+            [
+                group::good(&open(0, 0)),
+                bad(&Message { source: C.into(), ..open(0, 0) }.write(), "too-many-senders"),
+                proved(&open(2, 0)),
+                bad(
+                    &by(&Message { source: C.into(), ..open(2, 0) }, C, &Voucher::of(C).write()),
+                    "too-many-senders",
+                ),
+                good(&honest()),
             ],
         ),
     ]

@@ -36,7 +36,7 @@ use shared::{Shared, Tasks};
 
 pub use authored::WithAuthorProof;
 pub use config::Config;
-pub use error::{ConnectError, Error};
+pub use error::{ConnectError, Error, OpenError};
 pub use tls::config as tls_config;
 pub use transport::{Answer, Https, Transport, TransportError};
 
@@ -123,6 +123,7 @@ impl Agent {
             told: AtomicU64::new(0),
             changed: watch::Sender::new(()),
             last_failure: Mutex::new(None),
+            group_failure: Mutex::new(None),
             key_failure: Mutex::new(None),
         });
         let driver = runtime.spawn(driver::run(Arc::clone(&shared), kdcs, Arc::clone(&transport)));

@@ -52,6 +52,26 @@ impl Agent {
         ready.iter().map(|message| self.open(now, message)).collect()
     }
 
+    /// As [`open`](Self::open); a message that waits for a key of its group is not kept.
+    #[cfg(feature = "https")]
+    pub(crate) fn open_or_look_for_key(
+        &mut self,
+        now: UnixMillis,
+        bytes: &[u8],
+    ) -> Result<Opened, CannotOpen> {
+        let opened = self.opener.open(&mut self.keys, self.correction.apply(now), bytes);
+        if let Err(Cause::Waiting { generation }) = opened {
+            return Err(self.look_for(now, bytes, generation).into());
+        }
+        self.opened(now, opened)
+    }
+
+    /// Whether a KDC is being asked for keys of groups, or will be by `end`.
+    #[cfg(feature = "https")]
+    pub(crate) fn asks_for_groups_by(&self, now: UnixMillis, end: UnixMillis) -> bool {
+        self.groups.asked.is_some() || self.next_group_wakeup(now).is_some_and(|at| at <= end)
+    }
+
     /// A message came under a key of its group that is not here: it is kept, and the key asked for.
     pub(super) fn wait(&mut self, now: UnixMillis, bytes: &[u8], generation: Generation) -> Cause {
         let no_key = Cause::NoKey { generation, epoch: GroupKey::EPOCH };

@@ -11,7 +11,7 @@ use keycell_protocol::{CannotOpen, Name};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::{Config, ConnectError, Error, Https, Transport};
+use super::{Config, ConnectError, Error, Https, OpenError, Transport};
 use crate::{AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock};
 
 pub use authored::WithAuthorProof;
@@ -135,6 +135,14 @@ impl Agent {
     /// then.
     pub fn open(&self, bytes: &[u8]) -> Result<Opened, CannotOpen> {
         self.agent.open(bytes)
+    }
+
+    /// As [`open`](Self::open), and fetches the key of the message's group first if it is not here. The message is not kept.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn fetch_and_open(&self, bytes: &[u8]) -> Result<Opened, OpenError> {
+        self.runtime.block_on(self.agent.fetch_and_open(bytes))
     }
 
     /// The messages to groups that [`open`](Self::open) kept and that open by now, or never will.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use keycell_protocol::Name;
+use keycell_protocol::{CannotOpen, Name, ProblemType};
 
 use crate::{KeyFileError, SealError};
 
@@ -29,6 +29,31 @@ pub enum Error {
         /// How long it was waited for.
         waited: Duration,
         /// The last failure.
+        last: String,
+    },
+}
+
+/// Why a message was not opened, although the keys of its group were waited for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// As the agent says. The cause is for the receiver's own log.
+    #[error(transparent)]
+    Cannot(#[from] CannotOpen),
+    /// The KDC gives this party no keys of the group.
+    #[error("the KDC gives this party no keys of the group {group}: {}", membership(*.problem))]
+    Refused {
+        /// Which.
+        group: Name,
+        /// Why; `None` when a newer KDC gave a reason that is not known here.
+        problem: Option<ProblemType>,
+    },
+    /// The key of the group did not come, and will not soon.
+    #[error("no key came for a message to the group {group}: {last}")]
+    NoKey {
+        /// Which.
+        group: Name,
+        /// What stands in the way.
         last: String,
     },
 }
@@ -67,4 +92,14 @@ pub enum ConnectError {
     /// The thread of a blocking agent does not start.
     #[error("cannot start the agent's thread: {0}")]
     Thread(std::io::Error),
+}
+
+fn membership(problem: Option<ProblemType>) -> &'static str {
+    match problem {
+        Some(ProblemType::NotAllowed) => {
+            "it is no member, or there is no such group; see who is one with: keycell group members"
+        }
+        Some(problem) => problem.title(),
+        None => "for a reason that this version does not know",
+    }
 }

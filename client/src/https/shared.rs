@@ -24,6 +24,8 @@ pub(super) struct Shared {
     /// A KDC answered, or all of them failed.
     pub(super) changed: watch::Sender<()>,
     pub(super) last_failure: Mutex<Option<String>>,
+    /// Why the last answer about groups was none; `None` after one that was.
+    pub(super) group_failure: Mutex<Option<String>>,
     pub(super) key_failure: Mutex<Option<String>>,
 }
 

@@ -3,11 +3,13 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use keycell_client::{Membership, https::Transport};
-use keycell_protocol::{Cause, ProblemType};
+use keycell_client::Membership;
+use keycell_client::https::{OpenError, Transport};
+use keycell_protocol::{Cause, Generation, GroupKey, Problem, ProblemType};
+use tokio::time::Instant;
 
 use super::{Agent, Config, HostClock, Mood, Net, blocking, config, name, pass, problem_answer};
-use crate::cell::TURN_MS;
+use crate::cell::{TURN_MS, Words};
 
 fn listening() -> Config {
     let mut config = config();
@@ -65,7 +67,7 @@ async fn keys_come_by_themselves_and_a_rotation_is_slept_through() {
 async fn tickets_go_on_while_the_keys_of_groups_fail() {
     let net = net();
     net.key("b");
-    let broken = problem_answer(&keycell_protocol::Problem::new(ProblemType::Internal));
+    let broken = problem_answer(&Problem::new(ProblemType::Internal));
     ["one", "two"].iter().for_each(|kdc| net.mood_of(kdc, "/v1/group-keys", Mood::Answers(broken.clone())));
     let a = member(&net, "probe.a");
     pass(60_000).await;
@@ -82,6 +84,71 @@ async fn tickets_go_on_while_the_keys_of_groups_fail() {
     a.join(&name("probe"));
     pass(10).await;
     assert!(is_member(&a));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_opens_what_was_stored_fetches_the_keys_for_it() {
+    let net = net();
+    let (cma, a, out) = (net.agent("cma"), net.agent("probe.a"), net.agent("other.x"));
+    let [message, second, third] = [
+        cma.seal(&name("probe"), "t", b"1").await,
+        cma.seal(&name("probe"), "t", b"2").await,
+        cma.seal(&name("probe"), "t", b"3").await,
+    ]
+    .map(Result::unwrap);
+    let not_for_me = |error| matches!(error, OpenError::Cannot(error) if error.cause() == Cause::NotForMe);
+    assert!(not_for_me(a.fetch_and_open(&message).await.unwrap_err()), "it does not listen");
+    [&a, &out].iter().for_each(|agent| agent.join(&name("probe")));
+    assert_eq!(a.fetch_and_open(&message).await.unwrap().body, b"1");
+    assert_eq!(a.open(&second).unwrap().body, b"2", "the keys are here now");
+    let replayed = OpenError::Cannot(Cause::Replayed.into());
+    assert_eq!(a.fetch_and_open(&message).await.unwrap_err(), replayed);
+    assert!(a.open_waiting().is_empty(), "nothing of it was kept");
+    for _ in 0..2 {
+        let refused = out.fetch_and_open(&message).await.unwrap_err();
+        let because = Some(ProblemType::NotAllowed);
+        assert_eq!(refused, OpenError::Refused { group: name("probe"), problem: because });
+    }
+    let asked = |net: &Arc<Net>| net.change(|cell| cell.group_requests().len());
+    assert_eq!(asked(&net), 2, "each once");
+
+    // After a rotation it asks when it is its turn; where that takes too long, it says so instead.
+    net.change(|cell| cell.rotate_group("probe"));
+    let other = net.agent("other.y");
+    let message = other.seal(&name("probe"), "t", b"new").await.unwrap();
+    assert_eq!(a.fetch_and_open(&message).await.unwrap().body, b"new");
+    assert_eq!(asked(&net), 1);
+    // No KDC, and none that has keys.
+    for (mood, why) in [
+        (Mood::Refuses, "connection refused"),
+        (Mood::Answers(problem_answer(&Problem::new(ProblemType::PartyDisabled))), "The party is disabled"),
+    ] {
+        let late = net.agent("probe.b");
+        late.join(&name("probe"));
+        ["one", "two"].iter().for_each(|kdc| net.mood_of(kdc, "/v1/group-keys", mood.clone()));
+        let error = late.fetch_and_open(&third).await.unwrap_err();
+        assert!(matches!(error, OpenError::NoKey { .. }) && error.to_string().contains(why), "{error}");
+        ["one", "two"].iter().for_each(|kdc| net.mood_of(kdc, "/v1/group-keys", Mood::Well));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_up_keys_are_waited_for_less_and_less() {
+    let net = net();
+    let a = member(&net, "probe.a");
+    pass(10).await;
+    let started = Instant::now();
+    for made_up in 0..50_u32 {
+        let message = net.change(|cell| {
+            let key = GroupKey::new(Generation(1_000 + made_up), [7; 32]);
+            let grant = cell.grant_group_with("evil.x", "probe", &key, cell.now.seconds().plus(60));
+            cell.forge(&Words::honest(cell.now, "evil.x", &grant), grant.sek.clone())
+        });
+        let error = a.fetch_and_open(&message).await.unwrap_err();
+        assert!(error.to_string().contains("a later key than the KDC gave"), "{error}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
+    assert!(net.change(|cell| cell.group_requests().len()) < 12);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod administer;
 mod groups;
 #[path = "commands/import.rs"]
 mod import;
+#[path = "commands/open.rs"]
+mod open;
 #[path = "commands/profiles.rs"]
 mod profiles;
 

@@ -89,6 +89,8 @@ fn groups() {
         "nanoprobe.host3@cell1.internal  left out: disabled",
         "nanoprobe.host2@cell1.internal is no member of nanoprobe@cell1.internal",
         "of a new chain",
+        "\ndiscover\n",
+        r#""destination":"nanoprobe@cell1.internal","group":true,"author_proof":false"#,
         "author proof  required",
         "group.exclude",
         "This would be deleted:",

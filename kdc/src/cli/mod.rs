@@ -271,7 +271,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Audit(audit) => return audit.command.run(&global.at(audit.profile), output).await,
         Command::Profile(profile) => profile.run(output)?,
         Command::Seal(seal) => seal.run(output).await?,
-        Command::Open(open) => return open.run(output),
+        Command::Open(open) => return open.run(output).await,
         Command::Evidence(evidence) => evidence.run(output)?,
         Command::Inspect(inspect) => return inspect.run(output),
         Command::Bench(bench) => bench.run(global, output).await?,

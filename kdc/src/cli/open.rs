@@ -7,18 +7,22 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use keycell_client::https::{self, Config};
 use keycell_client::{Agent, AgentConfig, AgentKey, Opened, RestartGuard, system_rng};
+use keycell_protocol::{Envelope, Mode, Name, Ticket, TicketKind, Under};
 use serde::Serialize;
 
 use super::output::{Output, refused};
+use super::table::printable;
 use super::{Outcome, text};
 use crate::clock::{Clock as _, SystemClock};
 
-/// Each line of standard input is one message. Within one run each opens once; a message that was stored may be
-/// opened again by another run, since nothing is written down.
+/// Each line of standard input is one message. For one to a group the KDC that the key file names is asked for the group's
+/// keys; for no other. Within one run each message opens once; one that was stored may be opened again by another run,
+/// since nothing is written down.
 #[derive(Debug, Args)]
 pub(super) struct Open {
-    /// The key file of the party that the messages are for
+    /// The key file of the party that the messages are for, or of a member of their group
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }
@@ -27,6 +31,11 @@ pub(super) struct Open {
 #[derive(Debug, Serialize)]
 struct View<'a> {
     source: &'a str,
+    /// The party of the key file, or a group.
+    destination: &'a str,
+    group: bool,
+    /// Whether it is proved that the source wrote it, and no other member of the group.
+    author_proof: bool,
     topic: &'a str,
     sent_at: u64,
     expiration: u64,
@@ -36,22 +45,23 @@ struct View<'a> {
 }
 
 impl Open {
-    pub(super) fn run(self, output: &Output) -> Outcome<ExitCode> {
+    pub(super) async fn run(self, output: &Output) -> Outcome<ExitCode> {
         let key = AgentKey::load(&self.key)?;
-        let mut config = AgentConfig::default();
-        config.opener.restart_guard = RestartGuard::Off;
-        let mut agent = Agent::new(key, &config, SystemClock.now(), system_rng());
+        let mut receiver = Receiver {
+            alone: Agent::new(key, &settings(), SystemClock.now(), system_rng()),
+            file: self.key,
+            member: None,
+        };
         let mut input = io::stdin().lock();
         let mut all = true;
         for number in 1_u64.. {
             let Some(message) = text::next(&mut input)? else { break };
-            let opened = message.map_err(str::to_owned).and_then(|message| {
-                let opened = agent.open(SystemClock.now(), &message);
-                // Whoever runs this command holds the key: this is the receiver's own log.
-                opened.map_err(|error| format!("{error}: {}", error.cause()))
-            });
+            let opened = match message {
+                Ok(message) => receiver.open(&message).await,
+                Err(why) => Err(why.to_owned()),
+            };
             match opened {
-                Ok(opened) => print(&opened, output)?,
+                Ok(opened) => print(number, &opened, receiver.alone.name(), output)?,
                 Err(why) => {
                     refused(output, &format!("message {number}: {why}"));
                     all = false;
@@ -62,15 +72,90 @@ impl Open {
     }
 }
 
-fn print(opened: &Opened, output: &Output) -> io::Result<()> {
+/// The party of the key file.
+struct Receiver {
+    /// What is for it alone needs no KDC, and opens without one.
+    alone: Agent,
+    file: PathBuf,
+    /// As a member of groups, once it is asked for.
+    member: Option<https::Agent>,
+}
+
+impl Receiver {
+    /// Or why not, in words for the log of the receiver: whoever runs this command holds the key.
+    async fn open(&mut self, message: &[u8]) -> Result<Opened, String> {
+        let Some(group) = group_of(message).filter(|group| group != self.alone.name()) else {
+            let opened = self.alone.open(SystemClock.now(), message);
+            return opened.map_err(|error| format!("{error}: {}", error.cause()));
+        };
+        let member = self.member().map_err(|why| {
+            format!("it is for the group {group}, whose keys are asked of a KDC, and that cannot be: {why}")
+        })?;
+        if !member.groups().iter().any(|(joined, _)| *joined == group) {
+            member.join(&group);
+        }
+        member.fetch_and_open(message).await.map_err(|error| match error {
+            https::OpenError::Cannot(error) => format!("{error}: {}", error.cause()),
+            error => error.to_string(),
+        })
+    }
+
+    fn member(&mut self) -> Outcome<&https::Agent> {
+        Ok(match &mut self.member {
+            Some(member) => member,
+            none => {
+                let config = Config { agent: settings(), ..Config::default() };
+                none.insert(https::Agent::connect(AgentKey::load(&self.file)?, config)?)
+            }
+        })
+    }
+}
+
+/// For messages that were stored.
+fn settings() -> AgentConfig {
+    let mut config = AgentConfig::default();
+    config.opener.restart_guard = RestartGuard::Off;
+    config
+}
+
+/// The group that a message claims to be for.
+fn group_of(message: &[u8]) -> Option<Name> {
+    let envelope = Envelope::parse(message).ok()?;
+    let Under::Ticket(ticket) = envelope.under else { return None };
+    let to_group = Ticket::parse(ticket).ok()?.kind() == TicketKind::Group;
+    to_group.then(|| Name::try_from(envelope.destination).ok())?
+}
+
+fn print(number: u64, opened: &Opened, me: &Name, output: &Output) -> io::Result<()> {
     let view = View {
         source: opened.source.as_str(),
+        destination: opened.destination.as_str(),
+        group: opened.destination != *me,
+        author_proof: opened.author().is_some(),
         topic: &opened.topic,
         sent_at: opened.sent_at.0,
         expiration: opened.expiration.0,
-        sealed: opened.mode == keycell_protocol::Mode::Sealed,
+        sealed: opened.mode == Mode::Sealed,
         body: STANDARD.encode(&opened.body),
     };
+    if !output.json && (view.group || view.author_proof) {
+        // Beside the body, which is all that standard output has.
+        eprintln!("keycell: message {number}: {}", printable(&whose(&view)));
+    }
     output.print(&view, |out| out.write_all(&opened.body))?;
     io::stdout().flush()
+}
+
+/// Whose word it is, for people.
+fn whose(view: &View<'_>) -> String {
+    let View { source, destination, .. } = view;
+    match (view.group, view.author_proof) {
+        (true, true) => format!("to the group {destination}, from {source}, who proves to be the author"),
+        (true, false) => {
+            format!(
+                "to the group {destination}, in the name of {source}: without a proof, any member can have written it"
+            )
+        }
+        (false, _) => format!("from {source}, who proves to be the author"),
+    }
 }

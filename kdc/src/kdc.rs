@@ -26,7 +26,9 @@ use crate::audit::{AuditKey, Denial, Recorder};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Directory, Follower, Party};
-use crate::issuance::{self, Denied, Freshness, Issued, LetThrough, Moment, Nonces};
+use crate::issuance::{
+    self, Authenticated, Denied, Freshness, Issued, Kind, LetThrough, Moment, Nonces, Tickets,
+};
 use crate::keyring::Keyring;
 use crate::lifetimes::Lifetimes;
 use crate::limit::{Limits, TooOften};
@@ -207,9 +209,7 @@ impl Kdc {
     /// [`Denied`] for the whole request; a destination that is refused is part of the reply.
     pub fn tickets(&self, signed: &SignedRequest<'_>, address: Option<IpAddr>) -> Result<Issued, Denied> {
         let moment = self.moment();
-        let freshness = self.freshness();
-        let request =
-            issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)?;
+        let request = self.authenticated::<Tickets>(signed, moment)?;
         request.party().seen().mark(moment.now);
         let rules = self.directory.rules();
         let authorized = issuance::authorize(request, &self.directory, &rules.policy, moment.now);
@@ -224,8 +224,14 @@ impl Kdc {
         Moment { now: self.clock.now(), ratchet_period: self.zone.ratchet_period }
     }
 
-    fn freshness(&self) -> Freshness {
-        Freshness { skew_ms: self.skew_ms, since: self.started_at }
+    /// Who asks, in whatever kind of request.
+    fn authenticated<K: Kind>(
+        &self,
+        signed: &K::Signed<'_>,
+        moment: Moment,
+    ) -> Result<Authenticated<K>, Denied> {
+        let freshness = Freshness { skew_ms: self.skew_ms, since: self.started_at };
+        issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)
     }
 
     /// Counts, logs and records what a request got. None of it waits for anything.

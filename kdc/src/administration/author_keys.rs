@@ -1,55 +1,18 @@
 //! The keys that parties sign with as authors: the first that a party registers stays (docs/decisions/0029).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use keycell_protocol::{AuthorPublicKey, Name, ProblemType};
+use keycell_protocol::{AuthorPublicKey, Name, ProblemType, Vouchers};
 
-use super::{AdminError, Caller, Ledger, Precondition};
-use crate::audit::{Action, Actor, Event, hex};
-use crate::issuance::{AuthenticatedVoucher, Denied, Refusal};
+use super::{AdminError, Asker, Caller, Ledger, PartyError, Precondition};
+use crate::audit::{Action, Event, hex};
+use crate::issuance::Authenticated;
 use crate::keyring::Standing;
 use crate::store::{Act, KeyState, PartyRecord, StoreError, Write};
 
 /// The parties' keys as authors. Everything here is durable, recorded, and in force on this KDC, when it returns.
 pub struct AuthorKeys {
     ledger: Arc<Ledger>,
-}
-
-/// Why a key is not registered.
-#[derive(Debug, thiserror::Error)]
-pub enum RegisterError {
-    /// The request is refused.
-    #[error("{}", .0.problem().urn())]
-    Denied(Denied),
-    /// It cannot be done now.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-}
-
-impl From<Denied> for RegisterError {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
-    }
-}
-
-impl From<StoreError> for RegisterError {
-    fn from(error: StoreError) -> Self {
-        Self::Admin(error.into())
-    }
-}
-
-impl RegisterError {
-    const fn denied(problem: ProblemType, cause: &'static str) -> Self {
-        Self::Denied(Denied::Refused(Refusal { problem, cause }))
-    }
-
-    fn another(name: &Name) -> Self {
-        Self::Admin(AdminError::Refused(format!(
-            "another signing key of {name} is registered: sign with that one, or have an administrator remove it \
-             (`keycell party forget-author-key {name}`)"
-        )))
-    }
 }
 
 impl AuthorKeys {
@@ -61,14 +24,9 @@ impl AuthorKeys {
     /// whether it was.
     ///
     /// # Errors
-    /// [`AdminError::Refused`] when it registered another one; [`RegisterError::Denied`] for a party that is gone or
+    /// [`AdminError::Refused`] when it registered another one; [`PartyError::Denied`] for a party that is gone or
     /// disabled by now.
-    pub async fn register(
-        &self,
-        asked: &AuthenticatedVoucher,
-        request: Option<String>,
-        address: Option<IpAddr>,
-    ) -> Result<bool, RegisterError> {
+    pub async fn register(&self, asked: &Authenticated<Vouchers>, asker: &Asker) -> Result<bool, PartyError> {
         let (name, key) = (asked.party().name(), asked.request().public_key);
         // As every day: no word with the database, so that it may be away.
         if asked.party().record().author_key == Some(key) {
@@ -76,10 +34,10 @@ impl AuthorKeys {
         }
         for _ in 0..ATTEMPTS {
             let Some(mut record) = self.ledger.store().party(name).await? else {
-                return Err(RegisterError::denied(ProblemType::Unauthenticated, "the party is gone"));
+                return Err(PartyError::denied(ProblemType::Unauthenticated, "the party is gone"));
             };
             if !record.enabled {
-                return Err(RegisterError::denied(ProblemType::PartyDisabled, "the party is disabled"));
+                return Err(PartyError::denied(ProblemType::PartyDisabled, "the party is disabled"));
             }
             match record.author_key {
                 Some(known) if known == key => {
@@ -88,17 +46,10 @@ impl AuthorKeys {
                     self.ledger.catch_up().await;
                     return Ok(false);
                 }
-                Some(_) => return Err(RegisterError::another(name)),
+                Some(_) => return Err(another(name)),
                 None => {}
             }
-            let mut event = Event::new(
-                self.ledger.now(),
-                Actor::Party(name.clone()),
-                Action::PartyAuthorKeyRegister,
-                name.as_str(),
-            );
-            event.request.clone_from(&request);
-            event.address = address;
+            let event = asker.event(name, self.ledger.now(), Action::PartyAuthorKeyRegister);
             self.bind(&mut record, Some(key))?;
             match self.put(record, event.with("public_key", hex::encode(key.as_bytes()))).await {
                 Ok(_) => return Ok(true),
@@ -162,6 +113,13 @@ impl AuthorKeys {
         ];
         self.ledger.commit(&Act { writes, events: vec![event] }).await.map(drop)
     }
+}
+
+fn another(name: &Name) -> PartyError {
+    PartyError::Admin(AdminError::Refused(format!(
+        "another signing key of {name} is registered: sign with that one, or have an administrator remove it \
+         (`keycell party forget-author-key {name}`)"
+    )))
 }
 
 const ATTEMPTS: usize = 5;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use keycell_protocol::ProblemType;
+
+use crate::issuance::{Denied, Refusal};
 use crate::keyring::KeyringError;
 use crate::store::StoreError;
 use crate::token::TokenError;
@@ -66,5 +69,34 @@ pub enum AdminError {
 impl AdminError {
     pub(crate) fn invalid(field: impl Into<String>, text: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), text: text.into() }
+    }
+}
+
+/// Why something that a party asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum PartyError {
+    /// The request is refused.
+    #[error("{}", .0.problem().urn())]
+    Denied(Denied),
+    /// It cannot be done now.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+impl PartyError {
+    pub(crate) const fn denied(problem: ProblemType, cause: &'static str) -> Self {
+        Self::Denied(Denied::Refused(Refusal { problem, cause }))
+    }
+}
+
+impl From<Denied> for PartyError {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(denied)
+    }
+}
+
+impl From<StoreError> for PartyError {
+    fn from(error: StoreError) -> Self {
+        Self::Admin(error.into())
     }
 }

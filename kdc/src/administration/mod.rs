@@ -2,6 +2,7 @@
 //! force on this KDC.
 
 mod access;
+mod asker;
 mod author_keys;
 mod caller;
 mod chosen;
@@ -22,13 +23,14 @@ mod status;
 mod tokens;
 
 pub use access::{Access, AccessError};
-pub use author_keys::{AuthorKeys, RegisterError};
+pub use asker::Asker;
+pub use author_keys::AuthorKeys;
 pub use caller::Caller;
-pub use error::AdminError;
+pub use error::{AdminError, PartyError};
 pub use groups::Groups;
 pub use identities::{IdentityDesk, SECONDARY_ON_DISK};
 pub use import::{ImportEntry, ImportResult};
-pub use keys::{Keys, NewKey, Replacement, RotationError, Selected, Selection, Turned, due};
+pub use keys::{Keys, NewKey, Replacement, Selected, Selection, Turned, due};
 pub use ledger::Ledger;
 pub use master_key::MasterKeyDesk;
 pub use parties::{Created, Filter, NewEntry, Parties};

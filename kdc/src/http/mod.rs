@@ -10,6 +10,7 @@ mod layers;
 mod operator;
 mod problem;
 mod rotation;
+mod signed;
 mod tickets;
 mod vouchers;
 mod zone;
@@ -23,7 +24,10 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodRouter, on};
+use keycell_protocol::{GroupKeys, Rotation, Vouchers};
 
+use self::signed::serve;
+use crate::issuance::Tickets;
 use crate::kdc::Kdc;
 
 /// The address that a request came from: who serves a connection puts it into its requests.
@@ -44,10 +48,10 @@ pub struct Route {
 pub fn routes() -> Vec<Route> {
     use Method as M;
     vec![
-        route(M::POST, TICKETS, tickets::issue),
-        route(M::POST, "/v1/keys/rotate", rotation::rotate),
-        route(M::POST, "/v1/vouchers", vouchers::vouch),
-        route(M::POST, "/v1/group-keys", group_keys::give),
+        route(M::POST, TICKETS, serve::<Tickets>),
+        route(M::POST, "/v1/keys/rotate", serve::<Rotation>),
+        route(M::POST, "/v1/vouchers", serve::<Vouchers>),
+        route(M::POST, "/v1/group-keys", serve::<GroupKeys>),
         route(M::GET, "/v1/zone", zone::show),
         route(M::GET, "/v1/bundle", bundle::show),
         route(M::GET, "/v1/admin/whoami", admin::tokens::whoami),

@@ -12,7 +12,6 @@ use keycell_protocol::ProblemType;
 use super::Peer;
 use super::layers::RequestId;
 use super::problem::Failure;
-use super::tickets::failed_too_often;
 use crate::administration::Caller;
 use crate::audit::Actor;
 use crate::kdc::Kdc;
@@ -55,7 +54,7 @@ impl FromRequestParts<Arc<Kdc>> for Operator {
             let Some(peer) = peer.map(|peer| peer.ip()) else { return failure };
             // What is past the limit is neither recorded nor logged.
             if let Err(limit) = kdc.failed(peer) {
-                return failed_too_often(limit);
+                return Failure::failed_too_often(limit);
             }
             tracing::info!(reason, %cause, "administrator refused");
             kdc.recorder().refused_administrator(kdc.now(), &Actor::Address(peer), Some(peer), "", reason);

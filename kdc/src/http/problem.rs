@@ -8,6 +8,7 @@ use keycell_protocol::{Problem, ProblemType, UnixMillis};
 
 use crate::administration::AdminError;
 use crate::keyring::KeyringError;
+use crate::limit::TooOften;
 use crate::store::StoreError;
 
 /// A problem on its way out.
@@ -45,6 +46,13 @@ impl Failure {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.0.retry_after = Some(seconds.max(1));
         self
+    }
+
+    /// To one failure more than an address may have.
+    pub(super) fn failed_too_often(limit: TooOften) -> Self {
+        Self::new(ProblemType::RateLimited)
+            .detail("too many failed authentications from this address")
+            .retry_after(limit.retry_after)
     }
 
     pub(super) fn overloaded() -> Self {

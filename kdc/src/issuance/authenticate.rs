@@ -1,25 +1,65 @@
 //! Who is asking (docs/protocol.md §7).
 
+use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
 use keycell_protocol::{
-    Epoch, Generation, LongTermKey, Nonce, ProblemType, RequestError, SignedRequest, Subkeys, TicketRequest,
-    UnixMillis,
+    Epoch, Generation, KeyReference, LongTermKey, Nonce, ProblemType, RequestError, UnixMillis,
 };
 
 use super::{Denied, Moment, Nonces, Refusal};
 use crate::directory::{Directory, Party};
 use crate::limit::Limits;
 
-/// A request whose signature holds, which is fresh, and which was not seen before.
-#[derive(Debug)]
-pub struct Authenticated {
-    party: Arc<Party>,
-    keys: Arc<Subkeys>,
-    request: TicketRequest,
+/// A kind of request that a party signs: what is its own. All else is the same for each, and is [`authenticate`]'s.
+pub trait Kind {
+    /// As it travels.
+    type Signed<'a>;
+    /// What checks its signature, and seals its reply.
+    type Keys: Debug;
+    /// What is asked, which nobody reads before the signature holds.
+    type Request: Debug;
+
+    /// The key that the sender says it signed with.
+    fn key<'a>(signed: &'a Self::Signed<'_>) -> &'a KeyReference;
+
+    /// The keys of `party` that may sign it at that moment, if it has those that `key` names.
+    fn keys(party: &Party, key: &KeyReference, moment: Moment) -> Option<Self::Keys>;
+
+    /// The same of a key that nobody holds, with as much work: an unknown name is not to be told by the time it takes.
+    fn decoy() -> Self::Keys;
+
+    /// Checks the signature, then reads what it covers.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it does not hold, or the holder of the key wrote nonsense, or asks what that key may not.
+    fn verify(signed: &Self::Signed<'_>, keys: &Self::Keys) -> Result<Self::Request, Refusal>;
+
+    /// What tells it from other requests, and what it costs its party.
+    fn stamp(request: &Self::Request) -> Stamp;
 }
 
-impl Authenticated {
+/// What tells one request from another, and what it costs its party.
+#[derive(Debug, Clone, Copy)]
+pub struct Stamp {
+    /// When it was made.
+    pub timestamp: UnixMillis,
+    /// Different in every request.
+    pub nonce: Nonce,
+    /// In tickets.
+    pub cost: usize,
+}
+
+/// A request whose signature holds, which is fresh, and which was not seen before.
+#[derive(Debug)]
+pub struct Authenticated<K: Kind> {
+    party: Arc<Party>,
+    generation: Generation,
+    keys: K::Keys,
+    request: K::Request,
+}
+
+impl<K: Kind> Authenticated<K> {
     /// Who asks.
     #[must_use]
     pub fn party(&self) -> &Party {
@@ -28,18 +68,18 @@ impl Authenticated {
 
     /// What is asked.
     #[must_use]
-    pub const fn request(&self) -> &TicketRequest {
+    pub const fn request(&self) -> &K::Request {
         &self.request
     }
 
     /// The generation of the key that signed the request.
     #[must_use]
-    pub fn generation(&self) -> Generation {
-        self.keys.generation
+    pub const fn generation(&self) -> Generation {
+        self.generation
     }
 
-    /// The subkeys that signed the request, and that seal the reply.
-    pub(super) fn keys(&self) -> &Subkeys {
+    /// The keys that signed the request, and that seal the reply.
+    pub(crate) const fn keys(&self) -> &K::Keys {
         &self.keys
     }
 }
@@ -61,43 +101,30 @@ pub struct Freshness {
 /// the log is told.
 ///
 /// # Errors
-/// [`Denied`] with `unauthenticated`, `clock-skew`, `party-disabled`, `replayed`, `rate-limited` or `overloaded`.
-pub fn authenticate(
-    signed: &SignedRequest<'_>,
+/// [`Denied`] with `unauthenticated`, `clock-skew`, `party-disabled`, `replayed`, `rate-limited` or `overloaded`; with
+/// `malformed-request` when the holder of the key wrote nonsense.
+pub fn authenticate<K: Kind>(
+    signed: &K::Signed<'_>,
     directory: &Directory,
     nonces: &Nonces,
     limits: &Limits,
     moment: Moment,
     freshness: Freshness,
-) -> Result<Authenticated, Denied> {
-    let reference = signed.key();
-    let known = directory.party(reference.name.as_str()).and_then(|party| {
-        let keys = party.request_keys(reference.generation, reference.epoch, moment.epoch(), moment.now)?;
-        Some((party, keys))
-    });
-    let Some((party, keys)) = known else {
-        let _ = signed.verify(&DECOY.request);
+) -> Result<Authenticated<K>, Denied> {
+    let key = K::key(signed);
+    let known =
+        directory.party(key.name.as_str()).and_then(|party| Some((K::keys(&party, key, moment)?, party)));
+    let Some((keys, party)) = known else {
+        let _ = K::verify(signed, &K::decoy());
         return Err(unauthenticated("no such party, or no such key of it").into());
     };
-    let request = signed.verify(&keys.request).map_err(unreadable)?;
-
-    let stamp =
-        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: request.destinations.len() };
-    accept(&party, stamp, nonces, limits, moment, freshness)?;
-    Ok(Authenticated { party, keys, request })
-}
-
-/// What tells one request from another, and what it costs its party.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp {
-    pub(super) timestamp: UnixMillis,
-    pub(super) nonce: Nonce,
-    /// In tickets.
-    pub(super) cost: usize,
+    let request = K::verify(signed, &keys)?;
+    accept(&party, K::stamp(&request), nonces, limits, moment, freshness)?;
+    Ok(Authenticated { party, generation: key.generation, keys, request })
 }
 
 /// What is checked of every request whose signature holds.
-pub(super) fn accept(
+fn accept(
     party: &Party,
     stamp: Stamp,
     nonces: &Nonces,
@@ -122,9 +149,12 @@ pub(super) fn accept(
     Ok(())
 }
 
-/// Keys that nobody holds: an unknown name takes the time that a known one would.
-static DECOY: LazyLock<Subkeys> =
-    LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()).subkeys());
+/// A key that nobody holds.
+pub(super) fn decoy() -> &'static LongTermKey {
+    static DECOY: LazyLock<LongTermKey> =
+        LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()));
+    &DECOY
+}
 
 /// Why a request is refused before its meaning is looked at, whatever it asks for.
 pub(super) const fn unreadable(error: RequestError) -> Refusal {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keycell_protocol::{Name, ProblemType, UnixMillis};
 
-use super::Authenticated;
+use super::{Authenticated, Tickets};
 use crate::directory::{Directory, Party};
 use crate::groups::{Group, Memberships};
 use crate::policy::{ClassSlot, Decision, Policy, RuleId, Source, WouldDeny};
@@ -12,14 +12,14 @@ use crate::policy::{ClassSlot, Decision, Policy, RuleId, Source, WouldDeny};
 /// An authenticated request with a decision on each of its destinations.
 #[derive(Debug)]
 pub struct Authorized {
-    request: Authenticated,
+    request: Authenticated<Tickets>,
     decisions: Vec<Result<Permit, Refused>>,
 }
 
 impl Authorized {
     /// The request.
     #[must_use]
-    pub const fn request(&self) -> &Authenticated {
+    pub const fn request(&self) -> &Authenticated<Tickets> {
         &self.request
     }
 
@@ -81,7 +81,7 @@ pub struct Refused {
 /// Decides on each destination by itself: one that is refused does not spoil the others.
 #[must_use]
 pub fn authorize(
-    request: Authenticated,
+    request: Authenticated<Tickets>,
     directory: &Directory,
     policy: &Policy,
     now: UnixMillis,

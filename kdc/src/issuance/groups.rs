@@ -1,76 +1,43 @@
-//! Who asks for the keys of its groups, and what it gets (docs/protocol.md §11).
-
-use std::sync::{Arc, LazyLock};
+//! Requests for the keys of groups, and what a member gets (docs/protocol.md §11).
 
 use keycell_protocol::{
-    Epoch, Generation, GroupKeys, GroupKeysRequest, GroupKeysWriter, HeldGroup, KeysFor, LongTermKey, Name,
-    ProblemType, SignedGroupRequest, SignerKey,
+    GroupKeys, GroupKeysRequest, GroupKeysWriter, HeldGroup, KeyReference, KeysFor, Name, ProblemType,
+    SignedGroupRequest, SignerKey,
 };
 use rand_core::Rng as _;
 
-use super::authenticate::{Stamp, accept, unauthenticated, unreadable};
-use super::{Denied, Freshness, Moment, Nonces};
+use super::authenticate::{decoy, unreadable};
+use super::{Authenticated, Kind, Moment, Refusal, Stamp};
 use crate::directory::{Directory, Party};
 use crate::groups::Group;
-use crate::limit::Limits;
 use crate::random::Pool;
 
-/// A request for group keys whose signature holds, which is fresh, and which was not seen before.
-#[derive(Debug)]
-pub struct AuthenticatedMember {
-    party: Arc<Party>,
-    keys: KeysFor<GroupKeys>,
-    request: GroupKeysRequest,
-}
+/// Each group that is named costs the party as much as a ticket.
+impl Kind for GroupKeys {
+    type Signed<'a> = SignedGroupRequest<'a>;
+    type Keys = KeysFor<Self>;
+    type Request = GroupKeysRequest;
 
-impl AuthenticatedMember {
-    /// Who asks.
-    #[must_use]
-    pub fn party(&self) -> &Party {
-        &self.party
+    fn key<'a>(signed: &'a SignedGroupRequest<'_>) -> &'a KeyReference {
+        signed.key()
     }
 
-    /// What is asked.
-    #[must_use]
-    pub const fn request(&self) -> &GroupKeysRequest {
-        &self.request
+    fn keys(party: &Party, key: &KeyReference, moment: Moment) -> Option<KeysFor<Self>> {
+        party.keys_for(key.generation, key.epoch, moment.epoch(), moment.now)
     }
 
-    /// The generation of the key that signed the request.
-    #[must_use]
-    pub const fn generation(&self) -> Generation {
-        self.keys.generation()
+    fn decoy() -> KeysFor<Self> {
+        decoy().keys_for()
     }
-}
 
-/// Checks a request for group keys as [`authenticate`](super::authenticate) does one for tickets. Each group that is named
-/// costs the party as much as a ticket.
-///
-/// # Errors
-/// As [`authenticate`](super::authenticate).
-pub fn authenticate_member(
-    signed: &SignedGroupRequest<'_>,
-    directory: &Directory,
-    nonces: &Nonces,
-    limits: &Limits,
-    moment: Moment,
-    freshness: Freshness,
-) -> Result<AuthenticatedMember, Denied> {
-    let reference = signed.key();
-    let known = directory.party(reference.name.as_str()).and_then(|party| {
-        let keys = party.keys_for(reference.generation, reference.epoch, moment.epoch(), moment.now)?;
-        Some((party, keys))
-    });
-    let Some((party, keys)) = known else {
-        // Derived anew, as a known party's keys are.
-        let _ = signed.verify(&DECOY.keys_for());
-        return Err(unauthenticated("no such party, or no such key of it").into());
-    };
-    let request = signed.verify(&keys).map_err(unreadable)?;
-    let cost = request.groups.len().max(1);
-    let stamp = Stamp { timestamp: request.timestamp, nonce: request.nonce, cost };
-    accept(&party, stamp, nonces, limits, moment, freshness)?;
-    Ok(AuthenticatedMember { party, keys, request })
+    fn verify(signed: &SignedGroupRequest<'_>, keys: &KeysFor<Self>) -> Result<GroupKeysRequest, Refusal> {
+        signed.verify(keys).map_err(unreadable)
+    }
+
+    fn stamp(request: &GroupKeysRequest) -> Stamp {
+        let cost = request.groups.len().max(1);
+        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost }
+    }
 }
 
 /// A sealed reply to a member, and what is counted and recorded of it.
@@ -99,12 +66,12 @@ pub struct Extra<'a> {
 /// That there is no such group, and that it is no member, is one answer.
 #[must_use]
 pub fn give_keys(
-    member: &AuthenticatedMember,
+    member: &Authenticated<GroupKeys>,
     directory: &Directory,
     moment: Moment,
     extra: Extra<'_>,
 ) -> GivenKeys {
-    let request = &member.request;
+    let request = member.request();
     let memberships = directory.memberships();
     let own = memberships.of_party(&request.source);
     let mut random = Pool::new(RANDOM_PER_REPLY + 4 * own.len().min(GroupKeysRequest::MAX_GROUPS));
@@ -143,13 +110,9 @@ pub fn give_keys(
         reply.refuse(name, problem);
         given.refused.push((name.clone(), problem));
     }
-    given.body = reply.seal(&member.keys, &mut random);
+    given.body = reply.seal(member.keys(), &mut random);
     given
 }
-
-/// A key that nobody holds.
-static DECOY: LazyLock<LongTermKey> =
-    LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()));
 
 /// The reply's nonce.
 const RANDOM_PER_REPLY: usize = 24;

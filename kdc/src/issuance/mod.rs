@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The proofs have private fields and one constructor each, in a file of their own: issuing without policy, or
-//! policy without authentication, does not compile. Requests to rotate a key, for the keys of groups and for a voucher have
-//! proofs of their own.
+//! policy without authentication, does not compile. Every [`Kind`] of request that a party signs is authenticated by the
+//! same function, and has a proof of its own: a rotation cannot be taken for a request for tickets.
 
 mod authenticate;
 mod authorize;
@@ -14,15 +14,16 @@ mod groups;
 mod issue;
 mod nonces;
 mod rotation;
+mod tickets;
 mod voucher;
 
-pub use authenticate::{Authenticated, Freshness, authenticate};
+pub use authenticate::{Authenticated, Freshness, Kind, Stamp, authenticate};
 pub use authorize::{Authorized, Refused, authorize};
-pub use groups::{AuthenticatedMember, Extra, GivenKeys, authenticate_member, give_keys};
+pub use groups::{Extra, GivenKeys, give_keys};
 pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
-pub use rotation::{AuthenticatedRotation, authenticate_rotation};
-pub use voucher::{AuthenticatedVoucher, Vouching, authenticate_voucher};
+pub use tickets::Tickets;
+pub use voucher::Vouching;
 
 use keycell_protocol::{ProblemType, RatchetPeriod, UnixMillis};
 

@@ -1,84 +1,43 @@
-//! Who asks to rotate its key (docs/protocol.md §4.4).
+//! Requests to rotate a key (docs/protocol.md §4.4).
 
-use std::sync::{Arc, LazyLock};
+use keycell_protocol::{KeyReference, Rotation, RotationKeys, RotationRequest, SignedRotation, Step};
 
-use keycell_protocol::{Epoch, Generation, LongTermKey, RotationKeys, RotationRequest, SignedRotation, Step};
-
-use super::authenticate::{Stamp, accept, unauthenticated, unreadable};
-use super::{Denied, Freshness, Moment, Nonces};
-use crate::directory::{Directory, Party};
-use crate::limit::Limits;
+use super::authenticate::{decoy, unauthenticated, unreadable};
+use super::{Kind, Moment, Refusal, Stamp};
+use crate::directory::Party;
 use crate::store::KeyState;
 
-/// A request to rotate whose signature holds, which is fresh, and which was not seen before.
-#[derive(Debug)]
-pub struct AuthenticatedRotation {
-    party: Arc<Party>,
-    keys: RotationKeys,
-    request: RotationRequest,
+/// A staged key is accepted for nothing but its commit. A step costs the party as much as 100 tickets: rotations are rare,
+/// and each is a write.
+impl Kind for Rotation {
+    type Signed<'a> = SignedRotation<'a>;
+    type Keys = (KeyState, RotationKeys);
+    type Request = RotationRequest;
+
+    fn key<'a>(signed: &'a SignedRotation<'_>) -> &'a KeyReference {
+        signed.key()
+    }
+
+    fn keys(party: &Party, key: &KeyReference, moment: Moment) -> Option<Self::Keys> {
+        party.rotation_keys(key.generation, key.epoch, moment.epoch(), moment.now)
+    }
+
+    fn decoy() -> Self::Keys {
+        (KeyState::Active, decoy().keys_for())
+    }
+
+    fn verify(signed: &SignedRotation<'_>, (state, keys): &Self::Keys) -> Result<RotationRequest, Refusal> {
+        let request = signed.verify(keys).map_err(unreadable)?;
+        if *state == KeyState::Staged && request.step == Step::Stage {
+            return Err(unauthenticated("signed with a key that is only staged"));
+        }
+        Ok(request)
+    }
+
+    fn stamp(request: &RotationRequest) -> Stamp {
+        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: COST }
+    }
 }
-
-impl AuthenticatedRotation {
-    /// Whose key it is.
-    #[must_use]
-    pub fn party(&self) -> &Party {
-        &self.party
-    }
-
-    /// What is asked.
-    #[must_use]
-    pub const fn request(&self) -> &RotationRequest {
-        &self.request
-    }
-
-    /// The generation that signed the request.
-    #[must_use]
-    pub const fn generation(&self) -> Generation {
-        self.keys.generation()
-    }
-
-    /// The keys that signed the request, and that seal the reply.
-    pub(crate) const fn keys(&self) -> &RotationKeys {
-        &self.keys
-    }
-}
-
-/// Checks a request to rotate as [`authenticate`](super::authenticate) does one for tickets. A staged key is accepted
-/// for nothing but its commit. It costs the party as much as 100 tickets: rotations are rare, and each is a write.
-///
-/// # Errors
-/// As [`authenticate`](super::authenticate).
-pub fn authenticate_rotation(
-    signed: &SignedRotation<'_>,
-    directory: &Directory,
-    nonces: &Nonces,
-    limits: &Limits,
-    moment: Moment,
-    freshness: Freshness,
-) -> Result<AuthenticatedRotation, Denied> {
-    let reference = signed.key();
-    let known = directory.party(reference.name.as_str()).and_then(|party| {
-        let (state, keys) =
-            party.rotation_keys(reference.generation, reference.epoch, moment.epoch(), moment.now)?;
-        Some((party, state, keys))
-    });
-    let Some((party, state, keys)) = known else {
-        // Derived anew, as a known party's keys are.
-        let _ = signed.verify(&DECOY.keys_for());
-        return Err(unauthenticated("no such party, or no such key of it").into());
-    };
-    let request = signed.verify(&keys).map_err(unreadable)?;
-    if state == KeyState::Staged && request.step == Step::Stage {
-        return Err(unauthenticated("signed with a key that is only staged").into());
-    }
-    let stamp = Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: COST };
-    accept(&party, stamp, nonces, limits, moment, freshness)?;
-    Ok(AuthenticatedRotation { party, keys, request })
-}
-
-/// A key that nobody holds.
-static DECOY: LazyLock<LongTermKey> =
-    LazyLock::new(|| LongTermKey::generate(Generation(0), Epoch(0), &mut crate::random::system()));
 
 /// What a step of a rotation costs, in tickets.
 const COST: usize = 100;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use keycell_protocol::SignedGroupRequest;
+use keycell_protocol::{GroupKeys, SignedGroupRequest};
 
 use super::Kdc;
 use crate::audit::Denial;
@@ -19,14 +19,7 @@ impl Kdc {
         address: Option<IpAddr>,
     ) -> Result<GivenKeys, Denied> {
         let moment = self.moment();
-        let member = issuance::authenticate_member(
-            signed,
-            &self.directory,
-            &self.nonces,
-            &self.limits,
-            moment,
-            self.freshness(),
-        )?;
+        let member = self.authenticated::<GroupKeys>(signed, moment)?;
         let party = member.party();
         party.seen().mark(moment.now);
         let extra = Extra {

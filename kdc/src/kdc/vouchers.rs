@@ -1,35 +1,25 @@
 //! What the KDC vouches for.
 
-use std::net::IpAddr;
-
-use keycell_protocol::{SignedVoucherRequest, SignerKey};
+use keycell_protocol::{SignedVoucherRequest, SignerKey, Vouchers};
 
 use super::Kdc;
-use crate::administration::RegisterError;
-use crate::issuance::{self, Vouching};
+use crate::administration::{Asker, PartyError};
+use crate::issuance::Vouching;
 
 impl Kdc {
     /// Answers a request for a voucher: the whole path from its bytes to the sealed reply.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`PartyError`].
     pub async fn voucher(
         &self,
         signed: &SignedVoucherRequest<'_>,
-        request: Option<String>,
-        address: Option<IpAddr>,
-    ) -> Result<Vec<u8>, RegisterError> {
+        asker: &Asker,
+    ) -> Result<Vec<u8>, PartyError> {
         let moment = self.moment();
-        let asked = issuance::authenticate_voucher(
-            signed,
-            &self.directory,
-            &self.nonces,
-            &self.limits,
-            moment,
-            self.freshness(),
-        )?;
+        let asked = self.authenticated::<Vouchers>(signed, moment)?;
         asked.party().seen().mark(moment.now);
-        self.author_keys.register(&asked, request, address).await?;
+        self.author_keys.register(&asked, asker).await?;
         let vouching = Vouching {
             key: self.ledger.journal().key(),
             signers: &self.signers(),

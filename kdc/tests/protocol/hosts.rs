@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use keycell_client::{
     Agent, AgentConfig, AgentKey, KdcAddress, KeyStore, PendingRequest, RestartGuard, system_rng,
 };
-use keycell_kdc::administration::{Caller, RotationError, Selection};
+use keycell_kdc::administration::{Asker, Caller, PartyError, Selection};
 use keycell_protocol::{
     Cause, Epoch, Generation, Problem, ProblemType, RatchetPeriod, SignedRotation, UnixMillis,
 };
@@ -117,9 +117,9 @@ async fn answer(zone: &Zone, pending: &PendingRequest) -> Result<Vec<u8>, Proble
         return zone.ask(pending).map_err(|refused| denied(refused.problem()));
     }
     let signed = SignedRotation::parse(&pending.body).unwrap();
-    zone.kdc.rotate(&signed, None, None).await.map_err(|error| match error {
-        RotationError::Denied(refused) => denied(refused.problem()),
-        RotationError::Admin(_) => Problem::new(ProblemType::Conflict),
+    zone.kdc.rotate(&signed, &Asker::default()).await.map_err(|error| match error {
+        PartyError::Denied(refused) => denied(refused.problem()),
+        PartyError::Admin(_) => Problem::new(ProblemType::Conflict),
     })
 }
 

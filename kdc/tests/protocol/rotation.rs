@@ -3,7 +3,7 @@
 mod attacked;
 mod steps;
 
-use keycell_kdc::administration::{Caller, Precondition, RotationError};
+use keycell_kdc::administration::{Asker, Caller, PartyError, Precondition};
 use keycell_kdc::api::PartyPatch;
 use keycell_kdc::limit::Rate;
 use keycell_kdc::store::AuditQuery;
@@ -123,10 +123,10 @@ async fn a_request_to_rotate_is_checked_as_one_for_tickets() {
     };
     let ask = async |request: &RotationRequest, key: &LongTermKey| {
         let json = SignedRotation::sign(request, &key.keys_for()).to_json();
-        let answer = zone.kdc.rotate(&SignedRotation::parse(&json).unwrap(), None, None).await;
+        let answer = zone.kdc.rotate(&SignedRotation::parse(&json).unwrap(), &Asker::default()).await;
         answer.map(drop).map_err(|error| match error {
-            RotationError::Denied(denied) => denied.problem(),
-            RotationError::Admin(error) => panic!("{error}"),
+            PartyError::Denied(denied) => denied.problem(),
+            PartyError::Admin(error) => panic!("{error}"),
         })
     };
     let now = zone.now();

@@ -6,15 +6,14 @@ mod states;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use keycell_protocol::{Generation, LongTermKey, Name, ProblemType, Step};
+use keycell_protocol::{Generation, LongTermKey, Name, ProblemType, Rotation, Step};
 
 use self::states::{Activated, Next, Refused, States};
-use super::{AdminError, Ledger};
+use super::{AdminError, Asker, Ledger, PartyError};
 use crate::audit::{Action, Actor, Event};
-use crate::issuance::{AuthenticatedRotation, Denied, Refusal};
+use crate::issuance::Authenticated;
 use crate::store::{Act, PartyRecord, StoreError, Write};
 
 pub use administer::{NewKey, Replacement, Selected, Selection};
@@ -35,30 +34,7 @@ pub struct Turned {
     pub changed: bool,
 }
 
-/// Why a step of a rotation was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum RotationError {
-    /// The request is refused.
-    #[error("{}", .0.problem().urn())]
-    Denied(Denied),
-    /// It cannot be done now.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-}
-
-impl From<Denied> for RotationError {
-    fn from(denied: Denied) -> Self {
-        Self::Denied(denied)
-    }
-}
-
-impl From<StoreError> for RotationError {
-    fn from(error: StoreError) -> Self {
-        Self::Admin(error.into())
-    }
-}
-
-impl From<Refused> for RotationError {
+impl From<Refused> for PartyError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown => {
@@ -86,12 +62,6 @@ impl From<Refused> for AdminError {
     }
 }
 
-impl RotationError {
-    const fn denied(problem: ProblemType, cause: &'static str) -> Self {
-        Self::Denied(Denied::Refused(Refusal { problem, cause }))
-    }
-}
-
 impl Keys {
     pub(crate) const fn new(ledger: Arc<Ledger>, skew_ms: u64) -> Self {
         Self { ledger, skew_ms }
@@ -101,28 +71,22 @@ impl Keys {
     /// moment behind another KDC.
     ///
     /// # Errors
-    /// [`RotationError::Denied`] for a party or key that is gone or disabled by now; [`AdminError::Refused`] and
+    /// [`PartyError::Denied`] for a party or key that is gone or disabled by now; [`AdminError::Refused`] and
     /// [`AdminError::NotYet`] when it is not the turn of this key.
     pub async fn turn(
         &self,
-        rotation: &AuthenticatedRotation,
-        request: Option<String>,
-        address: Option<IpAddr>,
-    ) -> Result<Turned, RotationError> {
+        rotation: &Authenticated<Rotation>,
+        asker: &Asker,
+    ) -> Result<Turned, PartyError> {
         let name = rotation.party().name();
-        let event = |action: Action| {
-            let mut event = Event::new(self.ledger.now(), Actor::Party(name.clone()), action, name.as_str());
-            event.request.clone_from(&request);
-            event.address = address;
-            event
-        };
+        let event = |action: Action| asker.event(name, self.ledger.now(), action);
         // Somebody else may change the party in between; then look again.
         for _ in 0..ATTEMPTS {
             let Some(mut record) = self.ledger.store().party(name).await? else {
                 return Err(Refused::Unknown.into());
             };
             if !record.enabled {
-                return Err(RotationError::denied(ProblemType::PartyDisabled, "the party is disabled"));
+                return Err(PartyError::denied(ProblemType::PartyDisabled, "the party is disabled"));
             }
             let states = self.states();
             let erasure = |generation: Generation| event(Action::KeyErase).with("generation", generation.0);

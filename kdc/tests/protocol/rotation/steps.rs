@@ -1,7 +1,7 @@
 //! The steps of a rotation, as a party takes them by function call.
 
 use keycell_client::system_rng;
-use keycell_kdc::administration::{AdminError, Caller, NewKey, Precondition, RotationError, Selection};
+use keycell_kdc::administration::{AdminError, Asker, Caller, NewKey, PartyError, Precondition, Selection};
 use keycell_kdc::kdc::Kdc;
 use keycell_kdc::store::{KeyRecord, KeyState};
 use keycell_protocol::{
@@ -19,7 +19,7 @@ impl Zone {
         local: &str,
         step: Step,
         key: &LongTermKey,
-    ) -> Result<Rotated, RotationError> {
+    ) -> Result<Rotated, PartyError> {
         self.rotate_at(&self.kdc, local, step, key).await
     }
 
@@ -30,7 +30,7 @@ impl Zone {
         local: &str,
         step: Step,
         key: &LongTermKey,
-    ) -> Result<Rotated, RotationError> {
+    ) -> Result<Rotated, PartyError> {
         let request = RotationRequest {
             source: self.name(local),
             step,
@@ -40,7 +40,7 @@ impl Zone {
         };
         let keys = self.turned(key).keys_for();
         let json = SignedRotation::sign(&request, &keys).to_json();
-        let answer = kdc.rotate(&SignedRotation::parse(&json).unwrap(), None, None).await?;
+        let answer = kdc.rotate(&SignedRotation::parse(&json).unwrap(), &Asker::default()).await?;
         Ok(SealedRotation::parse(&answer).unwrap().open(&keys, &request).unwrap())
     }
 
@@ -126,17 +126,17 @@ pub(super) struct Ticketed {
     pub(super) rotate: bool,
 }
 
-pub(super) fn problem(outcome: Result<Rotated, RotationError>) -> ProblemType {
+pub(super) fn problem(outcome: Result<Rotated, PartyError>) -> ProblemType {
     match outcome.unwrap_err() {
-        RotationError::Denied(denied) => denied.problem(),
-        RotationError::Admin(error) => panic!("{error}"),
+        PartyError::Denied(denied) => denied.problem(),
+        PartyError::Admin(error) => panic!("{error}"),
     }
 }
 
 /// When to come back, in milliseconds.
-pub(super) fn too_soon(outcome: Result<Rotated, RotationError>) -> u64 {
+pub(super) fn too_soon(outcome: Result<Rotated, PartyError>) -> u64 {
     match outcome.unwrap_err() {
-        RotationError::Admin(AdminError::NotYet { retry_after, .. }) => {
+        PartyError::Admin(AdminError::NotYet { retry_after, .. }) => {
             u64::try_from(retry_after.as_millis()).unwrap()
         }
         error => panic!("{error}"),

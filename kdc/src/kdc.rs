@@ -3,44 +3,41 @@
 mod certificate;
 mod groups;
 mod house;
+mod parts;
 mod readiness;
 mod reload;
 mod rotate;
+mod tickets;
 mod vouchers;
 
 use std::net::IpAddr;
-use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use keycell_protocol::{ProblemType, SignedRequest, UnixMillis, Zone};
+use keycell_protocol::{UnixMillis, Zone};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
     Access, AuthorKeys, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler,
     Tokens, ZoneSettingsDesk,
 };
-use crate::audit::{AuditKey, Denial, Recorder};
+use crate::audit::Recorder;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::directory::{Directory, Follower, Party};
-use crate::issuance::{
-    self, Authenticated, Denied, Freshness, Issued, Kind, LetThrough, Moment, Nonces, Tickets,
-};
-use crate::keyring::Keyring;
+use crate::directory::{Directory, Follower};
+use crate::issuance::{self, Authenticated, Denied, Freshness, Kind, Moment, Nonces};
 use crate::lifetimes::Lifetimes;
 use crate::limit::{Limits, TooOften};
 use crate::metrics::Metrics;
-use crate::oidc::Issuers;
-use crate::policy::RuleId;
 use crate::rewrap::Rewrapper;
 use crate::store::{Store, ZoneRecord};
-use crate::ticket_log::{TicketLine, TicketLog};
+use crate::ticket_log::TicketLog;
 use crate::tls::Served;
-use crate::token::TokenKey;
 use crate::traces::Traces;
+
+pub use parts::Parts;
 pub use reload::{Origin, ReloadError};
 
 /// The state of one KDC process.
@@ -95,131 +92,7 @@ pub struct Kdc {
     disk_free: AtomicU64,
 }
 
-/// What a KDC is made of.
-pub struct Parts {
-    /// The configuration.
-    pub config: Config,
-    /// The zone, as the database has it.
-    pub zone: ZoneRecord,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// The database.
-    pub store: Arc<dyn Store>,
-    /// Wraps and unwraps the keys in it.
-    pub keyring: Arc<Keyring>,
-    /// Signs the audit log.
-    pub audit_key: Arc<AuditKey>,
-    /// The directory, filled.
-    pub follower: Follower,
-    /// The key of administrators' tokens.
-    pub token_key: TokenKey,
-    /// Who else makes tokens for administrators.
-    pub issuers: Issuers,
-    /// The server's certificate.
-    pub certificate: Arc<Served>,
-}
-
 impl Kdc {
-    /// Puts a KDC together. It remembers nonces from now on.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        let Parts {
-            config,
-            zone,
-            clock,
-            store,
-            keyring,
-            audit_key,
-            follower,
-            token_key,
-            issuers,
-            certificate,
-        } = parts;
-        let follower = Arc::new(follower);
-        let directory = follower.directory();
-        let ledger = Arc::new(Ledger::new(
-            store.clone(),
-            audit_key,
-            keyring,
-            follower.clone(),
-            clock.clone(),
-            zone.clone(),
-        ));
-        let rates = directory.settings().rates(&config);
-        let limits = &config.limits;
-        let token_key = Arc::new(token_key);
-        let metrics = Metrics::new();
-        let rewrapper = Arc::new(Rewrapper::new(ledger.clone(), metrics.at_rest.clone()));
-        let started_at = clock.now();
-        metrics.running.start_time.set(started_at.seconds().0.cast_signed());
-        metrics.running.last_reload.set(started_at.seconds().0.cast_signed());
-        let skew_ms = u64::from(config.tickets.clock_skew_seconds) * 1000;
-        let kdc = Self {
-            parties: Parties::new(ledger.clone()),
-            keys: Keys::new(ledger.clone(), skew_ms),
-            author_keys: AuthorKeys::new(ledger.clone()),
-            identities: IdentityDesk::new(ledger.clone(), metrics.identities.clone()),
-            lifetimes: Lifetimes::default(),
-            policies: Policies::new(ledger.clone()),
-            groups: Groups::new(ledger.clone()),
-            tokens: Tokens::new(ledger.clone(), token_key.clone()),
-            settings: ZoneSettingsDesk::new(ledger.clone()),
-            master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
-            rewrapper,
-            limits: Limits::new(
-                rates.per_address,
-                rates.failures_per_address,
-                rates.tickets_per_party,
-                limits.remembered,
-            ),
-            nonces: Nonces::new(skew_ms, limits.nonces),
-            access: Access::new(token_key, issuers, follower.clone()),
-            recorder: Recorder::new(metrics.unrecorded.clone()),
-            ticket_log: TicketLog::new(),
-            metrics,
-            sampler: Sampler::default(),
-            heavy: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, NonZero::get))),
-            imports: Arc::new(Semaphore::new(1)),
-            audits: Arc::new(Semaphore::new(AUDITS)),
-            begun: Instant::now(),
-            in_step_at: AtomicU64::new(0),
-            retention_stopped_at: AtomicU64::new(0),
-            disk_free: AtomicU64::new(u64::MAX),
-            started_at,
-            config: ArcSwap::from_pointee(config),
-            origin: OnceLock::new(),
-            traces: OnceLock::new(),
-            reloading: Mutex::new(()),
-            skew_ms,
-            zone,
-            clock,
-            store,
-            ledger,
-            follower,
-            directory,
-            certificate,
-        };
-        kdc.settled();
-        kdc
-    }
-
-    /// Answers a request for tickets: the whole path from its bytes to the sealed reply.
-    ///
-    /// # Errors
-    /// [`Denied`] for the whole request; a destination that is refused is part of the reply.
-    pub fn tickets(&self, signed: &SignedRequest<'_>, address: Option<IpAddr>) -> Result<Issued, Denied> {
-        let moment = self.moment();
-        let request = self.authenticated::<Tickets>(signed, moment)?;
-        request.party().seen().mark(moment.now);
-        let rules = self.directory.rules();
-        let authorized = issuance::authorize(request, &self.directory, &rules.policy, moment.now);
-        let request = authorized.request();
-        let rotate = self.is_to_rotate(request.party(), request.generation(), moment.now);
-        let issued = issuance::issue(&authorized, moment, rotate);
-        self.note(&issued, authorized.request().party(), address, moment.now);
-        Ok(issued)
-    }
-
     fn moment(&self) -> Moment {
         Moment { now: self.clock.now(), ratchet_period: self.zone.ratchet_period }
     }
@@ -232,48 +105,6 @@ impl Kdc {
     ) -> Result<Authenticated<K>, Denied> {
         let freshness = Freshness { skew_ms: self.skew_ms, since: self.started_at };
         issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)
-    }
-
-    /// Counts, logs and records what a request got. None of it waits for anything.
-    fn note(&self, issued: &Issued, party: &Party, address: Option<IpAddr>, now: UnixMillis) {
-        self.metrics.tickets.inc_by(issued.granted.into());
-        let name = party.name();
-        if !issued.refused.is_empty() {
-            issued.refused.iter().for_each(|refused| self.metrics.refuse(refused.problem));
-            self.recorder.denied(
-                now,
-                name,
-                address,
-                issued.refused.iter().map(|refused| Denial {
-                    destination: &refused.destination,
-                    problem: refused.problem,
-                    rule: refused.rule.as_ref().map(RuleId::as_str),
-                }),
-            );
-        }
-        if !issued.let_through.is_empty() {
-            for LetThrough { destination, would_deny } in &issued.let_through {
-                self.metrics.monitored.inc();
-                tracing::info!(source = %name, %destination, rule = %would_deny.rule, "a monitored rule would deny");
-            }
-            self.recorder.monitored(
-                now,
-                name,
-                address,
-                issued.let_through.iter().map(|through| Denial {
-                    destination: &through.destination,
-                    problem: ProblemType::NotAllowed,
-                    rule: Some(through.would_deny.rule.as_str()),
-                }),
-            );
-        }
-        for (destination, outcome) in &issued.logged {
-            self.ticket_log.log(TicketLine {
-                source: name.clone(),
-                destination: destination.clone(),
-                outcome: *outcome,
-            });
-        }
     }
 
     /// Counts a request against the address that it came from, before anything of it is looked at.
@@ -483,6 +314,3 @@ impl Kdc {
         self.store.close().await;
     }
 }
-
-/// As many as the database has connections for them.
-const AUDITS: usize = 2;

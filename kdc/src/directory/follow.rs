@@ -1,25 +1,24 @@
 //! How the directory keeps up with the database: everything at the start, then change by change.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod kinds;
+mod parties;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
+use keycell_protocol::{Generation, Name, UnixMillis};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::{self, not_older};
-use super::{Directory, FollowError, Party, Rules, Seen, TokenRecords};
+use self::parties::told;
+use super::documents;
+use super::{Directory, FollowError, Rules, Seen, TokenRecords};
 use crate::config::Tickets;
-use crate::groups::Memberships;
 use crate::keyring::Keyring;
-use crate::settings::MasterKeySetting;
-use crate::store::{
-    Change, ChangeNumber, Damaged, Documents, KeyRecord, KeyState, Kind, PartyRecord, Snapshot, Store,
-    StoreError,
-};
+use crate::store::{ChangeNumber, Kind, Store, StoreError};
 use crate::watermark::{self, Watermark};
 
 /// Carries changes from the store into the directory, always in their order.
@@ -241,191 +240,6 @@ impl Follower {
     pub fn take_damaged(&self) -> BTreeSet<(Name, Generation)> {
         std::mem::take(&mut *self.damaged.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    async fn read(&self, kind: Kind, place: &mut Place) -> Result<(), FollowError> {
-        let found = self.store.documents(kind).await?;
-        match kind {
-            Kind::Token => {
-                let tokens = documents::tokens(&found, &self.keyring, &self.directory.tokens());
-                self.keep_revoked(place, tokens);
-            }
-            Kind::Setting => {
-                self.hear_of_master_key(&found).await?;
-                let settings = documents::settings(&found, &self.keyring)?;
-                let before = self.directory.settings();
-                not_older("zone", before.zone_revision, settings.zone_revision)?;
-                not_older("limits", before.limits_revision, settings.limits_revision)?;
-                not_older("master-key", before.master_key_revision, settings.master_key_revision)?;
-                if let Some(master_key) = settings.master_key
-                    && self.keyring.follow(master_key.active)
-                {
-                    tracing::info!(
-                        version = master_key.active,
-                        "this version of the master key wraps from now on"
-                    );
-                }
-                let lifetime = settings.ticket_lifetime_seconds(&self.tickets.load());
-                let rules = self.directory.rules();
-                if rules.policy.ticket_lifetime_seconds() != lifetime {
-                    self.directory.set_rules(rules.with_lifetime(lifetime)?);
-                }
-                self.directory.set_settings(settings);
-            }
-            Kind::Rule => {
-                let lifetime = self.directory.settings().ticket_lifetime_seconds(&self.tickets.load());
-                let rules = Rules::read(&found, &self.keyring, lifetime)?;
-                let before = self.directory.rules();
-                let known: BTreeMap<_, _> =
-                    before.policy.rules().iter().map(|rule| (&rule.id, rule.revision)).collect();
-                for rule in rules.policy.rules() {
-                    let known = known.get(&rule.id).copied().unwrap_or_default();
-                    not_older(rule.id.as_str(), known, rule.revision)?;
-                }
-                self.directory.set_rules(rules);
-            }
-            Kind::Group => self.take_groups(&found).await?,
-        }
-        Ok(())
-    }
-
-    /// Takes these groups, with the keys of those that are not here already. A group whose row was put back stays as it
-    /// was; the others are taken all the same.
-    async fn take_groups(&self, found: &Documents) -> Result<(), FollowError> {
-        let documents::Groups { mut records, older } =
-            documents::groups(found, &self.keyring, &self.directory.groups());
-        let before = self.directory.groups();
-        if let Some(watermark) = self.watermark.get() {
-            // Also where the group was taken away in between, so that nothing in memory is newer.
-            records.retain(|id, record| match watermark.group_goes_back(record) {
-                Some(what) if before.get(id) != Some(record) => {
-                    tracing::error!(group = %record.name, ?what, "the database row of a group was put back: it is out of service");
-                    false
-                }
-                _ => true,
-            });
-        }
-        let known = self.directory.memberships();
-        // After the records: the secrets of a chain are there before a record names it.
-        let secrets = match records.values().all(|record| known.has(record)) {
-            true => Vec::new(),
-            false => self.store.secrets().await?,
-        };
-        if let Some(watermark) = self.watermark.get() {
-            let news = records.iter().filter(|(id, record)| before.get(*id) != Some(record));
-            news.for_each(|(_, record)| watermark.saw_group(record));
-            // One whose row does not open is not deleted.
-            let ids: BTreeSet<_> = found.documents.iter().map(|document| document.id.as_str()).collect();
-            let gone = before.iter().filter(|(id, _)| found.damaged.is_empty() && !ids.contains(id.as_str()));
-            gone.for_each(|(_, record)| watermark.saw_deleted_group(record));
-        }
-        let memberships = Memberships::read(found.change, records.values(), &known, &self.keyring, &secrets);
-        self.directory.set_groups(records, memberships);
-        older.map_or(Ok(()), Err)
-    }
-
-    /// Reads the source of the master key again when the zone has gone over to a version that is not here. Whether it really
-    /// has, only that version can tell: until it is here, what is in memory stays in force.
-    async fn hear_of_master_key(&self, settings: &Documents) -> Result<(), StoreError> {
-        let named = settings.documents.iter().find(|document| document.id == MasterKeySetting::ID);
-        let active = self.keyring.master_version();
-        let version = named.map_or(active, |document| document.master_version);
-        if version <= active {
-            self.keyring.expect(active);
-        } else {
-            // Also where there is one of its number: it has not been held against anything yet.
-            let renewed = self.keyring.renew(&self.store.secrets().await?);
-            if let Err(error) = renewed {
-                tracing::error!(%error, "the master key cannot be read again");
-            }
-            self.keyring.expect(version);
-            if let Some(error) = self.keyring.lacking() {
-                tracing::error!(%error, "this KDC falls behind until it is given this version of the master key");
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes these tokens. One that was revoked stays so, whatever its row says now: Keycell never takes that back, so
-    /// somebody else put an old row there.
-    fn keep_revoked(&self, place: &mut Place, mut tokens: TokenRecords) {
-        for (id, token) in &mut tokens {
-            match (token.revoked_at, place.revoked.get(id)) {
-                (Some(_), None) => {
-                    self.watermark.get().inspect(|watermark| watermark.saw_token(id, token));
-                    place.revoked.insert(id.clone(), token.clone());
-                }
-                (None, Some(revoked)) => {
-                    tracing::error!(token = %id, "the database row of a revoked token was put back: it stays revoked");
-                    *token = revoked.clone();
-                }
-                _ => {}
-            }
-        }
-        self.directory.set_tokens(tokens);
-    }
-
-    fn take(&self, change: &Change) {
-        match change {
-            Change::Put(record) => {
-                if let Some(watermark) = self.watermark.get() {
-                    if let Some(what) = watermark.gives_back(record) {
-                        tracing::error!(party = %record.name, ?what, "the database rows of a party were put back: it stays as it was");
-                        return;
-                    }
-                    watermark.saw_party(record);
-                }
-                self.directory.put(self.unwrapped(record));
-            }
-            Change::Deleted(name) => {
-                if let (Some(watermark), Some(party)) =
-                    (self.watermark.get(), self.directory.party(name.as_str()))
-                {
-                    watermark.saw_deleted(party.record());
-                }
-                self.directory.remove(name);
-            }
-            // Whether it may still speak cannot be told, so it may not.
-            Change::Unreadable { name, damaged } => {
-                let Damaged { row, reason } = damaged;
-                tracing::error!(party = %name, row, reason, "a party is taken out of service: its row is damaged");
-                if let Some(party) = self.directory.party(name) {
-                    self.directory.remove(party.name());
-                }
-            }
-        }
-    }
-
-    fn replace(&self, snapshot: &Snapshot) {
-        told(&snapshot.damaged);
-        self.directory.replace(snapshot.parties.iter().map(|record| self.unwrapped(record)));
-    }
-
-    fn unwrapped(&self, record: &PartyRecord) -> Party {
-        // Not damaged, but not to be read here yet: what it takes away holds all the same.
-        let waits = |key: &KeyRecord| key.state != KeyState::Dead && self.keyring.expects(key.master_version);
-        if record.keys.iter().any(waits)
-            && let Some(known) = self.directory.party(record.name.as_str())
-        {
-            return known.restricted(record);
-        }
-        let open = |key: &KeyRecord| -> Option<(KeyState, LongTermKey)> {
-            if key.state == KeyState::Dead || waits(key) {
-                return None;
-            }
-            match self.keyring.open_key(record, key) {
-                Ok(opened) => Some((key.state, opened)),
-                Err(error) => {
-                    tracing::error!(party = %record.name, generation = %key.generation, %error, "a key does not unwrap");
-                    let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-                    if damaged.len() < TOLD {
-                        damaged.insert((record.name.clone(), key.generation));
-                    }
-                    None
-                }
-            }
-        };
-        Party::new(record, record.keys.iter().filter_map(open), self.directory.seen_of(&record.name))
-    }
 }
 
 /// Where the follower is.
@@ -438,12 +252,3 @@ struct Place {
     /// Tokens that are known to be revoked, also those whose rows are gone.
     revoked: TokenRecords,
 }
-
-fn told(damaged: &[Damaged]) {
-    for Damaged { row, reason } in damaged {
-        tracing::error!(row, reason, "a database row is left out: it is damaged");
-    }
-}
-
-/// How many damaged keys are remembered until they are told of.
-const TOLD: usize = 256;

@@ -7,6 +7,7 @@ mod document;
 #[cfg(test)]
 mod mangled;
 mod party;
+mod plan;
 
 use keycell_protocol::{RatchetPeriod, UnixMillis};
 use sqlx::{ColumnIndex, Decode, FromRow, Row};
@@ -17,9 +18,9 @@ pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, 
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    Finding, Planned, Replaces, author_column, buried, changes, earlier, expect, latest, moment_column,
-    parties, plan, plan_over, seen, snapshot,
+    author_column, buried, changes, earlier, latest, moment_column, parties, seen, snapshot,
 };
+pub(super) use plan::{Finding, Planned, Replaces, expect, plan, plan_over};
 
 /// name, ratchet_period, created_at
 pub(super) type ZoneRow = (String, i64, i64);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keycell_protocol::UnixMillis;
 
-use super::{AdminError, Caller, Ledger, Retry};
+use super::{AdminError, Caller, Ledger};
 use crate::api::{CreatedToken, NewToken, TokenView};
 use crate::audit::Action;
 use crate::keyring::Keyring;
@@ -22,7 +22,8 @@ impl Tokens {
         Self { ledger, key }
     }
 
-    /// Makes a token. Nobody makes one that may do more than they may themselves.
+    /// Makes a token. Nobody makes one that may do more than they may themselves. `keep` may add the write that keeps the
+    /// answer.
     ///
     /// # Errors
     /// [`AdminError::Invalid`] and [`AdminError::Forbidden`].
@@ -30,7 +31,7 @@ impl Tokens {
         &self,
         caller: &Caller,
         new: &NewToken,
-        retry: Option<&Retry>,
+        keep: impl Fn(&CreatedToken) -> Result<Option<Write>, AdminError>,
     ) -> Result<CreatedToken, AdminError> {
         if !caller.role.includes(new.role) {
             return Err(AdminError::Forbidden(format!(
@@ -47,9 +48,7 @@ impl Tokens {
             .with("role", new.role.to_string())
             .with("expires_at", created.info.expires_at.0);
         let mut act = Act::new(Write::PutDocument { document, expected: None }, event);
-        if let Some(retry) = retry {
-            act.writes.push(retry.keep(&self.ledger, 201, &created)?);
-        }
+        act.writes.extend(keep(&created)?);
         self.ledger.commit(&act).await?;
         Ok(created)
     }

@@ -133,7 +133,7 @@ impl DevCell {
     /// The file cannot be written.
     pub(crate) async fn token(&self, file: &Path) -> Result<(), Failure> {
         let new = NewToken { subject: "dev".to_owned(), role: Role::Admin, ttl_seconds: None };
-        let created = self.kdc.tokens().create(&Caller::console(), &new, None).await?;
+        let created = self.kdc.tokens().create(&Caller::console(), &new, |_| Ok(None)).await?;
         let text = Zeroizing::new(format!("{}\n", *created.token));
         files::replace(file, text.as_bytes(), 0o600)
             .map_err(|error| format!("cannot write {}: {error}", file.display()).into())

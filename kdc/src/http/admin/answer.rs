@@ -20,6 +20,11 @@ pub(crate) fn tagged(status: StatusCode, revision: u64, body: &impl Serialize) -
     response
 }
 
+/// Where the page after this one begins, if there may be one.
+pub(crate) fn next<T, K>(page: &[T], limit: usize, key: impl FnOnce(&T) -> K) -> Option<K> {
+    page.last().filter(|_| page.len() == limit).map(key)
+}
+
 /// Runs a change to its end, and to its line in the log, also when the client has gone.
 pub(crate) async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, AdminError>> + Send + 'static,

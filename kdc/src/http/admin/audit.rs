@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
@@ -16,8 +15,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answer::to_the_end;
-use super::body;
+use super::answer::{next, to_the_end};
+use super::body::{self, InQuery};
 use crate::administration::AdminError;
 use crate::api::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
 use crate::audit::{Action, Journal, JournalError, Link, OnDamage, Outcome, Record, Seal, hex};
@@ -74,7 +73,7 @@ pub(in crate::http) struct VerifyQuery {
 pub(in crate::http) async fn list(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    query: Result<Query<LogQuery>, QueryRejection>,
+    query: InQuery<LogQuery>,
 ) -> Result<Json<AuditPage>, Failure> {
     operator.may(Role::Auditor)?;
     let query = body::query(query)?;
@@ -105,7 +104,7 @@ pub(in crate::http) async fn list(
         Ok(kdc.ledger().journal().query(&look).await?)
     })
     .await?;
-    let next = if records.len() == limit { records.last().map(|record| record.seq) } else { None };
+    let next = next(&records, limit, |record| record.seq);
     Ok(Json(AuditPage { records: records.into_iter().map(view).collect(), next }))
 }
 
@@ -133,7 +132,7 @@ pub(in crate::http) async fn export(
 pub(in crate::http) async fn verify(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    query: Result<Query<VerifyQuery>, QueryRejection>,
+    query: InQuery<VerifyQuery>,
 ) -> Result<Json<AuditReport>, Failure> {
     operator.may(Role::Auditor)?;
     let VerifyQuery { noted } = body::query(query)?;

@@ -11,6 +11,12 @@ use crate::administration::{AdminError, Caller, Precondition, Retry};
 use crate::api::Object;
 use crate::http::problem::Failure;
 
+/// The one parameter of a path, before it is looked at.
+pub(crate) type InPath = Result<axum::extract::Path<String>, PathRejection>;
+
+/// The parameters of a query, before they are looked at.
+pub(crate) type InQuery<T> = Result<axum::extract::Query<T>, QueryRejection>;
+
 /// Refuses a body that does not say that it is JSON.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
     if media_type(headers).eq_ignore_ascii_case("application/json") {
@@ -42,19 +48,19 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
 }
 
 /// Reads the name in a path.
-pub(crate) fn name(path: Result<axum::extract::Path<String>, PathRejection>) -> Result<Name, Failure> {
+pub(crate) fn name(path: InPath) -> Result<Name, Failure> {
     text(path)?
         .parse()
         .map_err(|error: keycell_protocol::NameError| malformed(error.to_string()).field("name"))
 }
 
 /// Reads the one parameter of a path.
-pub(crate) fn text(path: Result<axum::extract::Path<String>, PathRejection>) -> Result<String, Failure> {
+pub(crate) fn text(path: InPath) -> Result<String, Failure> {
     path.map(|axum::extract::Path(text)| text).map_err(|error| malformed(error.body_text()))
 }
 
 /// Reads the parameters of a query.
-pub(crate) fn query<T>(query: Result<axum::extract::Query<T>, QueryRejection>) -> Result<T, Failure> {
+pub(crate) fn query<T>(query: InQuery<T>) -> Result<T, Failure> {
     query.map(|axum::extract::Query(value)| value).map_err(|rejection| {
         // The parameter that is at fault is known to the error under the framework's own.
         let cause = rejection.source().and_then(Error::source);

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use keycell_protocol::{Generation, Name, NameError, UnixSeconds};
 use serde::Deserialize;
 
-use super::answer::{kept, tagged, to_the_end};
-use super::body;
-use crate::administration::{AdminError, Retry};
+use super::answer::{next, tagged};
+use super::body::{self, InPath, InQuery};
+use super::order::{Keeper, Order};
+use crate::administration::Caller;
 use crate::api::{GroupPage, GroupPatch, GroupView, MemberPage, NewGroup};
 use crate::groups::GroupRecord;
 use crate::http::heavy::heavily;
@@ -21,7 +21,6 @@ use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
 use crate::policy::Pattern;
-use crate::store::Write;
 use crate::token::Role;
 
 /// Which page of the groups.
@@ -45,111 +44,82 @@ pub(in crate::http) struct MembersQuery {
 pub(in crate::http) async fn list(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: InQuery<PageQuery>,
 ) -> Result<Json<GroupPage>, Failure> {
     operator.may(Role::Auditor)?;
     let query = body::query(query)?;
     let limit = body::limit(query.limit)?;
     let page = kdc.groups().page(query.after.as_ref(), limit);
-    let next = if page.len() == limit { page.last().map(|group| group.name.clone()) } else { None };
+    let next = next(&page, limit, |group| group.name.clone());
     Ok(Json(GroupPage { groups: page.iter().map(|group| view(&kdc, group)).collect(), next }))
 }
 
-pub(in crate::http) async fn create(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
-    let new: NewGroup = body::json(&headers, &body)?;
-    let retry = body::retry(&headers, &caller, "POST /v1/admin/groups", &body)?;
-    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
-        return Ok(answer);
-    }
-    to_the_end(async move {
-        let keep = |group: &GroupRecord| keep(&kdc, retry.as_ref(), StatusCode::CREATED, group);
+pub(in crate::http) async fn create(order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
+    let new: NewGroup = change.json()?;
+    let create = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
+        let keep = |group: &GroupRecord| keeper.keep(StatusCode::CREATED, &view(&kdc, group));
         let group = kdc.groups().create(&caller, &new, keep).await?;
         tracing::info!(administrator = %caller.actor, group = %group.name, "group created");
         Ok(one(&kdc, StatusCode::CREATED, &group))
-    })
-    .await
+    };
+    change.once("POST /v1/admin/groups", create).await
 }
 
 pub(in crate::http) async fn show(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    name: Result<Path<String>, PathRejection>,
+    name: InPath,
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
     let group = kdc.groups().show(&body::name(name)?)?;
     Ok(one(&kdc, StatusCode::OK, &group))
 }
 
-pub(in crate::http) async fn update(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn update(name: InPath, order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let patch: GroupPatch = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let patch: GroupPatch = change.json()?;
+    let precondition = change.precondition()?;
+    let update = |kdc: Arc<Kdc>, caller: Caller| async move {
         let group = kdc.groups().update(&caller, &name, &patch, &precondition).await?;
         tracing::info!(administrator = %caller.actor, group = %name, "group changed");
         Ok(one(&kdc, StatusCode::OK, &group))
-    })
-    .await
+    };
+    change.make(update).await
 }
 
-pub(in crate::http) async fn delete(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn delete(name: InPath, order: Order) -> Result<StatusCode, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let precondition = change.precondition()?;
+    let delete = |kdc: Arc<Kdc>, caller: Caller| async move {
         kdc.groups().delete(&caller, &name, &precondition).await?;
         tracing::info!(administrator = %caller.actor, group = %name, "group deleted");
         Ok(StatusCode::NO_CONTENT)
-    })
-    .await
+    };
+    change.make(delete).await
 }
 
-pub(in crate::http) async fn rotate(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn rotate(name: InPath, order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let precondition = body::precondition(&headers)?;
+    let precondition = change.precondition()?;
     let operation = format!("POST /v1/admin/groups/{name}/rotate");
-    let retry = body::retry(&headers, &caller, &operation, b"")?;
-    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
-        return Ok(answer);
-    }
-    to_the_end(async move {
-        let keep = |group: &GroupRecord| keep(&kdc, retry.as_ref(), StatusCode::OK, group);
+    let rotate = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
+        let keep = |group: &GroupRecord| keeper.keep(StatusCode::OK, &view(&kdc, group));
         let group = kdc.groups().rotate(&caller, &name, &precondition, keep).await?;
         tracing::info!(administrator = %caller.actor, group = %name, "group rotated");
         Ok(one(&kdc, StatusCode::OK, &group))
-    })
-    .await
+    };
+    change.once(&operation, rotate).await
 }
 
 pub(in crate::http) async fn members(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    query: Result<Query<MembersQuery>, QueryRejection>,
+    name: InPath,
+    query: InQuery<MembersQuery>,
 ) -> Result<Json<MemberPage>, Failure> {
     operator.may(Role::Auditor)?;
     let name = body::name(name)?;
@@ -162,59 +132,43 @@ pub(in crate::http) async fn members(
     };
     // Where few are members, all parties are looked at.
     let (members, total) = heavily(&kdc, page).await?;
-    let next = if members.len() == limit { members.last().map(|member| member.name.clone()) } else { None };
+    let next = next(&members, limit, |member| member.name.clone());
     Ok(Json(MemberPage { members, total, next }))
 }
 
-pub(in crate::http) async fn exclude(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    names: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn exclude(names: TwoNames, order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
     let (name, party) = group_and_party(names)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let precondition = change.precondition()?;
+    let exclude = |kdc: Arc<Kdc>, caller: Caller| async move {
         let group = kdc.groups().exclude(&caller, &name, &party, &precondition).await?;
         tracing::info!(administrator = %caller.actor, group = %name, %party, "party taken out of a group");
         Ok(one(&kdc, StatusCode::OK, &group))
-    })
-    .await
+    };
+    change.make(exclude).await
 }
 
-pub(in crate::http) async fn include(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    names: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn include(names: TwoNames, order: Order) -> Result<StatusCode, Failure> {
+    let change = order.by(Role::Operator)?;
     let (name, party) = group_and_party(names)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let precondition = change.precondition()?;
+    let include = |kdc: Arc<Kdc>, caller: Caller| async move {
         kdc.groups().include(&caller, &name, &party, &precondition).await?;
         tracing::info!(administrator = %caller.actor, group = %name, %party, "party let back into a group");
         Ok(StatusCode::NO_CONTENT)
-    })
-    .await
+    };
+    change.make(include).await
 }
 
-fn group_and_party(names: Result<Path<(String, String)>, PathRejection>) -> Result<(Name, Name), Failure> {
+/// A group and a party in a path.
+type TwoNames = Result<Path<(String, String)>, PathRejection>;
+
+fn group_and_party(names: TwoNames) -> Result<(Name, Name), Failure> {
     let Path((group, party)) = names.map_err(|error| body::malformed(error.body_text()))?;
     let name = |text: &str, field: &str| {
         text.parse().map_err(|error: NameError| body::malformed(error.to_string()).field(field))
     };
     Ok((name(&group, "name")?, name(&party, "party")?))
-}
-
-fn keep(
-    kdc: &Kdc,
-    retry: Option<&Retry>,
-    status: StatusCode,
-    group: &GroupRecord,
-) -> Result<Option<Write>, AdminError> {
-    retry.map(|retry| retry.keep(kdc.ledger(), status.as_u16(), &view(kdc, group))).transpose()
 }
 
 fn one(kdc: &Kdc, status: StatusCode, group: &GroupRecord) -> Response {

@@ -3,48 +3,40 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::answer::{kept, tagged, to_the_end};
-use super::body;
+use super::answer::tagged;
+use super::body::{self, InPath};
+use super::order::{Keeper, Order};
 use super::parties::{handed_out, secret};
-use crate::administration::{Filter, NewKey, Replacement, Selection};
+use crate::administration::{Caller, Filter, NewKey, Replacement, Selection};
 use crate::api::{NewPartyKey, RotateKeys, RotationAsked};
 use crate::http::heavy::heavily;
-use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
 use crate::policy::Pattern;
 use crate::token::Role;
 
-pub(in crate::http) async fn rotate(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<RotationAsked>, Failure> {
-    let caller = operator.may(Role::Operator)?;
-    let request: RotateKeys = body::json(&headers, &body)?;
+pub(in crate::http) async fn rotate(order: Order) -> Result<Json<RotationAsked>, Failure> {
+    let change = order.by(Role::Operator)?;
+    let request: RotateKeys = change.json()?;
+    let kdc = change.kdc();
     let made_before = match request.older_than_days {
         Some(days @ 1..=36_500) => Some(kdc.now().minus(u64::from(days) * DAY_MS)),
         Some(_) => return Err(body::malformed("1 to 36500").field("older_than_days")),
         None => None,
     };
-    let selection = selection(&kdc, request)?;
+    let selection = selection(kdc, request)?;
     kdc.ledger().catch_up().await;
-    let selected = heavily(&kdc, move |kdc| kdc.keys().select(&selection, made_before)).await??;
-    let (asked, next) = (u64::try_from(selected.parties.len()).unwrap_or(u64::MAX), selected.next.clone());
-    to_the_end(async move {
+    let selected = heavily(kdc, move |kdc| kdc.keys().select(&selection, made_before)).await??;
+    let ask = |kdc: Arc<Kdc>, caller: Caller| async move {
+        let asked = u64::try_from(selected.parties.len()).unwrap_or(u64::MAX);
         kdc.keys().ask(&caller, &selected).await?;
         tracing::info!(administrator = %caller.actor, parties = asked, "parties are to rotate their keys");
-        Ok(())
-    })
-    .await?;
-    Ok(Json(RotationAsked { asked, next }))
+        Ok(Json(RotationAsked { asked, next: selected.next }))
+    };
+    change.make(ask).await
 }
 
 fn selection(kdc: &Kdc, request: RotateKeys) -> Result<Selection, Failure> {
@@ -72,51 +64,32 @@ fn selection(kdc: &Kdc, request: RotateKeys) -> Result<Selection, Failure> {
     }
 }
 
-pub(in crate::http) async fn forget_author(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn forget_author(name: InPath, order: Order) -> Result<StatusCode, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let precondition = change.precondition()?;
+    let forget = |kdc: Arc<Kdc>, caller: Caller| async move {
         kdc.author_keys().forget(&caller, &name, &precondition).await?;
         tracing::info!(administrator = %caller.actor, party = %name, "author key removed");
-        Ok(())
-    })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+        Ok(StatusCode::NO_CONTENT)
+    };
+    change.make(forget).await
 }
 
-pub(in crate::http) async fn replace(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn replace(name: InPath, order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let request: NewPartyKey = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
+    let request: NewPartyKey = change.json()?;
+    let precondition = change.precondition()?;
     let operation = format!("POST /v1/admin/parties/{name}/keys");
-    let retry = body::retry(&headers, &caller, &operation, &body)?;
-    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
-        return Ok(answer);
-    }
     let new = NewKey {
         secret: request.key.as_ref().map(|key| secret(key)).transpose()?,
         erase_old: request.erase_old,
     };
-    to_the_end(async move {
+    let replace = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
         let chosen = new.secret.is_some();
         let answer = |made: &Replacement| handed_out(&kdc, &made.record, &made.key, chosen);
-        let keep = |made: &Replacement| {
-            let retry = retry.as_ref();
-            retry.map(|retry| retry.keep(kdc.ledger(), StatusCode::CREATED.as_u16(), &answer(made))).transpose()
-        };
+        let keep = |made: &Replacement| keeper.keep(StatusCode::CREATED, &answer(made));
         let made = kdc.keys().replace(&caller, &name, &new, &precondition, keep).await?;
         if !made.retried {
             kdc.metrics().keys.rotated("replace");
@@ -124,8 +97,8 @@ pub(in crate::http) async fn replace(
         tracing::info!(administrator = %caller.actor, party = %name, generation = %made.key.generation(), erase_old = new.erase_old, retried = made.retried, "a new key is handed out");
         let status = if made.retried { StatusCode::OK } else { StatusCode::CREATED };
         Ok(tagged(status, made.record.revision, &answer(&made)))
-    })
-    .await
+    };
+    change.once(&operation, replace).await
 }
 
 const NAMES: usize = 1000;

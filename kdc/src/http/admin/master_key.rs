@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use keycell_protocol::Epoch;
 
-use super::answer::to_the_end;
-use super::body;
+use super::order::Order;
+use crate::administration::Caller;
 use crate::api::{MasterKeyView, RatchetConfirmation, RatchetView};
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
@@ -24,18 +22,14 @@ pub(in crate::http) async fn show(
     Ok(Json(kdc.master_key().show().await?))
 }
 
-pub(in crate::http) async fn rotate(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-) -> Result<Json<MasterKeyView>, Failure> {
-    let caller = operator.may(Role::Admin)?;
-    let view = to_the_end(async move {
+pub(in crate::http) async fn rotate(order: Order) -> Result<Json<MasterKeyView>, Failure> {
+    let change = order.by(Role::Admin)?;
+    let rotate = |kdc: Arc<Kdc>, caller: Caller| async move {
         let view = kdc.master_key().rotate(&caller).await?;
         tracing::info!(administrator = %caller.actor, version = view.active, "master key rotated");
-        Ok(view)
-    })
-    .await?;
-    Ok(Json(view))
+        Ok(Json(view))
+    };
+    change.make(rotate).await
 }
 
 pub(in crate::http) async fn ratchet(
@@ -46,19 +40,13 @@ pub(in crate::http) async fn ratchet(
     Ok(Json(kdc.master_key().ratchet().await?))
 }
 
-pub(in crate::http) async fn confirm(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Json<RatchetView>, Failure> {
-    let caller = operator.may(Role::Admin)?;
-    let RatchetConfirmation { epoch } = body::json(&headers, &body)?;
-    let view = to_the_end(async move {
+pub(in crate::http) async fn confirm(order: Order) -> Result<Json<RatchetView>, Failure> {
+    let change = order.by(Role::Admin)?;
+    let RatchetConfirmation { epoch } = change.json()?;
+    let confirm = |kdc: Arc<Kdc>, caller: Caller| async move {
         let view = kdc.master_key().confirm(&caller, Epoch(epoch)).await?;
         tracing::info!(administrator = %caller.actor, epoch, "clock confirmed");
-        Ok(view)
-    })
-    .await?;
-    Ok(Json(view))
+        Ok(Json(view))
+    };
+    change.make(confirm).await
 }

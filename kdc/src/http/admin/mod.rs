@@ -8,6 +8,7 @@ pub(super) mod identities;
 pub(super) mod import;
 pub(super) mod keys;
 pub(super) mod master_key;
+mod order;
 pub(super) mod parties;
 pub(super) mod policy;
 pub(super) mod reload;

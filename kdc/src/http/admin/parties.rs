@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,9 +12,10 @@ use keycell_protocol::{LongTermKey, Name, UnixMillis};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::answer::{kept, tagged, to_the_end};
-use super::body;
-use crate::administration::{Created, Filter, NewEntry};
+use super::answer::{next, tagged};
+use super::body::{self, InPath, InQuery};
+use super::order::{Keeper, Order};
+use crate::administration::{Caller, Created, Filter, NewEntry};
 use crate::api::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
 use crate::directory::Party;
 use crate::http::heavy::heavily;
@@ -56,7 +55,7 @@ impl PageQuery {
 pub(in crate::http) async fn list(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: InQuery<PageQuery>,
 ) -> Result<Json<PartyPage>, Failure> {
     operator.may(Role::Auditor)?;
     let query = body::query(query)?;
@@ -78,49 +77,38 @@ pub(in crate::http) async fn list(
         let wanted =
             |party: &Party| due.is_none_or(|due| due == kdc.rotation_due(party)) && filter.wants(party);
         let page = kdc.directory().page(after.as_ref(), limit, wanted);
-        let next = if page.len() == limit { page.last().map(|party| party.name().clone()) } else { None };
+        let next = next(&page, limit, |party| party.name().clone());
         PartyPage { parties: page.iter().map(|party| seen(kdc, party)).collect(), next }
     };
     // Whom few match, all are looked at.
     Ok(Json(if searches { heavily(&kdc, page).await? } else { page(&kdc) }))
 }
 
-pub(in crate::http) async fn create(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
-    let new: NewParty = body::json(&headers, &body)?;
-    let retry = body::retry(&headers, &caller, "POST /v1/admin/parties", &body)?;
-    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
-        return Ok(answer);
-    }
+pub(in crate::http) async fn create(order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
+    let new: NewParty = change.json()?;
     let entry = NewEntry {
         secret: new.key.as_ref().map(|key| secret(key)).transpose()?,
         name: new.name,
         note: new.note,
         log_tickets: new.log_tickets,
     };
-    to_the_end(async move {
+    let create = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
         let chosen = entry.secret.is_some();
-        let keep = |created: &Created| {
-            let answer = answer(&kdc, created, chosen);
-            retry.map(|retry| retry.keep(kdc.ledger(), StatusCode::CREATED.as_u16(), &answer)).transpose()
-        };
+        let answer = |created: &Created| handed_out(&kdc, &created.record, &created.key, chosen);
+        let keep = |created: &Created| keeper.keep(StatusCode::CREATED, &answer(created));
         let created = kdc.parties().create(&caller, &entry, keep).await?;
         tracing::info!(administrator = %caller.actor, party = %entry.name, retried = created.retried, "party created");
         let status = if created.retried { StatusCode::OK } else { StatusCode::CREATED };
-        Ok(tagged(status, created.record.revision, &answer(&kdc, &created, chosen)))
-    })
-    .await
+        Ok(tagged(status, created.record.revision, &answer(&created)))
+    };
+    change.once("POST /v1/admin/parties", create).await
 }
 
 pub(in crate::http) async fn show(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    name: Result<Path<String>, PathRejection>,
+    name: InPath,
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
     let party = kdc.parties().show(&body::name(name)?)?;
@@ -130,50 +118,36 @@ pub(in crate::http) async fn show(
 pub(in crate::http) async fn keys(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    name: Result<Path<String>, PathRejection>,
+    name: InPath,
 ) -> Result<Json<KeyPage>, Failure> {
     operator.may(Role::Auditor)?;
     let party = kdc.parties().show(&body::name(name)?)?;
     Ok(Json(KeyPage { keys: seen(&kdc, &party).keys }))
 }
 
-pub(in crate::http) async fn update(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn update(name: InPath, order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let patch: PartyPatch = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
-    let here = kdc.clone();
-    let party = to_the_end(async move {
-        let party = here.parties().update(&caller, &name, &patch, &precondition).await?;
+    let patch: PartyPatch = change.json()?;
+    let precondition = change.precondition()?;
+    let update = |kdc: Arc<Kdc>, caller: Caller| async move {
+        let party = kdc.parties().update(&caller, &name, &patch, &precondition).await?;
         tracing::info!(administrator = %caller.actor, party = %name, enabled = party.enabled(), "party changed");
-        Ok(party)
-    })
-    .await?;
-    Ok(tagged(StatusCode::OK, party.record().revision, &seen(&kdc, &party)))
+        Ok(tagged(StatusCode::OK, party.record().revision, &seen(&kdc, &party)))
+    };
+    change.make(update).await
 }
 
-pub(in crate::http) async fn delete(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    name: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Failure> {
-    let caller = operator.may(Role::Operator)?;
+pub(in crate::http) async fn delete(name: InPath, order: Order) -> Result<StatusCode, Failure> {
+    let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let precondition = change.precondition()?;
+    let delete = |kdc: Arc<Kdc>, caller: Caller| async move {
         kdc.parties().delete(&caller, &name, &precondition).await?;
         tracing::info!(administrator = %caller.actor, party = %name, "party deleted");
-        Ok(())
-    })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+        Ok(StatusCode::NO_CONTENT)
+    };
+    change.make(delete).await
 }
 
 /// Reads a key that the administrator chose.
@@ -183,10 +157,6 @@ pub(super) fn secret(text: &str) -> Result<Zeroizing<[u8; LongTermKey::SIZE]>, F
     secret
         .map(Zeroizing::new)
         .ok_or_else(|| body::malformed("32 bytes in base64url without padding").field("key"))
-}
-
-fn answer(kdc: &Kdc, created: &Created, chosen: bool) -> CreatedParty {
-    handed_out(kdc, &created.record, &created.key, chosen)
 }
 
 /// A party with a key that is to be brought to it.

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use keycell_protocol::Name;
 use serde::{Deserialize, Serialize};
 
-use super::answer::{kept, tagged, to_the_end};
-use super::body;
-use crate::administration::Groups;
+use super::answer::{next, tagged};
+use super::body::{self, InPath, InQuery};
+use super::order::{Keeper, Order};
+use crate::administration::{Caller, Groups};
 use crate::api::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
 use crate::directory;
 use crate::http::operator::Operator;
@@ -53,25 +53,21 @@ pub(in crate::http) async fn show(
 }
 
 pub(in crate::http) async fn replace(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    query: Result<Query<ReplaceQuery>, QueryRejection>,
-    headers: HeaderMap,
-    body: Bytes,
+    query: InQuery<ReplaceQuery>,
+    order: Order,
 ) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Admin)?;
+    let change = order.by(Role::Admin)?;
     let ReplaceQuery { dry_run } = body::query(query)?;
-    let Rules { rules } = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
-    let rules = to_the_end(async move {
+    let Rules { rules } = change.json()?;
+    let precondition = change.precondition()?;
+    let replace = |kdc: Arc<Kdc>, caller: Caller| async move {
         let policy = kdc.policies().replace(&caller, &rules, &precondition, dry_run).await?;
         if !dry_run {
             tracing::info!(administrator = %caller.actor, rules = policy.policy.rules().len(), "policy replaced");
         }
-        Ok(policy)
-    })
-    .await?;
-    Ok(whole(&rules))
+        Ok(whole(&policy))
+    };
+    change.make(replace).await
 }
 
 pub(in crate::http) async fn test(
@@ -112,7 +108,7 @@ pub(in crate::http) async fn profiles(
 pub(in crate::http) async fn list(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: InQuery<PageQuery>,
 ) -> Result<Json<RulePage>, Failure> {
     operator.may(Role::Auditor)?;
     let query = body::query(query)?;
@@ -123,82 +119,54 @@ pub(in crate::http) async fn list(
             && query.destination.as_ref().is_none_or(|name| rule.destination.matches(name))
     };
     let page: Vec<_> = rules.by_id().into_iter().filter(wanted).take(limit).map(view).collect();
-    let next = if page.len() == limit { page.last().map(|rule| rule.id.clone()) } else { None };
+    let next = next(&page, limit, |rule| rule.id.clone());
     Ok(Json(RulePage { rules: page, next }))
 }
 
-pub(in crate::http) async fn create(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Admin)?;
-    let new: NewRule = body::json(&headers, &body)?;
-    let retry = body::retry(&headers, &caller, "POST /v1/admin/policy/rules", &body)?;
-    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
-        return Ok(answer);
-    }
-    let rule = to_the_end(async move {
-        let keep = |rule: &Rule| {
-            retry
-                .as_ref()
-                .map(|retry| retry.keep(kdc.ledger(), StatusCode::CREATED.as_u16(), &view(rule)))
-                .transpose()
-        };
+pub(in crate::http) async fn create(order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Admin)?;
+    let new: NewRule = change.json()?;
+    let create = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
+        let keep = |rule: &Rule| keeper.keep(StatusCode::CREATED, &view(rule));
         let rule = kdc.policies().create(&caller, &new, keep).await?;
         tracing::info!(administrator = %caller.actor, rule = %rule.id, "rule created");
-        Ok(rule)
-    })
-    .await?;
-    Ok(one(StatusCode::CREATED, &rule))
+        Ok(one(StatusCode::CREATED, &rule))
+    };
+    change.once("POST /v1/admin/policy/rules", create).await
 }
 
 pub(in crate::http) async fn show_rule(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    id: Result<Path<String>, PathRejection>,
+    id: InPath,
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
     Ok(one(StatusCode::OK, &kdc.policies().show(&rule_id(id)?)?))
 }
 
-pub(in crate::http) async fn update(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Admin)?;
+pub(in crate::http) async fn update(id: InPath, order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Admin)?;
     let id = rule_id(id)?;
-    let patch: RulePatch = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
-    let rule = to_the_end(async move {
+    let patch: RulePatch = change.json()?;
+    let precondition = change.precondition()?;
+    let update = |kdc: Arc<Kdc>, caller: Caller| async move {
         let rule = kdc.policies().update(&caller, &id, &patch, &precondition).await?;
         tracing::info!(administrator = %caller.actor, rule = %rule.id, "rule changed");
-        Ok(rule)
-    })
-    .await?;
-    Ok(one(StatusCode::OK, &rule))
+        Ok(one(StatusCode::OK, &rule))
+    };
+    change.make(update).await
 }
 
-pub(in crate::http) async fn delete(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Result<StatusCode, Failure> {
-    let caller = operator.may(Role::Admin)?;
+pub(in crate::http) async fn delete(id: InPath, order: Order) -> Result<StatusCode, Failure> {
+    let change = order.by(Role::Admin)?;
     let id = rule_id(id)?;
-    let precondition = body::precondition(&headers)?;
-    to_the_end(async move {
+    let precondition = change.precondition()?;
+    let delete = |kdc: Arc<Kdc>, caller: Caller| async move {
         kdc.policies().delete(&caller, &id, &precondition).await?;
         tracing::info!(administrator = %caller.actor, rule = id, "rule deleted");
-        Ok(())
-    })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+        Ok(StatusCode::NO_CONTENT)
+    };
+    change.make(delete).await
 }
 
 /// What groups have to say besides the policy.
@@ -215,7 +183,7 @@ fn about_groups(mut told: Explanation, groups: &Groups) -> Explanation {
     told
 }
 
-fn rule_id(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+fn rule_id(id: InPath) -> Result<String, Failure> {
     let id: RuleId = body::text(id)?
         .parse()
         .map_err(|error: crate::policy::RuleIdError| body::malformed(error.to_string()).field("id"))?;

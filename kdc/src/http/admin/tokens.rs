@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::answer::{kept, to_the_end};
-use super::body;
-use crate::api::{NewToken, TokenPage, TokenView, WhoAmI};
+use super::answer::{next, to_the_end};
+use super::body::{self, InPath, InQuery};
+use super::order::{Keeper, Order};
+use crate::administration::Caller;
+use crate::api::{CreatedToken, NewToken, TokenPage, TokenView, WhoAmI};
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
@@ -48,7 +48,7 @@ pub(in crate::http) async fn whoami(operator: Operator) -> Result<Json<WhoAmI>, 
 pub(in crate::http) async fn list(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    query: Result<Query<PageQuery>, QueryRejection>,
+    query: InQuery<PageQuery>,
 ) -> Result<Json<TokenPage>, Failure> {
     operator.may(Role::Auditor)?;
     let query = body::query(query)?;
@@ -65,35 +65,26 @@ pub(in crate::http) async fn list(
         Some(TokenState::Expired) => record.revoked_at.is_none() && record.expires_at <= now,
     };
     let tokens = kdc.tokens().page(query.after.as_deref(), limit, wanted);
-    let next = if tokens.len() == limit { tokens.last().map(|token| token.id.clone()) } else { None };
+    let next = next(&tokens, limit, |token| token.id.clone());
     Ok(Json(TokenPage { tokens, next }))
 }
 
-pub(in crate::http) async fn create(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Admin)?;
-    let new: NewToken = body::json(&headers, &body)?;
-    let retry = body::retry(&headers, &caller, "POST /v1/admin/tokens", &body)?;
-    if let Some(answer) = kept(&kdc, retry.as_ref()).await? {
-        return Ok(answer);
-    }
-    let created = to_the_end(async move {
-        let created = kdc.tokens().create(&caller, &new, retry.as_ref()).await?;
+pub(in crate::http) async fn create(order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Admin)?;
+    let new: NewToken = change.json()?;
+    let create = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
+        let keep = |created: &CreatedToken| keeper.keep(StatusCode::CREATED, created);
+        let created = kdc.tokens().create(&caller, &new, keep).await?;
         tracing::info!(administrator = %caller.actor, token = created.info.id, subject = new.subject, role = %new.role, "token created");
-        Ok(created)
-    })
-    .await?;
-    Ok((StatusCode::CREATED, Json(created)).into_response())
+        Ok((StatusCode::CREATED, Json(created)).into_response())
+    };
+    change.once("POST /v1/admin/tokens", create).await
 }
 
 pub(in crate::http) async fn show(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    id: Result<Path<String>, PathRejection>,
+    id: InPath,
 ) -> Result<Json<TokenView>, Failure> {
     operator.may(Role::Auditor)?;
     Ok(Json(kdc.tokens().show(&token_id(id)?)?))
@@ -102,7 +93,7 @@ pub(in crate::http) async fn show(
 pub(in crate::http) async fn revoke(
     State(kdc): State<Arc<Kdc>>,
     operator: Operator,
-    id: Result<Path<String>, PathRejection>,
+    id: InPath,
 ) -> Result<StatusCode, Failure> {
     let id = token_id(id);
     // Whoever lost a token may always make it useless; another's only an admin may.
@@ -112,13 +103,12 @@ pub(in crate::http) async fn revoke(
     to_the_end(async move {
         kdc.tokens().revoke(&caller, &id).await?;
         tracing::info!(administrator = %caller.actor, token = id, "token revoked");
-        Ok(())
+        Ok(StatusCode::NO_CONTENT)
     })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    .await
 }
 
-fn token_id(id: Result<Path<String>, PathRejection>) -> Result<String, Failure> {
+fn token_id(id: InPath) -> Result<String, Failure> {
     let id = body::text(id)?;
     if id.len() == 24 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
         return Ok(id);

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::answer::{tagged, to_the_end};
-use super::body;
+use super::answer::tagged;
+use super::order::Order;
+use crate::administration::Caller;
 use crate::api::{LimitsPatch, LimitsView, RateView, ZonePatch, ZoneSettings};
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
@@ -24,23 +24,16 @@ pub(in crate::http) async fn show(
     Ok(zone(&kdc, &kdc.directory().settings()))
 }
 
-pub(in crate::http) async fn update(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Admin)?;
-    let patch: ZonePatch = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
-    let here = kdc.clone();
-    let settings = to_the_end(async move {
-        let settings = here.settings().change_zone(&caller, &patch, &precondition).await?;
+pub(in crate::http) async fn update(order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Admin)?;
+    let patch: ZonePatch = change.json()?;
+    let precondition = change.precondition()?;
+    let update = |kdc: Arc<Kdc>, caller: Caller| async move {
+        let settings = kdc.settings().change_zone(&caller, &patch, &precondition).await?;
         tracing::info!(administrator = %caller.actor, ?patch, "zone settings changed");
-        Ok(settings)
-    })
-    .await?;
-    Ok(zone(&kdc, &settings))
+        Ok(zone(&kdc, &settings))
+    };
+    change.make(update).await
 }
 
 pub(in crate::http) async fn show_limits(
@@ -51,24 +44,17 @@ pub(in crate::http) async fn show_limits(
     Ok(limits(&kdc, &kdc.directory().settings()))
 }
 
-pub(in crate::http) async fn update_limits(
-    State(kdc): State<Arc<Kdc>>,
-    operator: Operator,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let caller = operator.may(Role::Admin)?;
-    let patch: LimitsPatch = body::json(&headers, &body)?;
-    let precondition = body::precondition(&headers)?;
-    let here = kdc.clone();
-    let settings = to_the_end(async move {
-        let settings = here.settings().change_limits(&caller, &patch, &precondition).await?;
-        here.settled();
+pub(in crate::http) async fn update_limits(order: Order) -> Result<Response, Failure> {
+    let change = order.by(Role::Admin)?;
+    let patch: LimitsPatch = change.json()?;
+    let precondition = change.precondition()?;
+    let update = |kdc: Arc<Kdc>, caller: Caller| async move {
+        let settings = kdc.settings().change_limits(&caller, &patch, &precondition).await?;
+        kdc.settled();
         tracing::info!(administrator = %caller.actor, ?patch, "limits changed");
-        Ok(settings)
-    })
-    .await?;
-    Ok(limits(&kdc, &settings))
+        Ok(limits(&kdc, &settings))
+    };
+    change.make(update).await
 }
 
 fn zone(kdc: &Kdc, settings: &Settings) -> Response {

@@ -213,14 +213,13 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
         );
         warn("keys", text);
     }
-    let memberships = kdc.directory().memberships();
-    let out: Vec<_> = memberships.groups().filter(|group| !group.is_in_service()).collect();
+    let out = kdc.groups_out_of_service();
     if let Some(first) = out.first() {
         let text = format!(
-            "{} of the groups are out of service, {} among them, for their keys do not unwrap: see the log for their names, then \
-             give them new keys with `keycell group rotate`, or restore a backup",
-            out.len(),
-            first.name()
+            "{} of the groups are out of service, {first} among them, for their keys or rows do not hold: see the log for their \
+             names, then give them new keys with `keycell group rotate`; where that is refused, delete and make them again, or \
+             restore a backup",
+            out.len()
         );
         warn("groups", text);
     }

@@ -1,6 +1,6 @@
 //! Documents in memory: the policy, the settings, the tokens that are good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keycell_protocol::UnixMillis;
 
@@ -127,6 +127,8 @@ pub type GroupRecords = BTreeMap<String, GroupRecord>;
 /// What was found of groups.
 pub(super) struct Groups {
     pub(super) records: GroupRecords,
+    /// The ids of those that do not hold.
+    pub(super) broken: BTreeSet<String>,
     /// The first row that was put back: what it says does not count.
     pub(super) older: Option<FollowError>,
 }
@@ -135,7 +137,7 @@ pub(super) struct Groups {
 /// the master key that is not here yet: whom the change takes out, only that version can tell. One that is older than the
 /// one that is `known` stays as it was.
 pub(super) fn groups(documents: &Documents, keyring: &Keyring, known: &GroupRecords) -> Groups {
-    let mut groups = Groups { records: GroupRecords::new(), older: None };
+    let mut groups = Groups { records: GroupRecords::new(), broken: BTreeSet::new(), older: None };
     for document in &documents.documents {
         let id = &document.id;
         let before = known.get(id);
@@ -152,7 +154,10 @@ pub(super) fn groups(documents: &Documents, keyring: &Keyring, known: &GroupReco
                 record.revision = document.revision;
                 groups.records.insert(id.clone(), record);
             }
-            Ok(_) => tracing::error!(group = id, "a group is out of service: its row has another name"),
+            Ok(_) => {
+                tracing::error!(group = id, "a group is out of service: its row has another name");
+                groups.broken.insert(id.clone());
+            }
             Err(FollowError::Keyring(KeyringError::NoVersion { .. }))
                 if before.is_some_and(|before| before.revision == document.revision) =>
             {
@@ -160,6 +165,7 @@ pub(super) fn groups(documents: &Documents, keyring: &Keyring, known: &GroupReco
             }
             Err(error) => {
                 tracing::error!(group = id, %error, "a group is out of service: its row does not open");
+                groups.broken.insert(id.clone());
             }
         }
     }
@@ -169,6 +175,8 @@ pub(super) fn groups(documents: &Documents, keyring: &Keyring, known: &GroupReco
             reason = damaged.reason,
             "a group is out of service: its row is damaged"
         );
+        // It is named by its kind and its id.
+        groups.broken.extend(damaged.row.rsplit(' ').next().map(str::to_owned));
     }
     groups
 }

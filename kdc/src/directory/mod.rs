@@ -34,6 +34,8 @@ pub struct Directory {
     settings: RwLock<Arc<Settings>>,
     tokens: RwLock<Arc<TokenRecords>>,
     groups: RwLock<(Arc<GroupRecords>, Arc<Memberships>)>,
+    /// The ids of groups whose rows do not hold.
+    broken_groups: RwLock<Arc<BTreeSet<String>>>,
     /// How many chains of group keys began while this KDC looked.
     chains_begun: AtomicU64,
     /// The epoch that keys are turned by: the last that was believed.
@@ -50,6 +52,7 @@ impl Directory {
             settings: RwLock::new(Arc::new(settings)),
             tokens: RwLock::new(Arc::new(tokens)),
             groups: RwLock::default(),
+            broken_groups: RwLock::default(),
             chains_begun: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
         }
@@ -110,6 +113,12 @@ impl Directory {
     #[must_use]
     pub fn memberships(&self) -> Arc<Memberships> {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// The ids of groups whose rows do not hold: nobody is given their keys.
+    #[must_use]
+    pub fn broken_groups(&self) -> Arc<BTreeSet<String>> {
+        self.broken_groups.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many chains of group keys began while this KDC looked.
@@ -204,7 +213,8 @@ impl Directory {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    fn set_groups(&self, records: GroupRecords, memberships: Memberships) {
+    fn set_groups(&self, records: GroupRecords, memberships: Memberships, broken: BTreeSet<String>) {
+        *self.broken_groups.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(broken);
         let known = self.groups();
         let before = |id| known.get(id).and_then(|record| record.chain()).map(|chain| chain.version);
         let begun =

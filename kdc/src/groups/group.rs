@@ -112,6 +112,14 @@ impl Group {
         self.in_force().is_some()
     }
 
+    /// Whether the chain in force took another's place, and still seals with its first key: a member that asks now comes for
+    /// it, because of a message or since it was time.
+    #[must_use]
+    pub fn is_renewed(&self, now: UnixSeconds) -> bool {
+        let first = |chain: &Chain| chain.generation(now) == chain.first;
+        self.record.chains.len() > 1 && self.record.chain().is_some_and(first)
+    }
+
     /// What seals its tickets; `None` where its keys are not at hand.
     #[must_use]
     pub fn sealing(&self, now: UnixSeconds) -> Option<Sealing> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use keycell_protocol::Name;
+use keycell_protocol::{Name, UnixSeconds};
 
 use super::{Group, GroupRecord, secret_name};
 use crate::keyring::Keyring;
@@ -89,16 +89,25 @@ impl Memberships {
         self.groups.values()
     }
 
+    /// The groups for which no ticket can be sealed at that moment.
+    pub fn out_of_service(&self, now: UnixSeconds) -> impl Iterator<Item = &Arc<Group>> {
+        self.groups().filter(move |group| group.sealing(now).is_none())
+    }
+
     /// The groups that a party of that name is a member of while it is enabled, in the order of their names.
     #[must_use]
     pub fn of_party(&self, party: &Name) -> Vec<&Arc<Group>> {
-        let mut groups: Vec<_> = self
-            .index
-            .matching(party)
-            .into_iter()
-            .filter_map(|number| self.owners.get(number))
-            .filter(|group| !group.record().excluded.contains(party))
-            .collect();
+        let mut groups = self.about(party);
+        groups.retain(|group| !group.record().excluded.contains(party));
+        groups
+    }
+
+    /// The groups that have a pattern which is about a party of that name, in the order of their names; also those that it is
+    /// taken out of.
+    #[must_use]
+    pub fn about(&self, party: &Name) -> Vec<&Arc<Group>> {
+        let numbers = self.index.matching(party).into_iter();
+        let mut groups: Vec<_> = numbers.filter_map(|number| self.owners.get(number)).collect();
         // In the order of the patterns, and so of the groups: only what is twice beside itself goes.
         groups.dedup_by(|a, b| Arc::ptr_eq(a, b));
         groups

@@ -47,6 +47,8 @@ pub struct GivenKeys {
     pub body: Vec<u8>,
     /// Of how many groups it has the keys.
     pub granted: u32,
+    /// How many of those began anew within the last lifetime.
+    pub renewed: u32,
     /// The groups that it refuses, each with the reason.
     pub refused: Vec<(Name, ProblemType)>,
 }
@@ -79,7 +81,7 @@ pub fn give_keys(
     if extra.rotate {
         reply.ask_to_rotate();
     }
-    let mut given = GivenKeys { body: Vec::new(), granted: 0, refused: Vec::new() };
+    let mut given = GivenKeys { body: Vec::new(), granted: 0, renewed: 0, refused: Vec::new() };
     let mut grant = |reply: &mut GroupKeysWriter<'_>, group: &Group| {
         let Some(keys) = group.keys(moment.now.seconds()) else { return false };
         reply.grant(HeldGroup {
@@ -90,6 +92,7 @@ pub fn give_keys(
             keys,
         });
         given.granted += 1;
+        given.renewed += u32::from(group.is_renewed(moment.now.seconds()));
         true
     };
     if request.groups.is_empty() {

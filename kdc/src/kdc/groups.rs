@@ -28,7 +28,10 @@ impl Kdc {
             refetches_per_second: self.config.load().groups.refetches_per_second,
         };
         let given = issuance::give_keys(&member, &self.directory, moment, extra);
-        self.metrics.groups.given.inc_by(given.granted.into());
+        let metrics = &self.metrics.groups;
+        metrics.given.inc_by(given.granted.into());
+        metrics.renewed.inc_by(given.renewed.into());
+        metrics.refused.inc_by(given.refused.len() as u64);
         if !given.refused.is_empty() {
             given.refused.iter().for_each(|(_, problem)| self.metrics.refuse(*problem));
             let denials = given.refused.iter();
@@ -39,11 +42,22 @@ impl Kdc {
         Ok(given)
     }
 
+    /// The groups that nobody can send to: those whose keys do not hold, then those whose rows do not.
+    #[must_use]
+    pub fn groups_out_of_service(&self) -> Vec<String> {
+        let (memberships, now) = (self.directory.memberships(), self.now().seconds());
+        let without_keys = memberships.out_of_service(now).map(|group| group.name().to_string());
+        let broken = self.directory.broken_groups();
+        without_keys.chain(broken.iter().map(|id| format!("{id}@{}", self.zone()))).collect()
+    }
+
     /// Counts groups and, where there are any, their members; as often as the house is kept, for every party is looked at.
     pub(super) async fn measure_groups(&self) {
         let memberships = self.directory.memberships();
         let metrics = &self.metrics.groups;
-        metrics.groups.set(i64::try_from(memberships.groups().count()).unwrap_or(i64::MAX));
+        let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        metrics.groups.set(count(memberships.groups().count()));
+        metrics.out_of_service.set(count(self.groups_out_of_service().len()));
         metrics.chains.inc_by(self.directory.chains_begun().saturating_sub(metrics.chains.get()));
         if memberships.groups().next().is_none() {
             return;

@@ -1,5 +1,6 @@
 //! Groups: whom their keys are given to, and when they end (docs/protocol.md §11).
 
+mod counted;
 mod members;
 mod rest;
 mod set_back;

@@ -4,6 +4,7 @@ use keycell_tests::admin::{GROUPS, group_path};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http};
 use keycell_tests::postgres::Postgres;
+use keycell_tests::wait::until;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -169,6 +170,16 @@ async fn a_group_whose_row_was_spoilt_can_be_deleted_and_made_again() {
     kdc.logs("a group is out of service").await;
     let admin = kdc.http().with_token(&token);
     assert_eq!(admin.get(&group_path(GROUP)).await.status, 404);
+    let warnings = admin.get("/v1/admin/status").await.json()["warnings"].to_string();
+    assert!(
+        warnings.contains(&format!("1 of the groups are out of service, {GROUP} among them")),
+        "{warnings}"
+    );
+    until("it is counted", async || {
+        let page = admin.get("/metrics").await.text();
+        page.contains("\nkeycell_groups_out_of_service 1\n").then_some(())
+    })
+    .await;
     let taken = admin.send(Method::POST, GROUPS, &json!({ "name": GROUP })).await;
     assert_eq!(taken.status, 409, "{}", taken.text());
     assert_eq!(delete(&admin).await, 204);

@@ -59,7 +59,7 @@ impl Follower {
     /// Takes these groups, with the keys of those that are not here already. A group whose row was put back stays as it
     /// was; the others are taken all the same.
     pub(super) async fn take_groups(&self, found: &Documents) -> Result<(), FollowError> {
-        let documents::Groups { mut records, older } =
+        let documents::Groups { mut records, mut broken, older } =
             documents::groups(found, &self.keyring, &self.directory.groups());
         let before = self.directory.groups();
         if let Some(watermark) = self.watermark.get() {
@@ -67,6 +67,7 @@ impl Follower {
             records.retain(|id, record| match watermark.group_goes_back(record) {
                 Some(what) if before.get(id) != Some(record) => {
                     tracing::error!(group = %record.name, ?what, "the database row of a group was put back: it is out of service");
+                    broken.insert(id.clone());
                     false
                 }
                 _ => true,
@@ -87,7 +88,7 @@ impl Follower {
             gone.for_each(|(_, record)| watermark.saw_deleted_group(record));
         }
         let memberships = Memberships::read(found.change, records.values(), &known, &self.keyring, &secrets);
-        self.directory.set_groups(records, memberships);
+        self.directory.set_groups(records, memberships, broken);
         older.map_or(Ok(()), Err)
     }
 

@@ -138,6 +138,7 @@ async fn a_damaged_secret_stops_one_group_until_it_is_rotated() {
         zone.keys_of("web.one", &member, "web").unwrap();
         zone.restart().await;
         zone.clock.advance(1);
+        assert_eq!(zone.kdc.groups_out_of_service(), [zone.name("web").to_string()], "{wrong}");
         use keycell_protocol::ProblemType::{DestinationDisabled, Unavailable};
         assert_eq!(zone.ticket_to("a", &a, "web").unwrap_err(), DestinationDisabled, "{wrong}");
         assert_eq!(zone.keys_of("web.one", &member, "web").unwrap_err(), Unavailable, "{wrong}");

@@ -34,6 +34,9 @@ pub struct GroupView {
     /// When the last ticket ends that a key of an earlier chain may open; absent once that is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_keys_until: Option<UnixMillis>,
+    /// Why the party that was asked about is no member although a pattern is about it; absent if it is one, or if none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
 }
 
 /// A page of groups.

@@ -2,6 +2,8 @@
 
 use keycell_tests::cell::Cell;
 
+use serde_json::Value;
+
 use super::json;
 
 #[test]
@@ -42,6 +44,17 @@ fn a_group_is_made_shown_changed_and_deleted() {
         json(&cell, &["group", "members", "probe", "--restore", "probe.b"])["restored"],
         "probe.b@test.internal"
     );
+    // Who was not taken out need not be let in, nor is it the first that this is done.
+    let before = json(&cell, &["group", "show", "probe"])["revision"].clone();
+    for name in ["probe.b", "probe.c", "nobody"] {
+        let same = cell.run(&["group", "members", "probe", "--restore", name]).succeeded().stdout;
+        assert_eq!(
+            same,
+            format!("{name}@test.internal was not taken out of probe@test.internal: nothing is changed.\n")
+        );
+    }
+    assert_eq!(json(&cell, &["group", "members", "probe", "--restore", "probe.b"])["restored"], Value::Null);
+    assert_eq!(json(&cell, &["group", "show", "probe"])["revision"], before);
     let mistyped = cell.run(&["group", "members", "probe", "--remove", "probe.bb"]).failed();
     assert!(mistyped.contains("there is no party probe.bb@test.internal"), "{mistyped}");
 
@@ -86,4 +99,40 @@ fn who_may_send_is_said_and_what_to_do_where_nobody_may() {
     assert!(shown.ends_with(said), "{shown}");
     let told = cell.run(&["policy", "test", "cma.one", "probe"]).succeeded().stdout;
     assert!(told.contains("the lifetime of the group cuts that to 300 s"), "{told}");
+}
+
+#[test]
+fn a_party_s_groups_are_told_with_it_and_by_themselves() {
+    let cell = Cell::sqlite();
+    let _kdc = cell.serve();
+    cell.run(&["party", "add", "probe.a"]).succeeded();
+    let shown = cell.run(&["party", "show", "probe.a"]).succeeded().stdout;
+    assert!(shown.ends_with("\n\nMember of no group.\n"), "{shown}");
+    let none = cell.run(&["group", "list", "--member", "probe.a"]).succeeded().stdout;
+    assert_eq!(none, "probe.a@test.internal is a member of no group.\n");
+    for name in ["lab", "probe", "web"] {
+        cell.run(&["group", "create", name, "--members", "probe.*"]).succeeded();
+    }
+    cell.run(&["group", "members", "probe", "--remove", "probe.a"]).succeeded();
+    let shown = cell.run(&["party", "show", "probe.a"]).succeeded().stdout;
+    let told = "\nMember of lab@test.internal, web@test.internal.\nNo member of probe@test.internal (left out: taken out).\n";
+    assert!(shown.ends_with(told), "{shown}");
+    let shown = json(&cell, &["party", "show", "probe.a"]);
+    assert_eq!(
+        (&shown["name"], &shown["groups"][1]),
+        (
+            &"probe.a@test.internal".into(),
+            &serde_json::json!({ "name": "probe@test.internal", "left_out": "excluded" })
+        )
+    );
+    let names = |arguments: &[&str]| {
+        let page = json(&cell, &[&["group", "list", "--member", "probe.a"], arguments].concat());
+        page["groups"].as_array().unwrap().iter().map(|group| group["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["lab@test.internal", "web@test.internal"]);
+    assert_eq!(names(&["--all", "--after", "lab", "--limit", "1"]), ["probe@test.internal"]);
+    let all = cell.run(&["group", "list", "--member", "probe.a", "--all"]).succeeded().stdout;
+    assert!(all.contains("\nprobe@test.internal  left out: taken out  5m"), "{all}");
+    let mistyped = cell.run(&["group", "list", "--member", "probe.aa"]).failed();
+    assert!(mistyped.contains("there is no party probe.aa@test.internal"), "{mistyped}");
 }

@@ -284,6 +284,8 @@ impl Seen {
             let members = format!("{groups}/group%40test.internal/members{query}");
             self.see(200, self.admin.request(Method::GET, &members)).await;
         }
+        let of_party = format!("{groups}?member=new%40test.internal&left_out=true");
+        self.see(200, self.admin.request(Method::GET, &of_party)).await;
         let rules = "/v1/admin/policy/rules?destination=group%40test.internal";
         self.see(200, self.admin.request(Method::GET, rules)).await;
     }

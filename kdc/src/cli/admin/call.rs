@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand_core::Rng as _;
-use reqwest::header::{CONTENT_TYPE, IF_MATCH};
+use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,16 @@ impl<'a> Call<'a> {
     /// Calls an operation that answers with nothing.
     pub(in crate::cli) async fn done(self) -> Outcome {
         Ok(self.bytes(None).await.map(drop)?)
+    }
+
+    /// Calls an operation that answers with nothing but the revision that something is at, if it says so.
+    pub(in crate::cli) async fn revision(self) -> Outcome<Option<u64>> {
+        let response = self.send(None).await?;
+        if !response.status().is_success() {
+            return Err(refusal(response).await.into());
+        }
+        let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        Ok(tag.and_then(|tag| tag.trim_matches('"').parse().ok()))
     }
 
     /// Makes something. An answer that is lost, or a KDC that cannot at the moment, is asked again under the same

@@ -11,8 +11,8 @@ use super::super::moment::{length, time};
 use super::super::output::Output;
 use super::super::party::Expected;
 use super::super::table::table;
-use super::{Which, path};
-use crate::api::{GroupView, LeftOut, MemberPage, MemberView};
+use super::{Which, path, state};
+use crate::api::{GroupView, MemberPage, MemberView};
 use crate::clock::{Clock as _, SystemClock};
 
 #[derive(Debug, Args)]
@@ -111,10 +111,17 @@ impl Members {
     }
 
     async fn restore(&self, group: &Name, party: &Name, admin: &Admin, output: &Output) -> Outcome {
-        admin.delete(excluded(group, party)).if_revision(self.expected.if_revision).done().await?;
-        let restored = serde_json::json!({ "group": group, "restored": party });
-        Ok(output.print(&restored, |out| {
-            writeln!(out, "{party} is left out of {group} no more: it is a member while a pattern is about it and it is enabled.")
+        let before: GroupView = admin.get(path(group)).read().await?;
+        let after =
+            admin.delete(excluded(group, party)).if_revision(self.expected.if_revision).revision().await?;
+        // A change has another revision; a KDC of an earlier release names none.
+        let changed = after != Some(before.revision);
+        let restored = serde_json::json!({ "group": group, "restored": changed.then_some(party) });
+        Ok(output.print(&restored, |out| match changed {
+            true => {
+                writeln!(out, "{party} is left out of {group} no more: it is a member while a pattern is about it and it is enabled.")
+            }
+            false => writeln!(out, "{party} was not taken out of {group}: nothing is changed."),
         })?)
     }
 }
@@ -124,14 +131,7 @@ fn excluded(group: &Name, party: &Name) -> String {
 }
 
 fn write(out: &mut dyn io::Write, members: &[MemberView]) -> io::Result<()> {
-    let rows = members.iter().map(|member| {
-        let state = match member.left_out {
-            None => "member",
-            Some(LeftOut::Disabled) => "left out: disabled",
-            Some(LeftOut::Excluded) => "left out: taken out",
-        };
-        [member.name.to_string(), state.to_owned()]
-    });
+    let rows = members.iter().map(|member| [member.name.to_string(), state(member.left_out).to_owned()]);
     table(out, ["NAME", "STATE"], rows)
 }
 

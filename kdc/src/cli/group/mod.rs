@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod list;
 mod members;
+mod of_party;
 mod rotate;
 mod senders;
 mod show;
@@ -16,13 +17,16 @@ use super::admin::{Admin, segment};
 use super::moment::span;
 use super::output::Output;
 use super::{Global, Outcome};
+use crate::api::LeftOut;
 use crate::groups::LIFETIME;
+
+pub(super) use of_party::OfParty;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Group {
     /// Make a group: a name that messages can be sent to, with members by pattern
     Create(create::Create),
-    /// List the groups, in the order of their names
+    /// List the groups, in the order of their names; or those of a party
     List(list::List),
     /// Show one group, and who may send to it
     Show(Which),
@@ -54,6 +58,15 @@ impl Group {
             Self::Rotate(rotate) => rotate.run(&admin, output).await,
             Self::Delete(delete) => delete.run(&admin, output).await,
         }
+    }
+}
+
+/// What a party is in a group.
+const fn state(left_out: Option<LeftOut>) -> &'static str {
+    match left_out {
+        None => "member",
+        Some(LeftOut::Disabled) => "left out: disabled",
+        Some(LeftOut::Excluded) => "left out: taken out",
     }
 }
 

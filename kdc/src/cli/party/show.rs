@@ -3,9 +3,11 @@
 use std::io;
 
 use keycell_protocol::Name;
+use serde::Serialize;
 
 use super::super::Outcome;
 use super::super::admin::Admin;
+use super::super::group::OfParty;
 use super::super::moment::time;
 use super::super::output::Output;
 use super::super::table::{fields, or_dash, table};
@@ -15,8 +17,20 @@ use crate::api::{KeyPage, KeyView, PartyView};
 use crate::audit::hex;
 
 pub(super) async fn party(name: &Name, admin: &Admin, output: &Output) -> Outcome {
-    let view: PartyView = admin.get(path(name)).read().await?;
-    Ok(output.print(&view, |out| write(out, &view))?)
+    let party: PartyView = admin.get(path(name)).read().await?;
+    let shown = Shown { party, groups: OfParty::ask(name, admin).await? };
+    Ok(output.print(&shown, |out| {
+        write(out, &shown.party)?;
+        shown.groups.write(out)
+    })?)
+}
+
+/// A party, with the groups that it is a member of.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    party: PartyView,
+    groups: OfParty,
 }
 
 pub(in crate::cli) async fn keys(name: &Name, admin: &Admin, output: &Output) -> Outcome {

@@ -25,6 +25,13 @@ pub(crate) fn next<T, K>(page: &[T], limit: usize, key: impl FnOnce(&T) -> K) ->
     page.last().filter(|_| page.len() == limit).map(key)
 }
 
+/// Nothing but the revision that something is at.
+pub(crate) fn revision(revision: u64) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    tag(&mut response, revision);
+    response
+}
+
 /// Runs a change to its end, and to its line in the log, also when the client has gone.
 pub(crate) async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, AdminError>> + Send + 'static,

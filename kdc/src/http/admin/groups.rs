@@ -10,7 +10,7 @@ use axum::response::Response;
 use keycell_protocol::{Generation, Name, NameError, UnixSeconds};
 use serde::Deserialize;
 
-use super::answer::{next, tagged};
+use super::answer::{next, revision, tagged};
 use super::body::{self, InPath, InQuery};
 use super::order::{Keeper, Order};
 use crate::administration::Caller;
@@ -23,12 +23,14 @@ use crate::kdc::Kdc;
 use crate::policy::Pattern;
 use crate::token::Role;
 
-/// Which page of the groups.
+/// Which page of the groups, or of those of a party.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct PageQuery {
     after: Option<Name>,
     limit: Option<usize>,
+    member: Option<Name>,
+    left_out: Option<bool>,
 }
 
 /// Which page of whom.
@@ -47,11 +49,22 @@ pub(in crate::http) async fn list(
     query: InQuery<PageQuery>,
 ) -> Result<Json<GroupPage>, Failure> {
     operator.may(Role::Auditor)?;
-    let query = body::query(query)?;
-    let limit = body::limit(query.limit)?;
-    let page = kdc.groups().page(query.after.as_ref(), limit);
-    let next = next(&page, limit, |group| group.name.clone());
-    Ok(Json(GroupPage { groups: page.iter().map(|group| view(&kdc, group)).collect(), next }))
+    let PageQuery { after, limit, member, left_out } = body::query(query)?;
+    let limit = body::limit(limit)?;
+    let groups: Vec<_> = match (&member, left_out) {
+        (Some(member), left_out) => {
+            let page = kdc.groups().of_party(member, after.as_ref(), limit, left_out.unwrap_or_default())?;
+            page.iter()
+                .map(|(group, left_out)| GroupView { left_out: *left_out, ..view(&kdc, group) })
+                .collect()
+        }
+        (None, Some(_)) => return Err(body::malformed("it goes with `member`").field("left_out")),
+        (None, None) => {
+            kdc.groups().page(after.as_ref(), limit).iter().map(|group| view(&kdc, group)).collect()
+        }
+    };
+    let next = next(&groups, limit, |group| group.name.clone());
+    Ok(Json(GroupPage { groups, next }))
 }
 
 pub(in crate::http) async fn create(order: Order) -> Result<Response, Failure> {
@@ -148,14 +161,14 @@ pub(in crate::http) async fn exclude(names: TwoNames, order: Order) -> Result<Re
     change.make(exclude).await
 }
 
-pub(in crate::http) async fn include(names: TwoNames, order: Order) -> Result<StatusCode, Failure> {
+pub(in crate::http) async fn include(names: TwoNames, order: Order) -> Result<Response, Failure> {
     let change = order.by(Role::Operator)?;
     let (name, party) = group_and_party(names)?;
     let precondition = change.precondition()?;
     let include = |kdc: Arc<Kdc>, caller: Caller| async move {
-        kdc.groups().include(&caller, &name, &party, &precondition).await?;
+        let group = kdc.groups().include(&caller, &name, &party, &precondition).await?;
         tracing::info!(administrator = %caller.actor, group = %name, %party, "party let back into a group");
-        Ok(StatusCode::NO_CONTENT)
+        Ok(revision(group.revision))
     };
     change.make(include).await
 }
@@ -193,6 +206,7 @@ fn view(kdc: &Kdc, group: &GroupRecord) -> GroupView {
         updated_at: group.updated_at,
         generation: chain.map_or(Generation(0), |chain| chain.generation(now)),
         chain_began_at: chain.map_or(group.created_at, |chain| chain.begins_at.millis()),
+        left_out: None,
         old_keys_until: ends.max().filter(|end| *end > now).map(UnixSeconds::millis),
     }
 }

@@ -30,6 +30,9 @@ pub struct RuleView {
     pub created_at: UnixMillis,
     /// When it was last changed.
     pub updated_at: UnixMillis,
+    /// Why it never decides anything as things are; absent if it may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A rule that is to be made.

@@ -136,3 +136,38 @@ fn a_party_s_groups_are_told_with_it_and_by_themselves() {
     let mistyped = cell.run(&["group", "list", "--member", "probe.aa"]).failed();
     assert!(mistyped.contains("there is no party probe.aa@test.internal"), "{mistyped}");
 }
+
+#[test]
+fn a_rule_that_lets_a_group_ask_is_warned_of() {
+    let cell = Cell::sqlite();
+    let _kdc = cell.serve();
+    let warning = "Rule late never decides anything: probe@test.internal is a group, and only parties ask for tickets: write \
+                   who is to ask, such as probe.*@test.internal.\n";
+    // There may be a party of that name.
+    let added = cell.run(&["policy", "add", "--allow", "probe", "cma.*", "--id", "late"]).succeeded().stdout;
+    assert!(!added.contains("never decides"), "{added}");
+    cell.run(&["group", "create", "probe"]).succeeded();
+    for shown in
+        [&["policy", "show", "late"][..], &["policy", "list"], &["policy", "update", "late", "--deny"]]
+    {
+        let shown = cell.run(shown).succeeded().stdout;
+        assert!(shown.contains(&format!("\n{warning}")), "{shown}");
+    }
+    let added = cell.run(&["policy", "add", "--allow", "probe", "*", "--id", "more"]).succeeded().stdout;
+    assert!(added.contains("\nRule more never decides anything: probe@test.internal is a group"), "{added}");
+    cell.run(&["policy", "export", "policy.toml"]).succeeded();
+    let path = cell.folder().join("policy.toml");
+    let document = std::fs::read_to_string(&path).unwrap();
+    assert!(!document.contains("never decides") && !document.contains("warning"), "{document}");
+    std::fs::write(&path, document.replace("\"late\"", "\"later\"")).unwrap();
+    for applied in [&["policy", "apply", "policy.toml", "--dry-run"][..], &["policy", "apply", "policy.toml"]]
+    {
+        let applied = cell.run(applied).succeeded().stdout;
+        assert!(applied.contains("\nRule later never decides anything"), "{applied}");
+    }
+    // Its members may, and to the group anybody.
+    for (source, destination) in [("probe.*", "probe"), ("pro*", "cma.*")] {
+        let added = json(&cell, &["policy", "add", "--allow", source, destination]);
+        assert_eq!(added.get("warning"), None, "{added}");
+    }
+}

@@ -286,6 +286,8 @@ impl Seen {
         }
         let of_party = format!("{groups}?member=new%40test.internal&left_out=true");
         self.see(200, self.admin.request(Method::GET, &of_party)).await;
+        let never = json!({ "id": "never", "effect": "deny", "source": "group", "destination": "*" });
+        self.send(201, Method::POST, "/v1/admin/policy/rules", &never).await;
         let rules = "/v1/admin/policy/rules?destination=group%40test.internal";
         self.see(200, self.admin.request(Method::GET, rules)).await;
     }

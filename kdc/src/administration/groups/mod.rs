@@ -11,6 +11,7 @@ use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{GroupPatch, NewGroup};
 use crate::audit::{Action, Event};
 use crate::groups::{self, Chain, GroupRecord, LIFETIME, MAX_EXCLUDED, MAX_GROUPS};
+use crate::policy::Pattern;
 use crate::store::{Act, Kind, StoreError, Write};
 
 /// The groups of a zone. Everything here is durable, recorded, and in force on this KDC, when it returns.
@@ -50,6 +51,14 @@ impl Groups {
             groups.values().filter(|group| after.is_none_or(|after| group.name > *after)).collect();
         wanted.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         wanted.into_iter().take(limit).cloned().collect()
+    }
+
+    /// The group that a pattern is about and nobody else: as the source of a rule it never asks.
+    #[must_use]
+    pub fn never_asks(&self, source: &Pattern) -> Option<GroupRecord> {
+        let (local, _) = source.as_str().split_once('@')?;
+        let groups = self.ledger.directory().groups();
+        groups.get(local).filter(|group| group.name.as_str() == source.as_str()).cloned()
     }
 
     /// Makes a group, and the first chain of its keys. `keep` may add the write that keeps the answer.

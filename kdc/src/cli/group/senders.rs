@@ -102,6 +102,7 @@ mod tests {
             expires_at: expires_at.map(UnixMillis),
             created_at: UnixMillis(0),
             updated_at: UnixMillis(0),
+            warning: None,
         }
     }
 

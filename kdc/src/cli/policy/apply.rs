@@ -12,6 +12,7 @@ use super::super::admin::Admin;
 use super::super::moment::{exact, time};
 use super::super::output::Output;
 use super::super::table::{counted, printable};
+use super::show::warnings;
 use super::{POLICY, document};
 use crate::api::{NewRule, PolicyView, Rules};
 
@@ -38,11 +39,12 @@ pub(super) async fn apply(wanted: Rules, dry_run: bool, admin: &Admin, output: &
     let revision = before.revision;
     let there = before.rules.into_iter().map(document::rule).collect();
     let (rules, changes) = compare(there, wanted.rules);
-    let mut applied = Applied { revision, dry_run, changes };
+    let mut applied = Applied { revision, dry_run, changes, warnings: Vec::new() };
     if !applied.changes.is_empty() {
         // The KDC is asked in any case: it knows which rules it would take.
         let call = admin.put(POLICY).query("dry_run", dry_run.then_some(true)).if_revision(Some(revision));
         let after: PolicyView = call.json(&Rules { rules })?.read().await?;
+        applied.warnings = warnings(&after.rules);
         if !dry_run {
             applied.revision = after.revision;
         }
@@ -56,6 +58,9 @@ struct Applied {
     revision: u64,
     dry_run: bool,
     changes: Vec<Change>,
+    /// What the whole policy has of rules that never decide anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// One rule that differs.
@@ -122,6 +127,7 @@ impl Applied {
                 }
             }
         }
+        self.warnings.iter().try_for_each(|warning| writeln!(out, "{warning}"))?;
         let count = counted(self.changes.len() as u64, "rule", "rules");
         match (self.changes.is_empty(), self.dry_run) {
             (true, _) => writeln!(out, "Nothing differs; the policy stays at revision {}.", self.revision),

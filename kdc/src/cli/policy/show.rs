@@ -6,7 +6,7 @@ use super::super::Outcome;
 use super::super::admin::Admin;
 use super::super::moment::{exact, time};
 use super::super::output::Output;
-use super::super::table::{fields, or_dash, table};
+use super::super::table::{fields, or_dash, printable, table};
 use super::{POLICY, rule as rule_path};
 use crate::api::{PolicyView, RuleView};
 
@@ -32,6 +32,7 @@ pub(super) async fn list(admin: &Admin, output: &Output) -> Outcome {
             ]
         });
         table(out, ["ID", "EFFECT", "MODE", "SOURCE", "DESTINATION", "LIFETIME", "EXPIRES", "NOTE"], rows)?;
+        warnings(&view.rules).iter().try_for_each(|warning| writeln!(out, "{warning}"))?;
         writeln!(out, "Revision {} of the policy.", view.revision)
     })?)
 }
@@ -59,5 +60,15 @@ pub(super) fn write(out: &mut dyn io::Write, view: &RuleView) -> io::Result<()> 
             ("revision", view.revision.to_string()),
             ("note", view.note.clone()),
         ],
-    )
+    )?;
+    warnings(std::slice::from_ref(view)).iter().try_for_each(|warning| writeln!(out, "\n{warning}"))
+}
+
+/// A line for each rule that never decides anything.
+pub(super) fn warnings(rules: &[RuleView]) -> Vec<String> {
+    let line = |rule: &RuleView| {
+        let warning = rule.warning.as_ref()?;
+        Some(format!("Rule {} never decides anything: {}.", rule.id, printable(warning)))
+    };
+    rules.iter().filter_map(line).collect()
 }

@@ -49,7 +49,7 @@ pub(in crate::http) async fn show(
     operator: Operator,
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
-    Ok(whole(&kdc.policies().rules()))
+    Ok(whole(&kdc, &kdc.policies().rules()))
 }
 
 pub(in crate::http) async fn replace(
@@ -65,7 +65,7 @@ pub(in crate::http) async fn replace(
         if !dry_run {
             tracing::info!(administrator = %caller.actor, rules = policy.policy.rules().len(), "policy replaced");
         }
-        Ok(whole(&policy))
+        Ok(whole(&kdc, &policy))
     };
     change.make(replace).await
 }
@@ -99,7 +99,7 @@ pub(in crate::http) async fn profiles(
             .rules(kdc.zone(), true, kdc.now())
             .unwrap_or_default()
             .iter()
-            .map(|rule| new_rule(view(rule)))
+            .map(|rule| new_rule(view(&kdc, rule)))
             .collect(),
     };
     Ok(Json(Profiles { profiles: Profile::ALL.iter().map(profile).collect() }))
@@ -118,7 +118,8 @@ pub(in crate::http) async fn list(
         query.after.as_ref().is_none_or(|after| rule.id > *after)
             && query.destination.as_ref().is_none_or(|name| rule.destination.matches(name))
     };
-    let page: Vec<_> = rules.by_id().into_iter().filter(wanted).take(limit).map(view).collect();
+    let page: Vec<_> =
+        rules.by_id().into_iter().filter(wanted).take(limit).map(|rule| view(&kdc, rule)).collect();
     let next = next(&page, limit, |rule| rule.id.clone());
     Ok(Json(RulePage { rules: page, next }))
 }
@@ -127,10 +128,10 @@ pub(in crate::http) async fn create(order: Order) -> Result<Response, Failure> {
     let change = order.by(Role::Admin)?;
     let new: NewRule = change.json()?;
     let create = |kdc: Arc<Kdc>, caller: Caller, keeper: Keeper| async move {
-        let keep = |rule: &Rule| keeper.keep(StatusCode::CREATED, &view(rule));
+        let keep = |rule: &Rule| keeper.keep(StatusCode::CREATED, &view(&kdc, rule));
         let rule = kdc.policies().create(&caller, &new, keep).await?;
         tracing::info!(administrator = %caller.actor, rule = %rule.id, "rule created");
-        Ok(one(StatusCode::CREATED, &rule))
+        Ok(one(&kdc, StatusCode::CREATED, &rule))
     };
     change.once("POST /v1/admin/policy/rules", create).await
 }
@@ -141,7 +142,7 @@ pub(in crate::http) async fn show_rule(
     id: InPath,
 ) -> Result<Response, Failure> {
     operator.may(Role::Auditor)?;
-    Ok(one(StatusCode::OK, &kdc.policies().show(&rule_id(id)?)?))
+    Ok(one(&kdc, StatusCode::OK, &kdc.policies().show(&rule_id(id)?)?))
 }
 
 pub(in crate::http) async fn update(id: InPath, order: Order) -> Result<Response, Failure> {
@@ -152,7 +153,7 @@ pub(in crate::http) async fn update(id: InPath, order: Order) -> Result<Response
     let update = |kdc: Arc<Kdc>, caller: Caller| async move {
         let rule = kdc.policies().update(&caller, &id, &patch, &precondition).await?;
         tracing::info!(administrator = %caller.actor, rule = %rule.id, "rule changed");
-        Ok(one(StatusCode::OK, &rule))
+        Ok(one(&kdc, StatusCode::OK, &rule))
     };
     change.make(update).await
 }
@@ -190,17 +191,18 @@ fn rule_id(id: InPath) -> Result<String, Failure> {
     Ok(id.as_str().to_owned())
 }
 
-fn one(status: StatusCode, rule: &Rule) -> Response {
-    tagged(status, rule.revision, &view(rule))
+fn one(kdc: &Kdc, status: StatusCode, rule: &Rule) -> Response {
+    tagged(status, rule.revision, &view(kdc, rule))
 }
 
-fn whole(rules: &directory::Rules) -> Response {
+fn whole(kdc: &Kdc, rules: &directory::Rules) -> Response {
     let revision = rules.change.0;
-    let view = PolicyView { revision, rules: rules.by_id().into_iter().map(view).collect() };
+    let view =
+        PolicyView { revision, rules: rules.by_id().into_iter().map(|rule| view(kdc, rule)).collect() };
     tagged(StatusCode::OK, revision, &view)
 }
 
-fn view(rule: &Rule) -> RuleView {
+fn view(kdc: &Kdc, rule: &Rule) -> RuleView {
     RuleView {
         id: rule.id.to_string(),
         revision: rule.revision,
@@ -213,6 +215,14 @@ fn view(rule: &Rule) -> RuleView {
         expires_at: rule.expires_at,
         created_at: rule.created_at,
         updated_at: rule.updated_at,
+        warning: kdc.groups().never_asks(&rule.source).map(|group| {
+            let members =
+                group.members.first().map_or_else(String::new, |members| format!(", such as {members}"));
+            format!(
+                "{} is a group, and only parties ask for tickets: write who is to ask{members}",
+                group.name
+            )
+        }),
     }
 }
 

@@ -67,11 +67,19 @@ async fn a_new_zone_has_two_and_everybody_may_know_them() {
     let printed = cell.run(&["bundle"]).succeeded().stdout;
     assert_eq!(Bundle::from_json(printed.as_bytes()).unwrap(), shown);
     let told = cell.run(&["bundle", "--out", "bundle.json"]).succeeded().stdout;
-    assert_eq!(told, "bundle.json is the bundle of test.internal.\n");
+    let [primary, secondary] = [0, 1].map(|at| hex(shown.identities[at].signing_key.as_bytes()));
+    let keys = format!("#KDC#00001 signs with {primary}.\n#KDC#00002 signs with {secondary}.\n");
+    assert_eq!(told, format!("bundle.json is the bundle of test.internal.\n{keys}"));
     assert_eq!(fs::read_to_string(cell.folder().join("bundle.json")).unwrap(), printed);
     let table = cell.run(&["identity", "show"]).succeeded().stdout;
     assert!(table.contains(&hex(shown.identities[1].signing_key.as_bytes())), "{table}");
     assert_eq!(table.matches("in the database").count(), 2, "{table}");
+    // One form, wherever they are compared: here, in the API, in seals and in vouchers.
+    let api = admin.get("/v1/admin/identities").await.json();
+    let [signing_key, signer] = ["signing_key", "signer"].map(|field| api["identities"][0][field].clone());
+    assert_eq!((&signing_key, signing_key.as_str()), (&seal["public_key"], Some(primary.as_str())));
+    assert_eq!(signer, hex(shown.identities[0].signing_key.id().as_bytes()));
+    assert!(table.contains(&format!("{}  {primary}", signer.as_str().unwrap())), "{table}");
 
     assert_eq!(kdc.terminate(), Some(0));
     let kdc = cell.serve();

@@ -66,7 +66,11 @@ async fn the_first_key_of_a_party_stays_until_an_administrator_removes_it() {
         assert!((now - 70..=now).contains(&from), "{from} {now}");
         let renew = given.renew_after.0 - from - 60;
         assert!((3600..=5760).contains(&renew), "{renew}");
-        assert_eq!(author_key(&admin).await, json!(first.public()));
+        let public: String = first.public().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(author_key(&admin).await, json!(public));
+        let registered =
+            admin.recorded("it is recorded", |record| record["action"] == "party.author_key.register").await;
+        assert_eq!(registered["detail"]["public_key"], json!(public), "as it is shown");
 
         // Who has the party's key alone does not become the author.
         let refused = a.voucher(&http, &second).await.unwrap_err();

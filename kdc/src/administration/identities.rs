@@ -7,6 +7,7 @@ use keycell_protocol::{IdentityName, KdcIdentity};
 
 use super::{AdminError, Ledger};
 use crate::api::{IdentitiesView, IdentityView, PrivateHalf};
+use crate::audit::hex;
 use crate::identities::secret_name;
 use crate::metrics::IdentityMetrics;
 use crate::store::StoreError;
@@ -41,7 +42,8 @@ impl IdentityDesk {
                 true => PrivateHalf::InDatabase,
                 false => PrivateHalf::CarriedOff,
             };
-            identities.push(IdentityView { name, signing_key, encryption_key, private_half });
+            let signer = hex::encode(signing_key.id().as_bytes());
+            identities.push(IdentityView { name, signing_key, signer, encryption_key, private_half });
         }
         Ok(IdentitiesView { identities })
     }

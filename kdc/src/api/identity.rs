@@ -3,6 +3,8 @@
 use keycell_protocol::{IdentityEncryptionKey, IdentityName, SignerKey};
 use serde::{Deserialize, Serialize};
 
+use super::public_key;
+
 /// The KDC's identities.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IdentitiesView {
@@ -16,7 +18,10 @@ pub struct IdentityView {
     /// Which.
     pub name: IdentityName,
     /// What it signs with.
+    #[serde(with = "public_key")]
     pub signing_key: SignerKey,
+    /// How a voucher names that key: the first 8 bytes of its SHA-256, in hexadecimal.
+    pub signer: String,
     /// What it is written to with.
     pub encryption_key: IdentityEncryptionKey,
     /// Where its private half is.

@@ -10,6 +10,7 @@ mod master_key;
 mod object;
 mod party;
 mod policy;
+mod public_key;
 mod reload;
 mod status;
 mod token;

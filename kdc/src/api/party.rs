@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::policy::given;
+use super::public_key;
 
 /// What a party looks like from outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,7 +31,7 @@ pub struct PartyView {
     #[serde(default)]
     pub rotation_due: bool,
     /// The key that it signs with as an author; absent until it registered one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "public_key::optional", skip_serializing_if = "Option::is_none")]
     pub author_key: Option<AuthorPublicKey>,
     /// When the last ticket ends that was given from it or to it before it was disabled; absent while it is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]

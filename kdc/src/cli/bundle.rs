@@ -9,6 +9,7 @@ use serde_json::json;
 use super::admin::Admin;
 use super::output::Output;
 use super::{Global, Outcome};
+use crate::audit::hex;
 use crate::files;
 
 /// It is public: install it with the software of hosts, and give it to whoever checks evidence. It says where the KDCs are,
@@ -30,9 +31,16 @@ impl Write {
         };
         files::replace(&file, &bundle.to_json(), 0o644)
             .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-        let told = json!({ "zone": bundle.zone, "file": file });
+        // Whoever gets it compares them with what `keycell identity show` has.
+        let keys = bundle.identities.iter();
+        let keys: Vec<_> =
+            keys.map(|one| (one.name.to_string(), hex::encode(one.signing_key.as_bytes()))).collect();
+        let named: Vec<_> =
+            keys.iter().map(|(name, key)| json!({ "name": name, "signing_key": key })).collect();
+        let told = json!({ "zone": bundle.zone, "file": file, "identities": named });
         Ok(output.print(&told, |out| {
-            writeln!(out, "{} is the bundle of {}.", file.display(), bundle.zone.as_str())
+            writeln!(out, "{} is the bundle of {}.", file.display(), bundle.zone.as_str())?;
+            keys.iter().try_for_each(|(name, key)| writeln!(out, "{name} signs with {key}."))
         })?)
     }
 }

@@ -15,10 +15,10 @@ pub(super) async fn run(global: &Global, output: &Output) -> Outcome {
                 PrivateHalf::InDatabase => "in the database",
                 PrivateHalf::CarriedOff => "carried off",
             };
-            // As the audit log names the zone's key: the primary's is the same.
+            // The primary's is the one that signs the audit log.
             let key = hex::encode(identity.signing_key.as_bytes());
-            [identity.name.to_string(), place.to_owned(), key]
+            [identity.name.to_string(), place.to_owned(), identity.signer.clone(), key]
         });
-        table(out, ["IDENTITY", "PRIVATE HALF", "SIGNING KEY"], rows)
+        table(out, ["IDENTITY", "PRIVATE HALF", "SIGNER", "SIGNING KEY"], rows)
     })?)
 }

@@ -22,7 +22,7 @@ async fn rows(zone: &Zone, table: &str) -> i64 {
 
 async fn token(zone: &Zone) -> CreatedToken {
     let new = NewToken { subject: "alice".to_owned(), role: Role::Admin, ttl_seconds: Some(60) };
-    zone.kdc.tokens().create(&Caller::console(), &new, None).await.unwrap()
+    zone.kdc.tokens().create(&Caller::console(), &new, |_| Ok(None)).await.unwrap()
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::{AdminError, Asker, Caller, Ledger, PartyError, Precondition};
 use crate::audit::{Action, Event, hex};
 use crate::issuance::Authenticated;
 use crate::keyring::Standing;
-use crate::store::{Act, KeyState, PartyRecord, StoreError, Write};
+use crate::store::{Act, KeyState, PartyRecord, Write};
 
 /// The parties' keys as authors. Everything here is durable, recorded, and in force on this KDC, when it returns.
 pub struct AuthorKeys {
@@ -52,8 +52,8 @@ impl AuthorKeys {
             let event = asker.event(name, self.ledger.now(), Action::PartyAuthorKeyRegister);
             self.bind(&mut record, Some(key))?;
             match self.put(record, event.with("public_key", hex::encode(key.as_bytes()))).await {
-                Ok(_) => return Ok(true),
-                Err(AdminError::Store(StoreError::Changed { .. } | StoreError::Missing { .. })) => {}
+                Ok(true) => return Ok(true),
+                Ok(false) | Err(AdminError::Missing(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -81,11 +81,8 @@ impl AuthorKeys {
             };
             self.bind(&mut record, None)?;
             let event = caller.event(self.ledger.now(), Action::PartyAuthorKeyRemove, name.as_str());
-            match self.put(record, event.with("public_key", hex::encode(key.as_bytes()))).await {
-                Ok(()) => return Ok(()),
-                Err(AdminError::Store(StoreError::Changed { .. })) => {}
-                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing()),
-                Err(error) => return Err(error),
+            if self.put(record, event.with("public_key", hex::encode(key.as_bytes()))).await? {
+                return Ok(());
             }
         }
         Err(AdminError::Busy)
@@ -104,14 +101,16 @@ impl AuthorKeys {
         Ok(self.ledger.keyring().rewrap(record, standing, &mut crate::random::system())?)
     }
 
-    async fn put(&self, mut record: PartyRecord, event: Event) -> Result<(), AdminError> {
+    /// Says whether it is done, as [`Ledger::commit_on`].
+    async fn put(&self, mut record: PartyRecord, event: Event) -> Result<bool, AdminError> {
         let expected = Some(record.revise(self.ledger.now()));
+        let name = record.name.clone();
         let writes = vec![
             Write::PutParty { party: record, expected },
             // A KDC of a release before would take the party's keys for damaged.
             Write::NeedSchema(SCHEMA),
         ];
-        self.ledger.commit(&Act { writes, events: vec![event] }).await.map(drop)
+        self.ledger.commit_on(&name, &Act { writes, events: vec![event] }).await
     }
 }
 

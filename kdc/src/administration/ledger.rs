@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use keycell_protocol::UnixMillis;
+use keycell_protocol::{Name, UnixMillis};
 
 use super::AdminError;
 use crate::audit::{AuditKey, Journal};
 use crate::clock::Clock;
 use crate::directory::{Directory, Follower};
 use crate::keyring::Keyring;
-use crate::store::{Act, ChangeNumber, Document, Kind, Store, ZoneRecord};
+use crate::store::{Act, ChangeNumber, Document, Kind, Store, StoreError, ZoneRecord};
 
 /// What every change needs.
 pub struct Ledger {
@@ -51,6 +51,30 @@ impl Ledger {
         let change = self.journal.commit(act).await?;
         self.catch_up().await;
         Ok(change)
+    }
+
+    /// Does an act on a party that was looked at before, and says whether it is done. Where it is not, somebody else changed
+    /// the party or its groups in between, and the caller looks again.
+    ///
+    /// # Errors
+    /// [`AdminError::Missing`] when it is gone by now; else as [`Ledger::commit`].
+    pub(super) async fn commit_on(&self, party: &Name, act: &Act) -> Result<bool, AdminError> {
+        match self.commit(act).await {
+            Ok(_) => Ok(true),
+            Err(AdminError::Store(StoreError::Changed { .. } | StoreError::GenerationUsed { .. })) => {
+                Ok(false)
+            }
+            Err(AdminError::Store(
+                StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
+            )) => {
+                self.catch_up().await;
+                Ok(false)
+            }
+            Err(AdminError::Store(StoreError::Missing { .. })) => {
+                Err(AdminError::Missing(format!("party {party}")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Takes in what the zone's other KDCs changed, as far as it holds: what is to be changed next begins from there, not

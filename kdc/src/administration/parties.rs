@@ -160,14 +160,8 @@ impl Parties {
             if was_enabled && !record.enabled {
                 leave_groups(&self.ledger, caller, name, "party disabled", attempt > 0, &mut act).await?;
             }
-            match self.ledger.commit(&act).await {
-                Ok(_) => return Ok(self.shown(&record)),
-                Err(AdminError::Store(StoreError::Changed { .. })) => {}
-                Err(AdminError::Store(
-                    StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
-                )) => self.ledger.catch_up().await,
-                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing(name)),
-                Err(error) => return Err(error),
+            if self.ledger.commit_on(name, &act).await? {
+                return Ok(self.shown(&record));
             }
         }
         Err(AdminError::Busy)
@@ -198,14 +192,8 @@ impl Parties {
             if enabled {
                 leave_groups(&self.ledger, caller, name, "party deleted", attempt > 0, &mut act).await?;
             }
-            match self.ledger.commit(&act).await {
-                Ok(_) => return Ok(()),
-                Err(AdminError::Store(StoreError::Changed { .. })) => {}
-                Err(AdminError::Store(
-                    StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
-                )) => self.ledger.catch_up().await,
-                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing(name)),
-                Err(error) => return Err(error),
+            if self.ledger.commit_on(name, &act).await? {
+                return Ok(());
             }
         }
         Err(AdminError::Busy)

@@ -194,14 +194,8 @@ impl Keys {
                 leave_groups(&self.ledger, caller, name, "key erased", attempt > 0, &mut act).await?;
             }
             act.writes.extend(keep(&replacement)?);
-            match self.ledger.commit(&act).await {
-                Ok(_) => return Ok(replacement),
-                Err(AdminError::Store(
-                    StoreError::DocumentChanged { .. } | StoreError::DocumentMissing { .. },
-                )) => self.ledger.catch_up().await,
-                Err(AdminError::Store(StoreError::Changed { .. } | StoreError::GenerationUsed { .. })) => {}
-                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(missing()),
-                Err(error) => return Err(error),
+            if self.ledger.commit_on(name, &act).await? {
+                return Ok(replacement);
             }
         }
         Err(AdminError::Busy)

@@ -123,9 +123,9 @@ impl Keys {
                 return Ok(turned);
             }
             match self.put(record, events).await {
-                Ok(()) => return Ok(turned),
-                Err(AdminError::Store(StoreError::Changed { .. } | StoreError::GenerationUsed { .. })) => {}
-                Err(AdminError::Store(StoreError::Missing { .. })) => return Err(Refused::Unknown.into()),
+                Ok(true) => return Ok(turned),
+                Ok(false) => {}
+                Err(AdminError::Missing(_)) => return Err(Refused::Unknown.into()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -222,10 +222,12 @@ impl Keys {
         Ok(earlier.get(name).map(|earlier| earlier.generation))
     }
 
-    async fn put(&self, mut record: PartyRecord, events: Vec<Event>) -> Result<(), AdminError> {
+    /// Says whether it is done, as [`Ledger::commit_on`].
+    async fn put(&self, mut record: PartyRecord, events: Vec<Event>) -> Result<bool, AdminError> {
         let expected = Some(record.revise(self.ledger.now()));
+        let name = record.name.clone();
         let writes = vec![Write::PutParty { party: record, expected }];
-        self.ledger.commit(&Act { writes, events }).await.map(drop)
+        self.ledger.commit_on(&name, &Act { writes, events }).await
     }
 }
 

@@ -151,8 +151,7 @@ pub async fn undone(store: &dyn Store, known: &Known) -> Result<Vec<Undone>, Sto
     }
     for document in store.documents(Kind::Group).await?.documents {
         let Ok(record) = serde_json::from_str::<GroupRecord>(&document.body) else { continue };
-        let mark = known.groups.get(&record.name);
-        let what = mark.and_then(|mark| goes_back(mark, document.revision, &record));
+        let what = known.group_goes_back(document.revision, &record);
         undone.extend(what.map(|what| Undone { name: record.name.to_string(), what }));
     }
     Ok(undone)

@@ -1,8 +1,10 @@
 //! The groups of a database that was set back: none goes on with keys that it had before.
 
-use keycell_protocol::UnixMillis;
+use std::collections::BTreeMap;
 
-use super::check::goes_back;
+use keycell_protocol::{Name, UnixMillis};
+
+use super::known::GroupMark;
 use super::{Kept, Known, What};
 use crate::administration::{AdminError, Caller};
 use crate::audit::Action;
@@ -24,18 +26,21 @@ pub(super) async fn again(
 ) -> Result<(), AdminError> {
     let caller = Caller::console();
     let documents = cell.store.documents(Kind::Group).await?.documents;
+    let mut there = BTreeMap::new();
     for some in documents.chunks(BATCH) {
         let mut act = Act::default();
         for document in some {
             if let Err(error) = cell.keyring.check_document(document) {
                 tracing::error!(group = document.id, %error, "a group stays as it is, out of service: its row does not open");
+                let name = Name::in_zone(&document.id, &cell.zone.zone).ok();
+                there.extend(name.and_then(|name| known.groups.get_key_value(&name)).map(cloned));
                 continue;
             }
             let mut record: GroupRecord = serde_json::from_str(&document.body)?;
             record.revision = document.revision;
             let name = record.name.clone();
             let mark = known.groups.get(&name);
-            let what = mark.and_then(|mark| goes_back(mark, document.revision, &record));
+            let what = known.group_goes_back(document.revision, &record);
             let event = |action| caller.event(now, action, name.as_str()).with("restored", true);
             if kept == Kept::Keep && what == Some(What::GroupDeleted) {
                 act.writes.push(Write::DeleteDocument {
@@ -58,6 +63,7 @@ pub(super) async fn again(
             let random = &mut crate::random::system();
             let (mut record, chain) = begin_chain_after(record, lost, now, &cell.keyring, random);
             (record.revision, record.updated_at) = (revision, now);
+            there.insert(record.name.clone(), GroupMark::of(&record));
             let (id, body) = (document.id.clone(), serde_json::to_string(&record)?);
             let new = cell.keyring.seal_document(Kind::Group, id, revision, body, random);
             act.writes.push(Write::PutDocument { document: new, expected: Some(document.revision) });
@@ -68,9 +74,15 @@ pub(super) async fn again(
             cell.store.commit(&act, &cell.audit_key).await?;
         }
     }
-    // What is there now is what counts; it is taken in again when it is read. A deletion that was kept still counts.
+    // What is there now is what counts. A deletion that was kept still does, unless the group was made again meanwhile.
     known.groups.retain(|_, mark| kept == Kept::Keep && mark.deleted);
+    known.groups.extend(there);
+    known.forgotten = known.forgotten.filter(|_| kept == Kept::Keep);
     Ok(())
+}
+
+fn cloned((name, mark): (&Name, &GroupMark)) -> (Name, GroupMark) {
+    (name.clone(), mark.clone())
 }
 
 /// So many are written in one transaction.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keycell_protocol::{Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use super::forgotten::Forgotten;
 use super::is_over;
 use crate::audit::Link;
 use crate::groups::{Chain, GroupRecord};
@@ -22,6 +23,7 @@ pub struct Known {
     pub(super) parties: BTreeMap<Name, PartyMark>,
     pub(super) tokens: BTreeMap<String, TokenMark>,
     pub(super) groups: BTreeMap<Name, GroupMark>,
+    pub(super) forgotten: Option<Forgotten>,
 }
 
 /// What is remembered of a party.
@@ -78,6 +80,8 @@ pub(super) enum Entry {
     Party(Name, PartyMark),
     Token(String, TokenMark),
     Group(Name, GroupMark),
+    /// Groups that were deleted are forgotten by their names.
+    Forgotten(Forgotten),
     /// The end of the audit log, and the record by which it was last accepted as it is.
     Head(String, Option<String>),
 }
@@ -117,32 +121,32 @@ impl Entry {
     }
 
     pub(super) fn of_group(record: &GroupRecord) -> Self {
-        let mark = GroupMark {
-            revision: record.revision,
-            deleted: false,
-            members: record.members.clone(),
-            excluded: record.excluded.clone(),
-            chain: record.chain().copied(),
-            made: record.created_at,
-        };
-        Self::Group(record.name.clone(), mark)
+        Self::Group(record.name.clone(), GroupMark::of(record))
     }
 
     pub(super) fn of_deleted_group(record: &GroupRecord) -> Self {
-        let mark = GroupMark {
-            revision: record.revision,
-            deleted: true,
-            members: Vec::new(),
-            excluded: BTreeSet::new(),
-            chain: record.chain().copied(),
-            made: record.created_at,
-        };
+        let mark = GroupMark::of(record);
+        let mark = GroupMark { deleted: true, members: Vec::new(), excluded: BTreeSet::new(), ..mark };
         Self::Group(record.name.clone(), mark)
     }
 
     pub(super) fn of_token(id: &str, token: &TokenRecord) -> Option<Self> {
         let mark = TokenMark { revoked_at: token.revoked_at?, expires_at: token.expires_at };
         Some(Self::Token(id.to_owned(), mark))
+    }
+}
+
+impl GroupMark {
+    /// A group that there is.
+    pub(super) fn of(record: &GroupRecord) -> Self {
+        Self {
+            revision: record.revision,
+            deleted: false,
+            members: record.members.clone(),
+            excluded: record.excluded.clone(),
+            chain: record.chain().copied(),
+            made: record.created_at,
+        }
     }
 }
 
@@ -192,23 +196,28 @@ impl Known {
                 news
             }
             Entry::Token(id, mark) => self.tokens.insert(id, mark.clone()).as_ref() != Some(&mark),
-            Entry::Group(name, mark) => match self.groups.get_mut(&name) {
-                // A deletion is of the revision that there was.
-                Some(known)
-                    if mark.made <= known.made
-                        && (mark.revision < known.revision
-                            || (mark.revision == known.revision && known.deleted)) =>
-                {
-                    false
+            Entry::Group(name, mark) => {
+                let is_forgotten = self.is_forgotten(mark.revision, mark.made);
+                match self.groups.get_mut(&name) {
+                    // A deletion is of the revision that there was.
+                    Some(known)
+                        if mark.made <= known.made
+                            && (mark.revision < known.revision
+                                || (mark.revision == known.revision && known.deleted)) =>
+                    {
+                        false
+                    }
+                    Some(known) => {
+                        // Another revision alone is not worth a line.
+                        let news = GroupMark { revision: known.revision, ..mark.clone() } != *known;
+                        *known = mark;
+                        news
+                    }
+                    None if is_forgotten => false,
+                    None => self.groups.insert(name, mark).is_none(),
                 }
-                Some(known) => {
-                    // Another revision alone is not worth a line.
-                    let news = GroupMark { revision: known.revision, ..mark.clone() } != *known;
-                    *known = mark;
-                    news
-                }
-                None => self.groups.insert(name, mark).is_none(),
-            },
+            }
+            Entry::Forgotten(forgotten) => self.take_forgotten(forgotten),
             Entry::Head(head, accepted) => {
                 self.head = head.parse().ok().or(self.head);
                 self.accepted = accepted.and_then(|link| link.parse().ok()).or(self.accepted);
@@ -227,7 +236,8 @@ impl Known {
         let parties = self.parties.iter().map(|(name, mark)| Entry::Party(name.clone(), mark.clone()));
         let tokens = self.tokens.iter().map(|(id, mark)| Entry::Token(id.clone(), mark.clone()));
         let groups = self.groups.iter().map(|(name, mark)| Entry::Group(name.clone(), mark.clone()));
-        parties.chain(tokens).chain(groups)
+        // After the groups: whoever is remembered when names are forgotten is alive.
+        parties.chain(tokens).chain(groups).chain(self.forgotten.map(Entry::Forgotten))
     }
 
     /// How many there are.

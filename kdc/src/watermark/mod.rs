@@ -9,6 +9,7 @@
 mod again;
 mod check;
 mod file;
+mod forgotten;
 mod groups;
 mod known;
 
@@ -21,7 +22,7 @@ use keycell_protocol::UnixMillis;
 
 use crate::audit::{AuditKey, Link, SealKind};
 use crate::groups::GroupRecord;
-use crate::store::{PartyRecord, Store, StoreError};
+use crate::store::{ChangeNumber, PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
 
 pub use again::{Acceptance, Kept, accept};
@@ -116,7 +117,7 @@ impl Watermark {
     /// What a group as it is in the database has that was taken from it.
     #[must_use]
     pub fn group_goes_back(&self, record: &GroupRecord) -> Option<What> {
-        check::goes_back(self.lock().known.groups.get(&record.name)?, record.revision, record)
+        self.lock().known.group_goes_back(record.revision, record)
     }
 
     /// Takes in what a party is now.
@@ -144,6 +145,14 @@ impl Watermark {
     /// Takes in that a group was deleted; `record` is what it was.
     pub fn saw_deleted_group(&self, record: &GroupRecord) {
         self.saw(Entry::of_deleted_group(record));
+    }
+
+    /// Forgets the names of groups that were deleted long ago. All groups that there are at this change of the groups were taken
+    /// in.
+    pub(crate) fn forget_groups(&self, change: ChangeNumber) {
+        let mut state = self.lock();
+        let entry = state.known.forget_groups(change);
+        state.pending.extend(entry);
     }
 
     fn saw(&self, entry: Entry) {

@@ -86,6 +86,9 @@ impl Follower {
             let ids: BTreeSet<_> = found.documents.iter().map(|document| document.id.as_str()).collect();
             let gone = before.iter().filter(|(id, _)| found.damaged.is_empty() && !ids.contains(id.as_str()));
             gone.for_each(|(_, record)| watermark.saw_deleted_group(record));
+            if broken.is_empty() && older.is_none() {
+                watermark.forget_groups(found.change);
+            }
         }
         let memberships = Memberships::read(found.change, records.values(), &known, &self.keyring, &secrets);
         self.directory.set_groups(records, memberships, broken);

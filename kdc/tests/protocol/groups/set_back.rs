@@ -100,6 +100,56 @@ async fn a_database_that_was_set_back_lets_no_member_back_in() {
     }
 }
 
+/// So many were deleted that the file of revocations does not have the names of the first any more.
+#[tokio::test]
+async fn a_group_that_was_deleted_long_ago_does_not_come_back_either() {
+    for kept in [Kept::Keep, Kept::Forget] {
+        let mut zone = Zone::new().await;
+        serve(&mut zone, None).await.unwrap();
+        zone.group("web").await;
+        zone.group("gone").await;
+        let a = zone.party("a").await;
+        let file = zone.config.database.strip_prefix("sqlite:").unwrap().to_owned();
+        let old = format!("{file}.old");
+        zone.sql(&format!("VACUUM INTO '{old}'")).await;
+        delete(&zone, "gone").await;
+        for n in 0..600 {
+            zone.clock.advance(1);
+            zone.group(&format!("g{n}")).await;
+            delete(&zone, &format!("g{n}")).await;
+        }
+        let known = zone.kdc.follower().watermark().unwrap().known();
+        assert!(known.len() < 520, "{}", known.len());
+        serve(&mut zone, None).await.unwrap();
+        zone.ticket_to("a", &a, "web").unwrap();
+
+        zone.kdc.close().await;
+        for end in ["-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{file}{end}"));
+        }
+        fs::rename(&old, &file).unwrap();
+        let refused = serve(&mut zone, None).await.unwrap_err();
+        assert!(refused.contains("the group gone@cell1.internal was deleted"), "{refused}");
+        assert!(!refused.contains("web@cell1.internal"), "{refused}");
+        serve(&mut zone, Some(kept)).await.unwrap();
+        let gone = zone.ticket_to("a", &a, "gone").map(drop);
+        match kept {
+            Kept::Keep => {
+                assert_eq!(gone, Err(ProblemType::UnknownDestination));
+                zone.group("gone").await;
+            }
+            Kept::Forget => assert_eq!(gone, Ok(())),
+        }
+        // Who is there now is there for good, however long ago it was made.
+        for _ in 0..2 {
+            serve(&mut zone, None).await.unwrap();
+            for group in ["web", "gone"] {
+                zone.ticket_to("a", &a, group).unwrap();
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_group_whose_row_was_taken_away_does_not_come_back_as_it_was_before() {
     let mut zone = Zone::new().await;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "tickets/kinds.rs"]
+mod kinds;
 #[path = "tickets/refused.rs"]
 mod refused;
 #[path = "tickets/replayed.rs"]

@@ -26,9 +26,8 @@ impl Served for GroupKeys {
 
     async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Vec<u8>, PartyError> {
         let signed = read::<Self>(json)?;
-        let Origin { id, peer } = from;
-        let given = kdc.group_keys(&signed, Some(peer.ip()))?;
-        tracing::debug!(%id, party = %signed.key().name, granted = given.granted, refused = given.refused.len(), "group keys given");
+        let given = kdc.group_keys(&signed, Some(from.peer.ip()))?;
+        tracing::debug!(party = %signed.key().name, granted = given.granted, refused = given.refused.len(), "group keys given");
         Ok(given.body)
     }
 }

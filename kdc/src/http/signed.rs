@@ -10,7 +10,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use keycell_protocol::{Name, ProblemType, RequestError};
 use tokio::runtime::Handle;
-use tracing::Instrument as _;
+use tracing::field::display;
+use tracing::{Instrument as _, Span};
 
 use super::Peer;
 use super::admin::body::require_json;
@@ -143,7 +144,9 @@ impl Sent {
             PartyError::Denied(Denied::TooOften(_)) => Cow::Borrowed("over its rate"),
             PartyError::Admin(error) => Cow::Owned(error.to_string()),
         };
-        tracing::info!(%id, party = %sender, cause = &*cause, "{}", K::REFUSED);
+        // The path of a ticket has no span that names the request.
+        let id = Span::current().is_none().then(|| display(id));
+        tracing::info!(id, party = %sender, cause = &*cause, "{}", K::REFUSED);
     }
 }
 

@@ -3,6 +3,8 @@
 mod documents;
 mod error;
 mod follow;
+#[cfg(test)]
+mod mangled;
 mod party;
 mod seen;
 

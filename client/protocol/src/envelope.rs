@@ -56,7 +56,7 @@ impl Mode {
 /// What is in a message's plaintext besides its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extras {
-    /// It begins with a proof of its author ([`AuthorProof`]).
+    /// It begins with a proof of its author ([`AuthorProof`](crate::AuthorProof)).
     pub author_proof: bool,
     /// It ends with a [`ContentPart`](crate::ContentPart) for a body that travels apart; sealed messages only.
     pub detached: bool,

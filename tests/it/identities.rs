@@ -68,7 +68,10 @@ async fn a_new_zone_has_two_and_everybody_may_know_them() {
     assert_eq!(Bundle::from_json(printed.as_bytes()).unwrap(), shown);
     let told = cell.run(&["bundle", "--out", "bundle.json"]).succeeded().stdout;
     let [primary, secondary] = [0, 1].map(|at| hex(shown.identities[at].signing_key.as_bytes()));
-    let keys = format!("#KDC#00001 signs with {primary}.\n#KDC#00002 signs with {secondary}.\n");
+    let [signer, of_secondary] = [0, 1].map(|at| hex(shown.identities[at].signing_key.id().as_bytes()));
+    let keys = format!(
+        "#KDC#00001 signs as {signer} with {primary}.\n#KDC#00002 signs as {of_secondary} with {secondary}.\n"
+    );
     assert_eq!(told, format!("bundle.json is the bundle of test.internal.\n{keys}"));
     assert_eq!(fs::read_to_string(cell.folder().join("bundle.json")).unwrap(), printed);
     let table = cell.run(&["identity", "show"]).succeeded().stdout;

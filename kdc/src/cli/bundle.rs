@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use keycell_protocol::Bundle;
+use keycell_protocol::{Bundle, KdcIdentity};
 use serde_json::json;
 
 use super::admin::Admin;
@@ -32,15 +32,22 @@ impl Write {
         files::replace(&file, &bundle.to_json(), 0o644)
             .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
         // Whoever gets it compares them with what `keycell identity show` has.
-        let keys = bundle.identities.iter();
-        let keys: Vec<_> =
-            keys.map(|one| (one.name.to_string(), hex::encode(one.signing_key.as_bytes()))).collect();
-        let named: Vec<_> =
-            keys.iter().map(|(name, key)| json!({ "name": name, "signing_key": key })).collect();
+        let keys = bundle.identities.iter().map(|KdcIdentity { name, signing_key, .. }| {
+            let signer = hex::encode(signing_key.id().as_bytes());
+            (name.to_string(), signer, hex::encode(signing_key.as_bytes()))
+        });
+        let keys: Vec<_> = keys.collect();
+        let named = keys
+            .iter()
+            .map(|(name, signer, key)| json!({ "name": name, "signer": signer, "signing_key": key }));
+        let named: Vec<_> = named.collect();
         let told = json!({ "zone": bundle.zone, "file": file, "identities": named });
         Ok(output.print(&told, |out| {
             writeln!(out, "{} is the bundle of {}.", file.display(), bundle.zone.as_str())?;
-            keys.iter().try_for_each(|(name, key)| writeln!(out, "{name} signs with {key}."))
+            let line = |(name, signer, key): &(String, String, String)| {
+                writeln!(out, "{name} signs as {signer} with {key}.")
+            };
+            keys.iter().try_for_each(line)
         })?)
     }
 }

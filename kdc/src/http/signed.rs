@@ -154,9 +154,9 @@ impl Sent {
 fn failure(kdc: &Kdc, denied: Denied, peer: SocketAddr) -> Failure {
     let failure = Failure::new(denied.problem());
     match denied {
-        Denied::TooOften(limit) => {
-            failure.detail("this party asks for too many tickets").retry_after(limit.retry_after)
-        }
+        Denied::TooOften(limit) => failure
+            .detail("this party asks too often; wait as long as Retry-After says")
+            .retry_after(limit.retry_after),
         Denied::Refused(refusal) => match refusal.problem {
             ProblemType::ClockSkew => failure
                 .detail("set the clock, or correct by server_time and ask again")

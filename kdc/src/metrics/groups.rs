@@ -50,7 +50,8 @@ impl GroupMetrics {
         );
         registry.register(
             "group_chains",
-            "Chains of group keys that began: by rotation, and because a member was taken out",
+            "Chains of group keys that began: of a new group, by rotation, because somebody was taken out, disabled or \
+             deleted, or because patterns or the lifetime changed",
             metrics.chains.clone(),
         );
         metrics

@@ -154,4 +154,6 @@ async fn a_party_s_groups_are_those_that_list_it_as_a_member() {
     assert!(mistyped.text().contains("there is no party nanoprobe.aa@test.internal"), "{}", mistyped.text());
     let alone = admin.get(&format!("{GROUPS}?left_out=true")).await;
     assert_eq!((alone.status, alone.problem().field.as_deref()), (400, Some("left_out")));
+    let default = admin.get(&format!("{GROUPS}?left_out=false")).await;
+    assert_eq!((default.status, default.json()["groups"].as_array().map(Vec::len)), (200, Some(4)));
 }

@@ -53,12 +53,13 @@ impl Groups {
         wanted.into_iter().take(limit).cloned().collect()
     }
 
-    /// The group that a pattern is about and nobody else: as the source of a rule it never asks.
+    /// The group that a pattern is about and nobody else, and a pattern of its members: as the source of a rule it never asks.
     #[must_use]
-    pub fn never_asks(&self, source: &Pattern) -> Option<GroupRecord> {
+    pub fn never_asks(&self, source: &Pattern) -> Option<(Name, Option<Pattern>)> {
         let (local, _) = source.as_str().split_once('@')?;
         let groups = self.ledger.directory().groups();
-        groups.get(local).filter(|group| group.name.as_str() == source.as_str()).cloned()
+        let group = groups.get(local).filter(|group| group.name.as_str() == source.as_str())?;
+        Some((group.name.clone(), group.members.first().cloned()))
     }
 
     /// Makes a group, and the first chain of its keys. `keep` may add the write that keeps the answer.

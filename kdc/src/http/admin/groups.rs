@@ -58,10 +58,8 @@ pub(in crate::http) async fn list(
                 .map(|(group, left_out)| GroupView { left_out: *left_out, ..view(&kdc, group) })
                 .collect()
         }
-        (None, Some(_)) => return Err(body::malformed("it goes with `member`").field("left_out")),
-        (None, None) => {
-            kdc.groups().page(after.as_ref(), limit).iter().map(|group| view(&kdc, group)).collect()
-        }
+        (None, Some(true)) => return Err(body::malformed("it goes with `member`").field("left_out")),
+        (None, _) => kdc.groups().page(after.as_ref(), limit).iter().map(|group| view(&kdc, group)).collect(),
     };
     let next = next(&groups, limit, |group| group.name.clone());
     Ok(Json(GroupPage { groups, next }))

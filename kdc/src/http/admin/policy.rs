@@ -215,13 +215,9 @@ fn view(kdc: &Kdc, rule: &Rule) -> RuleView {
         expires_at: rule.expires_at,
         created_at: rule.created_at,
         updated_at: rule.updated_at,
-        warning: kdc.groups().never_asks(&rule.source).map(|group| {
-            let members =
-                group.members.first().map_or_else(String::new, |members| format!(", such as {members}"));
-            format!(
-                "{} is a group, and only parties ask for tickets: write who is to ask{members}",
-                group.name
-            )
+        warning: kdc.groups().never_asks(&rule.source).map(|(group, members)| {
+            let members = members.map_or_else(String::new, |members| format!(", such as {members}"));
+            format!("{group} is a group, and only parties ask for tickets: write who is to ask{members}")
         }),
     }
 }

@@ -100,7 +100,7 @@ impl Lines {
         line(match self.format {
             Format::Ndjson => match serde_json::from_slice(text) {
                 Ok(Object(row)) => Ok(row),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(told(&error)),
             },
             Format::Csv => self.read_record(text),
         })
@@ -182,6 +182,16 @@ fn fields(text: &[u8]) -> Result<Vec<Zeroizing<String>>, String> {
 /// The longest line in bytes, far more than one needs.
 const MAX_LINE: usize = 4096;
 
+/// What is told of a line that is no row: serde would quote what stands there, and that may be a key.
+fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // These name a member, and quote no value.
+    match ["unknown field", "missing field", "duplicate field"].iter().any(|known| text.starts_with(known)) {
+        true => text,
+        false => format!("it is no row of an import: see column {}", error.column()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,6 +257,17 @@ mod tests {
     fn unknown_fields_are_refused() {
         let read = read(Format::Ndjson, &[b"{\"name\":\"a\",\"colour\":1}\n"]);
         assert!(read[0].1.as_ref().unwrap_err().contains("colour"));
+    }
+
+    #[test]
+    fn no_error_quotes_a_key_in_the_wrong_place() {
+        for line in
+            [&b"{\"name\":\"a\",\"log_tickets\":\"s3cret\"}\n"[..], b"\"s3cret\"\n", b"[\"s3cret\"]\n"]
+        {
+            let read = read(Format::Ndjson, &[line]);
+            let error = read[0].1.as_ref().unwrap_err();
+            assert!(error.contains("column") && !error.contains("s3cret"), "{error}");
+        }
     }
 
     proptest! {

@@ -175,8 +175,7 @@ pub(super) fn groups(documents: &Documents, keyring: &Keyring, known: &GroupReco
             reason = damaged.reason,
             "a group is out of service: its row is damaged"
         );
-        // It is named by its kind and its id.
-        groups.broken.extend(damaged.row.rsplit(' ').next().map(str::to_owned));
+        groups.broken.extend(damaged.document().map(str::to_owned));
     }
     groups
 }

@@ -224,6 +224,14 @@ pub struct Damaged {
     pub reason: String,
 }
 
+impl Damaged {
+    /// The id of the document, where it is one: it is named by its kind and its id.
+    #[must_use]
+    pub fn document(&self) -> Option<&str> {
+        self.row.strip_prefix("document ")?.split_once(' ').map(|(_, id)| id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,9 +39,21 @@ where
     String: for<'r> Decode<'r, R::Database>,
     T: for<'r> FromRow<'r, R>,
 {
+    read_named(table, 1, rows)
+}
+
+/// As [`read`], where so many columns name a row.
+pub(super) fn read_named<R, T>(table: &str, columns: usize, rows: &[R]) -> Vec<Read<T>>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    String: for<'r> Decode<'r, R::Database>,
+    T: for<'r> FromRow<'r, R>,
+{
     let decoded = |row: &R| {
         T::from_row(row).map_err(|error| {
-            let name: String = row.try_get_unchecked(0).unwrap_or_default();
+            let column = |at| row.try_get_unchecked::<String, _>(at).unwrap_or_default();
+            let name = (0..columns).map(column).collect::<Vec<_>>().join(" ");
             let damaged = Damaged { row: format!("{table} {name}"), reason: error.to_string() };
             (name, damaged)
         })

@@ -193,7 +193,7 @@ impl Store for SqliteStore {
         let kind = kind.as_str();
         let change = sqlx::query_scalar(sql::DOCUMENT_CHANGE).bind(kind).fetch_optional(&mut *tx).await?;
         let found = sqlx::query(sql::DOCUMENTS).bind(kind).fetch_all(&mut *tx).await?;
-        rows::documents(change, rows::read("document", &found))
+        rows::documents(change, rows::read_named("document", 2, &found))
     }
 
     async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, StoreError> {

@@ -10,11 +10,11 @@ use crate::administration::{AdminError, Caller};
 use crate::audit::Action;
 use crate::cell::Cell;
 use crate::groups::{GroupRecord, begin_chain_after, forget_chains};
-use crate::store::{Act, Kind, Write};
+use crate::store::{Act, Damaged, Documents, Kind, Write};
 
 /// Begins a new chain for every group, ahead of all that is known of: what was lost with the newer database is given to
-/// nobody again. With [`Kept::Keep`], members that were taken out are taken out again, and a group that was deleted is
-/// deleted.
+/// nobody again. With [`Kept::Keep`], members that were taken out are taken out again, a group that was deleted is
+/// deleted, and one that the database lacks is remembered as it was: the right backup may come after the wrong one.
 ///
 /// # Errors
 /// The database's.
@@ -25,15 +25,17 @@ pub(super) async fn again(
     now: UnixMillis,
 ) -> Result<(), AdminError> {
     let caller = Caller::console();
-    let documents = cell.store.documents(Kind::Group).await?.documents;
+    let Documents { documents, damaged, .. } = cell.store.documents(Kind::Group).await?;
     let mut there = BTreeMap::new();
+    for id in damaged.iter().filter_map(Damaged::document) {
+        there.extend(unread(id, cell, known));
+    }
     for some in documents.chunks(BATCH) {
         let mut act = Act::default();
         for document in some {
             if let Err(error) = cell.keyring.check_document(document) {
                 tracing::error!(group = document.id, %error, "a group stays as it is, out of service: its row does not open");
-                let name = Name::in_zone(&document.id, &cell.zone.zone).ok();
-                there.extend(name.and_then(|name| known.groups.get_key_value(&name)).map(cloned));
+                there.extend(unread(&document.id, cell, known));
                 continue;
             }
             let mut record: GroupRecord = serde_json::from_str(&document.body)?;
@@ -74,15 +76,19 @@ pub(super) async fn again(
             cell.store.commit(&act, &cell.audit_key).await?;
         }
     }
-    // What is there now is what counts. A deletion that was kept still does, unless the group was made again meanwhile.
-    known.groups.retain(|_, mark| kept == Kept::Keep && mark.deleted);
+    if kept == Kept::Forget {
+        known.groups.clear();
+        known.forgotten = None;
+    }
+    // What is there now is what counts; of all else what was known, for names that were forgotten are told by it.
     known.groups.extend(there);
-    known.forgotten = known.forgotten.filter(|_| kept == Kept::Keep);
     Ok(())
 }
 
-fn cloned((name, mark): (&Name, &GroupMark)) -> (Name, GroupMark) {
-    (name.clone(), mark.clone())
+/// What is known of a group that is there, but cannot be read: it still is.
+fn unread(id: &str, cell: &Cell, known: &Known) -> Option<(Name, GroupMark)> {
+    let name = Name::in_zone(id, &cell.zone.zone).ok()?;
+    known.groups.get_key_value(&name).map(|(name, mark)| (name.clone(), mark.clone()))
 }
 
 /// So many are written in one transaction.

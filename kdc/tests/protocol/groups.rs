@@ -3,6 +3,7 @@
 mod counted;
 mod members;
 mod rest;
+mod restored;
 mod set_back;
 mod wrong_clocks;
 

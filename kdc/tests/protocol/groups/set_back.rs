@@ -15,7 +15,7 @@ use super::members::{L, opens, opens_now};
 use crate::zone::Zone;
 
 /// Ends the KDC and starts another as `keycell serve` does, with what this KDC remembers.
-async fn serve(zone: &mut Zone, accepted: Option<Kept>) -> Result<(), String> {
+pub(super) async fn serve(zone: &mut Zone, accepted: Option<Kept>) -> Result<(), String> {
     zone.kdc.close().await;
     let cell = Cell::open(&zone.config).await.unwrap();
     let watermark = cell.watermark(&zone.config, accepted, zone.now()).await;
@@ -27,7 +27,7 @@ async fn serve(zone: &mut Zone, accepted: Option<Kept>) -> Result<(), String> {
     Ok(())
 }
 
-async fn delete(zone: &Zone, local: &str) {
+pub(super) async fn delete(zone: &Zone, local: &str) {
     let record = zone.kdc.directory().groups().get(local).cloned().unwrap();
     let event = Caller::console().event(zone.now(), Action::GroupDelete, record.name.as_str());
     let (id, expected) = (local.to_owned(), Some(record.revision));

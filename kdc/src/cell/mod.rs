@@ -138,7 +138,7 @@ impl Cell {
         let known = watermark.known();
         let verdict = watermark::check(&*self.store, &known, &self.audit_key).await?;
         match verdict.history {
-            History::Accepted(link) => watermark.go_on_from(link),
+            History::Accepted(link) => watermark.go_on_from(link, &*self.store).await?,
             _ if verdict.holds() => return Ok(Arc::new(watermark)),
             _ => {}
         }

@@ -68,7 +68,7 @@ impl Follower {
             damaged: std::sync::Mutex::default(),
         };
         follower.replace(&snapshot);
-        follower.take_groups(&follower.store.documents(Kind::Group).await?).await?;
+        follower.take_groups(&follower.store.documents(Kind::Group).await?, None).await?;
         // What there is at the start does not begin.
         follower.directory.chains_begun.store(0, Ordering::Relaxed);
         follower.keep_revoked(&mut *follower.place.lock().await, tokens);
@@ -90,6 +90,9 @@ impl Follower {
         watermark.take_in(&*self.store).await?;
         place.revoked.iter().for_each(|(id, token)| watermark.saw_token(id, token));
         self.directory.groups().values().for_each(|record| watermark.saw_group(record));
+        // Also those that were deleted while this KDC was down.
+        let living = watermark.living_groups();
+        watermark.saw_deleted_groups(living, &self.store.documents(Kind::Group).await?);
         let _ = self.watermark.set(watermark);
         self.keep_watermark().await;
         Ok(())

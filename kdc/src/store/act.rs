@@ -1,5 +1,7 @@
 //! What is written in one transaction: changes, and the events that tell of them.
 
+use std::collections::BTreeSet;
+
 use keycell_protocol::{Epoch, Name, UnixMillis};
 
 use super::{ChangeNumber, Damaged, PartyRecord, SecretRecord};
@@ -190,6 +192,15 @@ pub struct Documents {
     pub documents: Vec<Document>,
     /// The rows that are left out.
     pub damaged: Vec<Damaged>,
+}
+
+impl Documents {
+    /// The ids of all that there are, also where the row does not hold; `None` where one does not even have an id.
+    #[must_use]
+    pub fn ids(&self) -> Option<BTreeSet<&str>> {
+        let whole = self.documents.iter().map(|document| Some(document.id.as_str()));
+        whole.chain(self.damaged.iter().map(Damaged::document)).collect()
+    }
 }
 
 /// An answer that a retry is to get again.

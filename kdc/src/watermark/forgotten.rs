@@ -87,6 +87,7 @@ const KEPT: usize = 256;
 mod tests {
     use super::*;
     use crate::groups::Chain;
+    use crate::watermark::known::GroupMark;
     use keycell_protocol::{Generation, UnixSeconds};
     use std::collections::BTreeSet;
 
@@ -112,6 +113,10 @@ mod tests {
         }
     }
 
+    fn deletion(record: &GroupRecord) -> Entry {
+        Entry::Group(record.name.clone(), GroupMark::of(record).of_deletion())
+    }
+
     fn told(known: &Known, record: &GroupRecord) -> Option<What> {
         known.group_goes_back(record.revision, record)
     }
@@ -125,7 +130,7 @@ mod tests {
             let made = group(&format!("g{n}"), change + 1, change + 1);
             let changed = GroupRecord { revision: made.revision + 1, ..made };
             known.take(Entry::of_group(&changed));
-            known.take(Entry::of_deleted_group(&changed));
+            known.take(deletion(&changed));
             change += 3;
             let _ = known.forget_groups(ChangeNumber(change));
             deleted.push(changed);
@@ -177,7 +182,7 @@ mod tests {
         // A KDC that shares the file and has not forgotten yet hears of it.
         let mut other = Known::default();
         other.take(Entry::of_group(&group("stays", 1, 1)));
-        deleted.iter().for_each(|record| assert!(other.take(Entry::of_deleted_group(record))));
+        deleted.iter().for_each(|record| assert!(other.take(deletion(record))));
         for entry in known.entries() {
             other.take(entry);
         }

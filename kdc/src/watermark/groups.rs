@@ -1,10 +1,11 @@
 //! The groups of a database that was set back: none goes on with keys that it had before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keycell_protocol::{Name, UnixMillis};
 
 use super::known::GroupMark;
+use super::living::lacks;
 use super::{Kept, Known, What};
 use crate::administration::{AdminError, Caller};
 use crate::audit::Action;
@@ -76,11 +77,18 @@ pub(super) async fn again(
             cell.store.commit(&act, &cell.audit_key).await?;
         }
     }
-    if kept == Kept::Forget {
-        known.groups.clear();
-        known.forgotten = None;
+    match kept {
+        // For all that was not forgotten by its name is told by it.
+        Kept::Keep => {
+            let ids: BTreeSet<_> = there.keys().map(Name::local).collect();
+            lacks(&*cell.store, known, |id| ids.contains(id)).await?;
+        }
+        Kept::Forget => {
+            known.groups.clear();
+            known.forgotten = None;
+        }
     }
-    // What is there now is what counts; of all else what was known, for names that were forgotten are told by it.
+    // What is there now is what counts.
     known.groups.extend(there);
     Ok(())
 }
@@ -88,7 +96,8 @@ pub(super) async fn again(
 /// What is known of a group that is there, but cannot be read: it still is.
 fn unread(id: &str, cell: &Cell, known: &Known) -> Option<(Name, GroupMark)> {
     let name = Name::in_zone(id, &cell.zone.zone).ok()?;
-    known.groups.get_key_value(&name).map(|(name, mark)| (name.clone(), mark.clone()))
+    let mark = known.groups.get(&name)?.clone();
+    Some((name, GroupMark { absent: false, ..mark }))
 }
 
 /// So many are written in one transaction.

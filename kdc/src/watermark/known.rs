@@ -66,6 +66,9 @@ pub(super) struct GroupMark {
     /// At which revision.
     pub(super) revision: u64,
     pub(super) deleted: bool,
+    /// Whether an older database was accepted that does not have it: nobody deleted it, and it may come back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) absent: bool,
     pub(super) members: Vec<Pattern>,
     pub(super) excluded: BTreeSet<Name>,
     pub(super) chain: Option<Chain>,
@@ -124,12 +127,6 @@ impl Entry {
         Self::Group(record.name.clone(), GroupMark::of(record))
     }
 
-    pub(super) fn of_deleted_group(record: &GroupRecord) -> Self {
-        let mark = GroupMark::of(record);
-        let mark = GroupMark { deleted: true, members: Vec::new(), excluded: BTreeSet::new(), ..mark };
-        Self::Group(record.name.clone(), mark)
-    }
-
     pub(super) fn of_token(id: &str, token: &TokenRecord) -> Option<Self> {
         let mark = TokenMark { revoked_at: token.revoked_at?, expires_at: token.expires_at };
         Some(Self::Token(id.to_owned(), mark))
@@ -142,6 +139,7 @@ impl GroupMark {
         Self {
             revision: record.revision,
             deleted: false,
+            absent: false,
             members: record.members.clone(),
             excluded: record.excluded.clone(),
             chain: record.chain().copied(),

@@ -12,6 +12,7 @@ mod file;
 mod forgotten;
 mod groups;
 mod known;
+mod living;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,12 +23,13 @@ use keycell_protocol::UnixMillis;
 
 use crate::audit::{AuditKey, Link, SealKind};
 use crate::groups::GroupRecord;
-use crate::store::{ChangeNumber, PartyRecord, Store, StoreError};
+use crate::store::{ChangeNumber, Kind, PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
 
 pub use again::{Acceptance, Kept, accept};
 pub use check::{History, Undone, Verdict, What, check, undone};
 pub use known::Known;
+pub(crate) use living::Living;
 
 use file::Written;
 use known::Entry;
@@ -142,11 +144,6 @@ impl Watermark {
         self.saw(Entry::of_group(record));
     }
 
-    /// Takes in that a group was deleted; `record` is what it was.
-    pub fn saw_deleted_group(&self, record: &GroupRecord) {
-        self.saw(Entry::of_deleted_group(record));
-    }
-
     /// Forgets the names of groups that were deleted long ago. All groups that there are at this change of the groups were taken
     /// in.
     pub(crate) fn forget_groups(&self, change: ChangeNumber) {
@@ -206,10 +203,15 @@ impl Watermark {
     }
 
     /// The history of the database was accepted in the record of this link, by an administrator elsewhere.
-    pub(crate) fn go_on_from(&self, accepted: Link) {
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn go_on_from(&self, accepted: Link, store: &dyn Store) -> Result<(), StoreError> {
+        self.lacks(store, &store.documents(Kind::Group).await?).await?;
         let mut state = self.lock();
         state.known.accepted = Some(accepted);
         state.written = None;
+        Ok(())
     }
 
     /// The history of the database was accepted as it is: what is known goes on from there.

@@ -1,6 +1,6 @@
 //! How documents are taken in, kind by kind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Follower, Place};
 use crate::directory::documents::{self, not_older};
@@ -8,9 +8,12 @@ use crate::directory::{FollowError, Rules, TokenRecords};
 use crate::groups::Memberships;
 use crate::settings::MasterKeySetting;
 use crate::store::{Documents, Kind, StoreError};
+use crate::watermark::Living;
 
 impl Follower {
     pub(super) async fn read(&self, kind: Kind, place: &mut Place) -> Result<(), FollowError> {
+        let living =
+            self.watermark.get().filter(|_| kind == Kind::Group).map(|watermark| watermark.living_groups());
         let found = self.store.documents(kind).await?;
         match kind {
             Kind::Token => {
@@ -51,14 +54,19 @@ impl Follower {
                 }
                 self.directory.set_rules(rules);
             }
-            Kind::Group => self.take_groups(&found).await?,
+            Kind::Group => self.take_groups(&found, living).await?,
         }
         Ok(())
     }
 
     /// Takes these groups, with the keys of those that are not here already. A group whose row was put back stays as it
-    /// was; the others are taken all the same.
-    pub(super) async fn take_groups(&self, found: &Documents) -> Result<(), FollowError> {
+    /// was; the others are taken all the same. Of those that are remembered and were `living` before, the ones that are not
+    /// found were deleted.
+    pub(super) async fn take_groups(
+        &self,
+        found: &Documents,
+        living: Option<Living>,
+    ) -> Result<(), FollowError> {
         let documents::Groups { mut records, mut broken, older } =
             documents::groups(found, &self.keyring, &self.directory.groups());
         let before = self.directory.groups();
@@ -82,10 +90,9 @@ impl Follower {
         if let Some(watermark) = self.watermark.get() {
             let news = records.iter().filter(|(id, record)| before.get(*id) != Some(record));
             news.for_each(|(_, record)| watermark.saw_group(record));
-            // One whose row does not open is not deleted.
-            let ids: BTreeSet<_> = found.documents.iter().map(|document| document.id.as_str()).collect();
-            let gone = before.iter().filter(|(id, _)| found.damaged.is_empty() && !ids.contains(id.as_str()));
-            gone.for_each(|(_, record)| watermark.saw_deleted_group(record));
+            if let Some(living) = living {
+                watermark.saw_deleted_groups(living, found);
+            }
             if broken.is_empty() && older.is_none() {
                 watermark.forget_groups(found.change);
             }

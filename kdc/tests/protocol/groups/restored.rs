@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use keycell_kdc::administration::{Caller, Precondition};
 use keycell_kdc::watermark::Kept;
 use keycell_protocol::ProblemType;
 
@@ -106,4 +107,76 @@ async fn who_was_taken_out_stays_out_where_the_row_of_the_group_is_damaged() {
         assert_eq!(zone.ticket_to("a", &a, "web").unwrap_err(), ProblemType::UnknownDestination);
         assert_eq!(zone.keys_of("web.bad", &bad, "web").unwrap_err(), ProblemType::NotAllowed);
     }
+}
+
+/// What somebody who can write to the database puts back of `web`: the row and the secrets of its chains.
+fn put_back(from: &str) -> String {
+    format!(
+        "ATTACH '{from}' AS old;
+         INSERT OR REPLACE INTO document SELECT * FROM old.document WHERE kind = 'group' AND id = 'web';
+         INSERT OR IGNORE INTO secret SELECT * FROM old.secret"
+    )
+}
+
+#[tokio::test]
+async fn a_group_that_was_deleted_while_a_kdc_was_down_is_not_put_back_there() {
+    let mut zone = Zone::new().await;
+    serve(&mut zone, None).await.unwrap();
+    zone.group("web").await;
+    let copy = backup(&zone, "copy").await;
+    // The other KDC has no part in this one's file.
+    zone.restart().await;
+    delete(&zone, "web").await;
+    serve(&mut zone, None).await.unwrap();
+    zone.sql_documents("group", &put_back(&copy)).await;
+    zone.kdc.follower().catch_up().await.unwrap();
+    assert!(zone.kdc.directory().groups().is_empty());
+    let refused = serve(&mut zone, None).await.unwrap_err();
+    assert!(refused.contains("the group web@cell1.internal was deleted"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_group_that_is_deleted_among_rows_that_do_not_hold_is_not_put_back() {
+    for (damage, others) in [
+        // It is out of service itself; another one is.
+        ("UPDATE document SET revision = revision + 1 WHERE id = 'web'", 1),
+        ("UPDATE document SET revision = -1 WHERE id = 'other'", 0),
+    ] {
+        let mut zone = Zone::new().await;
+        serve(&mut zone, None).await.unwrap();
+        zone.group("web").await;
+        zone.group("other").await;
+        let copy = backup(&zone, "copy").await;
+        zone.sql_documents("group", damage).await;
+        zone.kdc.follower().catch_up().await.unwrap();
+        assert_eq!(zone.kdc.directory().broken_groups().len(), 1, "{damage}");
+        zone.kdc.groups().delete(&Caller::console(), &zone.name("web"), &Precondition::NONE).await.unwrap();
+        zone.sql_documents("group", &put_back(&copy)).await;
+        zone.kdc.follower().catch_up().await.unwrap();
+        assert!(!zone.kdc.directory().groups().contains_key("web"), "{damage}");
+        assert_eq!(zone.kdc.directory().groups().len(), others, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn another_kdc_hears_of_what_was_accepted_and_takes_no_group_that_it_lacks_for_deleted() {
+    let mut zone = Zone::new().await;
+    serve(&mut zone, None).await.unwrap();
+    let a = zone.party("a").await;
+    zone.group("gone").await;
+    let wrong = backup(&zone, "wrong").await;
+    zone.group("prod").await;
+    let right = backup(&zone, "right").await;
+    let own = zone.config.revocations.clone();
+    let other = own.with_extension("other");
+    zone.kdc.close().await;
+    fs::copy(&own, &other).unwrap();
+
+    accept(&mut zone, &wrong, "").await;
+    delete(&zone, "gone").await;
+    zone.config.revocations = other;
+    serve(&mut zone, None).await.unwrap();
+    accept(&mut zone, &right, "").await;
+    zone.ticket_to("a", &a, "prod").unwrap();
+    assert_eq!(zone.ticket_to("a", &a, "gone").unwrap_err(), ProblemType::UnknownDestination);
 }

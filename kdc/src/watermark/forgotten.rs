@@ -1,6 +1,8 @@
 //! Groups that were deleted long ago and are not remembered by their names any more, so that the file does not grow for ever
 //! in a zone that makes and deletes groups all the time.
 
+use std::collections::BTreeSet;
+
 use keycell_protocol::{Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +10,7 @@ use super::What;
 use super::check::goes_back;
 use super::known::{Entry, Known};
 use crate::groups::GroupRecord;
-use crate::store::ChangeNumber;
+use crate::store::Documents;
 
 /// Every group up to here that is not remembered by its name was deleted.
 ///
@@ -50,10 +52,20 @@ impl Known {
         self.forgotten.is_some_and(|forgotten| forgotten.covers(revision, made))
     }
 
-    /// Forgets the names of those that were deleted first, once there are many. All groups that there are at this change of
-    /// the groups must have been taken in. What is to be written then, if anything.
-    pub(super) fn forget_groups(&mut self, change: ChangeNumber) -> Option<Entry> {
-        let deleted = self.groups.iter().filter(|(_, mark)| mark.deleted);
+    /// Forgets the names of those that were deleted first, once there are many and every group that is `there` is remembered
+    /// as alive. A group that was made in the future, by a clock that was wrong, is not forgotten before then: no group
+    /// that is made until then could be told from it. What is to be written then, if anything.
+    pub(super) fn forget_groups(&mut self, there: &Documents, now: UnixMillis) -> Option<Entry> {
+        if self.groups.values().filter(|mark| mark.deleted).count() < 2 * KEPT {
+            return None;
+        }
+        let alive: BTreeSet<&str> =
+            self.groups.iter().filter(|(_, mark)| !mark.deleted).map(|(name, _)| name.local()).collect();
+        // A row that cannot be read may be of a group that was made again.
+        if !there.ids()?.is_subset(&alive) {
+            return None;
+        }
+        let deleted = self.groups.iter().filter(|(_, mark)| mark.deleted && mark.made <= now);
         let mut deleted: Vec<(u64, Name)> =
             deleted.map(|(name, mark)| (mark.revision, name.clone())).collect();
         if deleted.len() < 2 * KEPT {
@@ -61,7 +73,7 @@ impl Known {
         }
         deleted.sort_unstable();
         deleted.truncate(deleted.len() - KEPT);
-        let mut forgotten = Forgotten { revision: change.0, made: UnixMillis(0) };
+        let mut forgotten = Forgotten { revision: there.change.0, made: UnixMillis(0) };
         for (_, name) in &deleted {
             if let Some(mark) = self.groups.remove(name) {
                 forgotten = forgotten.with(Forgotten { revision: mark.revision, made: mark.made });
@@ -80,16 +92,18 @@ impl Known {
     }
 }
 
-/// So many names of deleted groups are kept at least, and never twice as many.
+/// So many names of deleted groups are kept at least; and not twice as many, unless one must be.
 const KEPT: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::groups::Chain;
+    use crate::store::{ChangeNumber, Damaged, Document, Kind};
     use crate::watermark::known::GroupMark;
     use keycell_protocol::{Generation, UnixSeconds};
-    use std::collections::BTreeSet;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
 
     fn group(name: &str, revision: u64, made: u64) -> GroupRecord {
         let chain = Chain {
@@ -117,6 +131,20 @@ mod tests {
         Entry::Group(record.name.clone(), GroupMark::of(record).of_deletion())
     }
 
+    /// Of these groups there are rows, at that change.
+    fn there(ids: &[&str], change: u64) -> Documents {
+        let document = |id: &&str| Document {
+            kind: Kind::Group,
+            id: (*id).to_owned(),
+            revision: 1,
+            body: "{}".to_owned(),
+            master_version: 1,
+            sealed: Vec::new(),
+        };
+        let documents = ids.iter().map(document).collect();
+        Documents { change: ChangeNumber(change), documents, damaged: Vec::new() }
+    }
+
     fn told(known: &Known, record: &GroupRecord) -> Option<What> {
         known.group_goes_back(record.revision, record)
     }
@@ -132,7 +160,7 @@ mod tests {
             known.take(Entry::of_group(&changed));
             known.take(deletion(&changed));
             change += 3;
-            let _ = known.forget_groups(ChangeNumber(change));
+            let _ = known.forget_groups(&there(&["stays"], change), NOW);
             deleted.push(changed);
             most = most.max(known.len());
         }
@@ -187,6 +215,41 @@ mod tests {
             other.take(entry);
         }
         assert_eq!(other, known);
-        assert_eq!(other.forget_groups(ChangeNumber(change)), None);
+        assert_eq!(other.forget_groups(&there(&["stays"], change), NOW), None);
+    }
+
+    /// What is known when so many groups were made and deleted, and nothing was forgotten yet.
+    fn many(deleted: u64) -> (Known, u64) {
+        let mut known = Known::default();
+        known.take(Entry::of_group(&group("stays", 1, 1)));
+        let marks = (2..deleted + 2).map(|at| deletion(&group(&format!("g{at}"), at, at)));
+        marks.for_each(|mark| assert!(known.take(mark)));
+        (known, deleted + 2)
+    }
+
+    #[test]
+    fn a_group_that_was_made_in_the_future_does_not_count_for_when_others_were_made() {
+        let (mut known, change) = many(600);
+        let future = group("future", 2, NOW.0 + 1);
+        known.take(deletion(&future));
+        assert!(known.forget_groups(&there(&["stays"], change), NOW).is_some());
+        assert_eq!(told(&known, &future), Some(What::GroupDeleted));
+        // In a database that counts from an earlier change.
+        assert_eq!(told(&known, &group("new", 5, NOW.0)), None);
+    }
+
+    #[test]
+    fn names_are_forgotten_beside_rows_that_do_not_hold_of_groups_that_are_remembered() {
+        let (known, change) = many(600);
+        let forgets = |there: &Documents| known.clone().forget_groups(there, NOW).is_some();
+        let damaged = |id: &str| Damaged { row: format!("document{id}"), reason: String::new() };
+        let mut rows = there(&[], change);
+        rows.damaged.push(damaged(" group stays"));
+        assert!(forgets(&rows));
+        // One that was never seen, one that was deleted and may have been made again, and one that may be any.
+        assert!(!forgets(&there(&["stays", "unseen"], change)));
+        assert!(!forgets(&there(&["stays", "g2"], change)));
+        rows.damaged.push(damaged(""));
+        assert!(!forgets(&rows));
     }
 }

@@ -22,8 +22,9 @@ use aws_lc_rs::hmac;
 use keycell_protocol::UnixMillis;
 
 use crate::audit::{AuditKey, Link, SealKind};
+use crate::clock::{Clock as _, SystemClock};
 use crate::groups::GroupRecord;
-use crate::store::{ChangeNumber, Kind, PartyRecord, Store, StoreError};
+use crate::store::{Documents, Kind, PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
 
 pub use again::{Acceptance, Kept, accept};
@@ -144,11 +145,10 @@ impl Watermark {
         self.saw(Entry::of_group(record));
     }
 
-    /// Forgets the names of groups that were deleted long ago. All groups that there are at this change of the groups were taken
-    /// in.
-    pub(crate) fn forget_groups(&self, change: ChangeNumber) {
+    /// Forgets the names of groups that were deleted long ago, where every group that is `there` is remembered.
+    pub(crate) fn forget_groups(&self, there: &Documents) {
         let mut state = self.lock();
-        let entry = state.known.forget_groups(change);
+        let entry = state.known.forget_groups(there, SystemClock.now());
         state.pending.extend(entry);
     }
 

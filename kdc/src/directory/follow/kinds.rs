@@ -93,9 +93,7 @@ impl Follower {
             if let Some(living) = living {
                 watermark.saw_deleted_groups(living, found);
             }
-            if broken.is_empty() && older.is_none() {
-                watermark.forget_groups(found.change);
-            }
+            watermark.forget_groups(found);
         }
         let memberships = Memberships::read(found.change, records.values(), &known, &self.keyring, &secrets);
         self.directory.set_groups(records, memberships, broken);

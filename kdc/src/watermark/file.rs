@@ -6,6 +6,9 @@
 //! {"head":["17:a5…",null]} CODE               the end of the audit log when the lines before were written
 //! ```
 //!
+//! The first line ends with `2` once there is a line in it that releases before version 2 do not know; both are read. The codes
+//! cover which it is.
+//!
 //! Two KDCs that share a folder share the file: whoever appends holds its lock, and takes in what the other wrote.
 
 use std::fs::{self, File, OpenOptions};
@@ -22,6 +25,20 @@ use super::{Known, State, WatermarkError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::files;
 
+/// What its first line says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Version {
+    One,
+    Two,
+}
+
+impl Version {
+    /// The one that these lines need.
+    fn of<'e>(mut entries: impl Iterator<Item = &'e Entry>) -> Self {
+        if entries.any(Entry::is_of_version_two) { Self::Two } else { Self::One }
+    }
+}
+
 /// How far the file was written or read.
 #[derive(Debug, Clone)]
 pub(super) struct Written {
@@ -29,6 +46,8 @@ pub(super) struct Written {
     inode: u64,
     /// How long it is.
     length: u64,
+    /// Its version.
+    version: Version,
     /// How many lines it has.
     lines: usize,
     /// The code of its last line.
@@ -50,19 +69,22 @@ fn read_open(path: &Path, key: &hmac::Key, file: &mut File) -> Result<(Known, Wr
     let inode = file.metadata().map_err(failed(path))?.ino();
     let altered = |line| WatermarkError::Altered { path: path.to_owned(), line };
     let mut known = Known::default();
-    let mut written = Written { inode, length: 0, lines: 0, code: String::new() };
+    let mut written = Written { inode, length: 0, version: Version::One, lines: 0, code: String::new() };
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let Some(content) = line.strip_suffix(b"\n") else { break };
         let number = written.lines + 1;
         let content = std::str::from_utf8(content).map_err(|_| altered(number))?;
         if number == 1 {
-            if content != FIRST {
-                return Err(altered(number));
-            }
+            written.version = match content {
+                FIRST => Version::One,
+                SECOND => Version::Two,
+                _ if is_newer(content) => return Err(WatermarkError::Newer { path: path.to_owned() }),
+                _ => return Err(altered(number)),
+            };
         } else {
             let (entry, code) = content.rsplit_once(' ').ok_or_else(|| altered(number))?;
             let tag = URL_SAFE_NO_PAD.decode(code).map_err(|_| altered(number))?;
-            hmac::verify(key, &covered(&written.code, entry), &tag).map_err(|_| altered(number))?;
+            hmac::verify(key, &covered(&written, entry), &tag).map_err(|_| altered(number))?;
             known.take(serde_json::from_str(entry).map_err(|_| altered(number))?);
             code.clone_into(&mut written.code);
         }
@@ -88,7 +110,8 @@ pub(super) fn append(path: &Path, key: &hmac::Key, state: &mut State) -> Result<
         state.written = Some(written);
     }
     let Some(written) = &mut state.written else { return Ok(()) };
-    if written.lines > 2 * state.known.len() + SLACK {
+    let version = Version::of(state.pending.iter());
+    if version > written.version || written.lines > 2 * state.known.len() + SLACK {
         return anew(path, key, state, Some(file));
     }
     let mut next = written.clone();
@@ -111,10 +134,12 @@ pub(super) fn append(path: &Path, key: &hmac::Key, state: &mut State) -> Result<
 /// Writes the whole file in the place of the one that may be there, whose lock is held.
 fn anew(path: &Path, key: &hmac::Key, state: &mut State, lock: Option<File>) -> Result<(), WatermarkError> {
     state.known.forget(SystemClock.now());
-    let mut text = format!("{FIRST}\n");
-    let mut written = Written { inode: 0, length: 0, lines: 1, code: String::new() };
-    for entry in state.known.entries().chain(head(&state.known)) {
-        add(&mut text, key, &entry, &mut written);
+    let entries: Vec<_> = state.known.entries().chain(head(&state.known)).collect();
+    let version = Version::of(entries.iter());
+    let mut text = format!("{}\n", if version == Version::One { FIRST } else { SECOND });
+    let mut written = Written { inode: 0, length: 0, version, lines: 1, code: String::new() };
+    for entry in &entries {
+        add(&mut text, key, entry, &mut written);
     }
     files::replace(path, text.as_bytes(), 0o600).map_err(failed(path))?;
     written.length = text.len() as u64;
@@ -149,7 +174,7 @@ fn head(known: &Known) -> Option<Entry> {
 
 fn add(lines: &mut String, key: &hmac::Key, entry: &Entry, written: &mut Written) {
     let text = serde_json::to_string(entry).unwrap_or_default();
-    let code = hmac::sign(key, &covered(&written.code, &text));
+    let code = hmac::sign(key, &covered(written, &text));
     written.code = URL_SAFE_NO_PAD.encode(code.as_ref());
     let line = format!("{text} {}\n", written.code);
     written.length += line.len() as u64;
@@ -158,8 +183,12 @@ fn add(lines: &mut String, key: &hmac::Key, entry: &Entry, written: &mut Written
 }
 
 /// What a line's code covers: the one before is of fixed length, or empty at the first.
-fn covered(before: &str, entry: &str) -> Vec<u8> {
-    crate::fields::fields(&[b"keycell revocation 1", before.as_bytes(), entry.as_bytes()])
+fn covered(before: &Written, entry: &str) -> Vec<u8> {
+    let label: &[u8] = match before.version {
+        Version::One => b"keycell revocation 1",
+        Version::Two => b"keycell revocation 2",
+    };
+    crate::fields::fields(&[label, before.code.as_bytes(), entry.as_bytes()])
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> WatermarkError + use<> {
@@ -167,6 +196,13 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> WatermarkError + use<> {
     move |source| WatermarkError::File { path, source }
 }
 
+/// Whether a first line is of a version that this release does not know.
+fn is_newer(first: &str) -> bool {
+    first.strip_prefix(PREFIX).is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 2))
+}
+
+const PREFIX: &str = "keycell-revocations-";
 const FIRST: &str = "keycell-revocations-1";
+const SECOND: &str = "keycell-revocations-2";
 /// So many lines more than twice what counts are not worth writing all of it anew.
 const SLACK: usize = 1000;

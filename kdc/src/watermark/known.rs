@@ -127,6 +127,11 @@ impl Entry {
         Self::Group(record.name.clone(), GroupMark::of(record))
     }
 
+    /// Whether releases before version 2 of the file do not know such a line.
+    pub(super) const fn is_of_version_two(&self) -> bool {
+        matches!(self, Self::Forgotten(_) | Self::Group(_, GroupMark { absent: true, .. }))
+    }
+
     pub(super) fn of_token(id: &str, token: &TokenRecord) -> Option<Self> {
         let mark = TokenMark { revoked_at: token.revoked_at?, expires_at: token.expires_at };
         Some(Self::Token(id.to_owned(), mark))

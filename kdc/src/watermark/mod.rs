@@ -249,6 +249,14 @@ pub enum WatermarkError {
         /// The first line that does not hold.
         line: usize,
     },
+    /// A later release wrote it.
+    #[error(
+        "{}: a later release wrote it, and this one does not know who is revoked in it: start the later one, or put back a copy from before the upgrade with its database, see docs/backup.md", path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),

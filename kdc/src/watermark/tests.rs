@@ -156,3 +156,32 @@ fn a_file_of_another_cell_does_not_count() {
     assert!(matches!(error, WatermarkError::Altered { line: 2, .. }), "{error}");
     assert!(file::read(&path, &key()).unwrap().is_some());
 }
+
+#[test]
+fn a_file_is_of_the_version_that_its_lines_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revocations");
+    let first = || fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+    let (a, forgotten) = (watermark(&path), serde_json::json!({"forgotten": {"revision": 5, "made": 5}}));
+    a.saw_party(&party("a", 2, false, 1, ONE));
+    append(&a);
+    let b = watermark(&path);
+    b.saw_party(&party("b", 2, false, 1, ONE));
+    append(&b);
+    assert_eq!(first(), "keycell-revocations-1");
+    a.saw(serde_json::from_value(forgotten).unwrap());
+    append(&a);
+    b.saw_party(&party("c", 2, false, 1, ONE));
+    append(&b);
+    assert_eq!(first(), "keycell-revocations-2");
+    let (known, _) = file::read(&path, &key()).unwrap().unwrap();
+    assert_eq!((known.len(), known.is_forgotten(5, UnixMillis(5))), (3, true));
+    // Nobody else changes which it is; and there may be one that is not known here.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("-2", "-1", 1)).unwrap();
+    let error = file::read(&path, &key()).unwrap_err();
+    assert!(matches!(error, WatermarkError::Altered { line: 2, .. }), "{error}");
+    fs::write(&path, text.replacen("-2", "-3", 1)).unwrap();
+    let error = file::read(&path, &key()).unwrap_err();
+    assert!(matches!(error, WatermarkError::Newer { .. }), "{error}");
+}

@@ -1,5 +1,6 @@
 //! What puts an end to the keys that are out, and what does not.
 
+use keycell_protocol::ProblemType;
 use keycell_tests::admin::{GROUPS, group_path};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http};
@@ -169,7 +170,24 @@ async fn a_group_whose_row_was_spoilt_can_be_deleted_and_made_again() {
     kdc = cell.serve();
     kdc.logs("a group is out of service").await;
     let admin = kdc.http().with_token(&token);
-    assert_eq!(admin.get(&group_path(GROUP)).await.status, 404);
+    // Whatever is asked of it is answered alike; `create` says that it is there.
+    let (path, member) = (group_path(GROUP), "/excluded/nanoprobe.a%40test.internal");
+    for (method, of) in [
+        (Method::GET, ""),
+        (Method::GET, "/members"),
+        (Method::PATCH, ""),
+        (Method::POST, "/rotate"),
+        (Method::PUT, member),
+    ] {
+        let refused = match &method {
+            &Method::PATCH => admin.send(method.clone(), &path, &json!({ "note": "Why." })).await,
+            method => Answer::of(admin.request(method.clone(), &format!("{path}{of}"))).await,
+        };
+        assert_eq!(refused.kind(), ProblemType::Conflict, "{method} {of}: {}", refused.text());
+        assert!(refused.text().contains("is out of service: its row does not hold"), "{}", refused.text());
+    }
+    let elsewhere = admin.get(&group_path("nanoprobe@elsewhere.example")).await;
+    assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
     let warnings = admin.get("/v1/admin/status").await.json()["warnings"].to_string();
     assert!(
         warnings.contains(&format!("1 of the groups are out of service, {GROUP} among them")),

@@ -37,10 +37,17 @@ impl Groups {
     /// One group.
     ///
     /// # Errors
-    /// [`AdminError::Missing`].
+    /// [`AdminError::Missing`]; [`AdminError::Refused`] where its row does not hold.
     pub fn show(&self, name: &Name) -> Result<GroupRecord, AdminError> {
         let groups = self.ledger.directory().groups();
-        groups.values().find(|group| group.name == *name).cloned().ok_or_else(|| missing(name))
+        let found = groups.values().find(|group| group.name == *name).cloned();
+        found.ok_or_else(|| if self.is_broken(name) { out_of_service(name) } else { missing(name) })
+    }
+
+    /// Whether there is a row of a group, and it does not hold.
+    fn is_broken(&self, name: &Name) -> bool {
+        name.zone() == self.ledger.zone().zone.as_str()
+            && self.ledger.directory().broken_groups().contains(name.local())
     }
 
     /// Up to `limit` groups in the order of their names, from the first after `after`.
@@ -253,7 +260,7 @@ impl Groups {
                     act.writes.extend(groups::forget_chains(&record));
                     act
                 }
-                Err(missing) => self.delete_damaged(name, event).await?.ok_or(missing)?,
+                Err(_) => self.delete_damaged(name, event).await?.ok_or_else(|| missing(name))?,
             };
             match self.ledger.commit(&act).await {
                 Ok(_) => return Ok(()),
@@ -355,6 +362,13 @@ fn delete(name: &Name, expected: Option<u64>) -> Write {
 
 fn missing(name: &Name) -> AdminError {
     AdminError::Missing(format!("group {name}"))
+}
+
+fn out_of_service(name: &Name) -> AdminError {
+    AdminError::Refused(format!(
+        "group {name} is out of service: its row does not hold, see the log of this KDC; what to do is in docs/operations.md, \
+         KeycellGroupOutOfService"
+    ))
 }
 
 /// Each loser of a race looks again; one of those that began together wins each time.

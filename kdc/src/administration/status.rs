@@ -217,8 +217,7 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
     if let Some(first) = out.first() {
         let text = format!(
             "{} of the groups are out of service, {first} among them, for their keys or rows do not hold: see the log for their \
-             names, then give them new keys with `keycell group rotate`; where that is refused, delete and make them again, or \
-             restore a backup",
+             names, and do what docs/operations.md says, KeycellGroupOutOfService",
             out.len()
         );
         warn("groups", text);

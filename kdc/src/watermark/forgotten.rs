@@ -228,6 +228,16 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_is_there_again_is_absent_no_more_whatever_its_revision() {
+        let mut known = Known::default();
+        let absent = GroupMark { absent: true, ..GroupMark::of(&group("g", 5, 1)) };
+        known.take(Entry::Group(group("g", 5, 1).name, absent));
+        assert!(known.take(Entry::of_group(&group("g", 4, 1))), "it is written");
+        assert!(known.groups.values().all(|mark| !mark.absent && mark.revision == 5));
+        assert!(!known.take(Entry::of_group(&group("g", 4, 1))));
+    }
+
+    #[test]
     fn a_group_that_was_made_in_the_future_does_not_count_for_when_others_were_made() {
         let (mut known, change) = many(600);
         let future = group("future", 2, NOW.0 + 1);

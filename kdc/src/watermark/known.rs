@@ -208,7 +208,10 @@ impl Known {
                             && (mark.revision < known.revision
                                 || (mark.revision == known.revision && known.deleted)) =>
                     {
-                        false
+                        // Also one that came back as it was before is there again.
+                        let is_back = known.absent && !mark.absent && !mark.deleted;
+                        known.absent &= !is_back;
+                        is_back
                     }
                     Some(known) => {
                         // Another revision alone is not worth a line.

@@ -25,13 +25,29 @@ pub(crate) struct Stream {
     pub(crate) vouched: Option<Vouched>,
 }
 
-/// Who speaks, to which group if not to this party alone, and whether with a proof: what somebody writes to a group in
-/// another's name is not counted as what the other writes to this party, or with a proof of its own.
-type Speaks = (Name, Option<Name>, bool);
+/// Who speaks, and to whom: what somebody writes to a group in another's name is not counted as what the other writes to
+/// this party, or with a proof of its own.
+#[derive(PartialEq, Eq, Hash)]
+enum Speaks {
+    ToParty(Name),
+    /// Whoever it is: counted for each group, so that who is a member of one mutes nobody in another.
+    InName {
+        source: Name,
+        group: Name,
+    },
+    /// To whichever groups: only the author makes these, so counted together they mute nobody else, and no author takes
+    /// the room of the others by speaking to many groups.
+    Proved(Name),
+}
 
 impl Stream {
     fn speaks(&self) -> Speaks {
-        (self.source.clone(), self.group.clone(), self.proved)
+        let source = self.source.clone();
+        match &self.group {
+            None => Speaks::ToParty(source),
+            Some(_) if self.proved => Speaks::Proved(source),
+            Some(group) => Speaks::InName { source, group: group.clone() },
+        }
     }
 
     /// Whether the message says of itself what this stream's messages say: then its key is the stream's.
@@ -80,7 +96,7 @@ impl Streams {
             per_source: HashMap::new(),
             to_groups: 0,
             anybodys: 0,
-            max,
+            max: max.max(LEAST),
             max_per_source,
             earliest: UnixSeconds(u64::MAX),
             swept: UnixSeconds(0),
@@ -233,6 +249,8 @@ impl Written {
     }
 }
 
+/// Room for one who speaks to this party alone, one to a group with a proof, and one without.
+const LEAST: usize = 3;
 /// The kind of a ticket for a group (docs/protocol.md §6).
 const GROUP: u8 = 2;
 /// Seconds.

@@ -13,11 +13,13 @@ pub struct OpenerConfig {
     /// How old a message may be, in milliseconds; unless set, as old as its ticket.
     pub max_age_ms: Option<u64>,
     /// How many senders are remembered at once, about 1,200 bytes each; at most half of them for what they say to groups, and
-    /// at most a quarter for what they say there without a proof of the author. 65,536 unless set.
+    /// at most a quarter for what they say there without a proof of the author. 65,536 unless set, and 3 at least: one of
+    /// each.
     pub max_streams: usize,
-    /// How many of them may have one name, so that no single sender takes all the room; counted apart for each group, and
-    /// there with and without a proof of the author, since without one any member can write in another's name. 256 unless
-    /// set.
+    /// How many of them may have one name, so that no single sender takes all the room; counted apart for what is said to the
+    /// party alone, for what is said to groups with a proof of the author, whichever they are, and for each group without one,
+    /// since there any member can write in another's name. So `max_streams` / 4 / this many parties that act together, 64
+    /// unless set, can leave no room for other authors who speak to groups. 256 unless set.
     pub max_streams_per_source: usize,
     /// How many of the party's own tickets it takes replies under. 262,144 unless set.
     pub max_own_tickets: usize,

@@ -129,6 +129,53 @@ fn who_signs_finds_room_whatever_others_write_without_a_proof() {
     }
 }
 
+#[test]
+fn who_signs_finds_room_however_many_groups_another_signs_to() {
+    let mut cell = cell();
+    let shared: Vec<_> = (0..40).map(|at| format!("shared{at}")).collect();
+    shared.iter().for_each(|group| cell.group(group, &["probe.a", "probe.m"]));
+    let mut config = AgentConfig::default();
+    (config.opener.max_streams, config.opener.max_streams_per_source) = (64, 8);
+    let groups = shared.iter().map(|group| name(group)).chain([name(GROUP)]);
+    let mut a = cell.process("probe.a", &config.first_use().member_of(groups), 0);
+    cell.serve(&mut a);
+    let (mut cma, mut m) = (author(&mut cell, "cma"), author(&mut cell, "probe.m"));
+    for (at, group) in shared.iter().enumerate() {
+        let message = prove(&mut cell, &mut m, group, "run", b"x");
+        let cause = cell.open(&mut a, &message).err();
+        assert_eq!(cause, (at >= 8).then_some(Cause::TooManySenders), "{at}");
+    }
+    // Nor can it by this and by what it writes without a proof.
+    let message = prove(&mut cell, &mut cma, GROUP, "run", b"halt");
+    let seen = Seen::new(&cell, &message);
+    let made_up = (0..100).filter(|at| {
+        let salt = Salt::generate(&mut system_rng());
+        let forged = seen.forge_with(&name(&format!("made.up{at}")), salt, seen.under.expiration, 0);
+        cell.open(&mut a, &forged).is_ok()
+    });
+    assert_eq!(made_up.count(), 16);
+    assert!(cell.open(&mut a, &message).unwrap().author().is_some());
+}
+
+#[test]
+fn in_the_smallest_room_each_kind_of_sender_has_its_place() {
+    let mut cell = cell();
+    let mut config = AgentConfig::default();
+    config.opener.max_streams = 0;
+    let mut a = member(&mut cell, config);
+    let (mut cma, mut plain) = (author(&mut cell, "cma"), cell.agent("plain"));
+    let [bare, more] = ["plain", "other"].map(|sender| {
+        let mut sender = cell.agent(sender);
+        cell.seal(&mut sender, GROUP, "run", b"x")
+    });
+    assert!(cell.open(&mut a, &bare).is_ok());
+    assert_eq!(cell.refused(&mut a, &more), Cause::TooManySenders);
+    let proved = prove(&mut cell, &mut cma, GROUP, "run", b"x");
+    assert!(cell.open(&mut a, &proved).unwrap().author().is_some());
+    let alone = cell.seal(&mut plain, "probe.a", "run", b"x");
+    assert!(cell.open(&mut a, &alone).is_ok());
+}
+
 /// What is left: without a proof of the author nobody can tell the two apart.
 #[test]
 fn who_does_not_sign_is_heard_again_under_its_next_ticket() {

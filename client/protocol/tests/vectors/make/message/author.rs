@@ -171,9 +171,10 @@ pub(super) fn authors() -> Vec<MessageCase> {
         ),
         steps(
             "no room for another sender",
-            Receiver { max_senders: 1, ..believer() },
+            Receiver { max_senders: 3, ..believer() },
             [
                 proved(&said()),
+                proved(&with(|m| m.salt = bytes("another salt"))),
                 bad(&by(&with(|m| m.salt[0] ^= 1), A, &voucher), "too-many-senders"),
                 bad(&by(&with(|m| m.salt[0] ^= 1), C, &voucher), "author-forged"),
             ],
@@ -206,6 +207,16 @@ pub(super) fn authors() -> Vec<MessageCase> {
                 group::good(&open(0, 0)),
                 bad(&Message { salt: bytes("another salt"), ..open(0, 0) }.write(), "too-many-senders"),
                 proved(&open(2, 0)),
+            ],
+        ),
+        steps(
+            "what a name proves is counted for all groups together, and apart from what it says to the party",
+            Receiver { max_senders_per_source: 1, ..believer() },
+            [
+                proved(&said()),
+                bad(&by(&open(2, 0), A, &voucher), "too-many-senders"),
+                proved(&with(|m| m.sequence = 1)),
+                good(&honest()),
             ],
         ),
         steps(

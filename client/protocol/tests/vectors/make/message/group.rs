@@ -169,7 +169,7 @@ pub(super) fn groups() -> Vec<MessageCase> {
         ),
         steps(
             "what is written to groups leaves room for what is for the party alone",
-            Receiver { max_senders: 2, ..member() },
+            Receiver { max_senders: 3, ..member() },
             [
                 good(&to_group()),
                 bad(&with(|m| m.source = C.into()).write(), "too-many-senders"),

@@ -129,9 +129,11 @@ pub(super) fn replay() -> Vec<MessageCase> {
         ),
         steps(
             "no room for another sender",
-            Receiver { max_senders: 1, ..receiver() },
+            Receiver { max_senders: 3, ..receiver() },
             [
                 good(&number(0)),
+                good(&salted("a fourth salt", 0)),
+                good(&salted("a fifth salt", 0)),
                 bad(&two(A).write(), "too-many-senders"),
                 good(&number(1)),
                 replayed(&number(0)),

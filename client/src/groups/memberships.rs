@@ -36,6 +36,8 @@ struct Entry {
     /// Refetches in a row that brought nothing, and when the last one was.
     useless: u32,
     last_useless: UnixMillis,
+    /// A KDC that could not give keys is not asked again before this, whatever messages come.
+    busy_until: UnixMillis,
     refused: Option<Refused>,
 }
 
@@ -171,6 +173,7 @@ impl Memberships {
         entry.lifetime = last.ends.0.saturating_sub(last.begins.0).saturating_mul(1000) / 2;
         entry.spread = given.spread.min(entry.lifetime);
         entry.refused = None;
+        entry.busy_until = UnixMillis(0);
         let newest = last.key.generation();
         if let Some(refetch) = entry.refetch.take() {
             entry.judge(now, newest >= refetch.wanted);
@@ -199,7 +202,8 @@ impl Memberships {
         let Some(entry) = self.entries.get_mut(group) else { return true };
         entry.refetch = None;
         if problem.is_some_and(is_passing) {
-            entry.refresh = Timer::new(now, now.plus(SOON_MS).plus(below(rng, 2 * SOON_MS)));
+            entry.busy_until = now.plus(SOON_MS).plus(below(rng, 2 * SOON_MS));
+            entry.refresh = Timer::new(now, entry.busy_until);
             return false;
         }
         let times = entry.refused.as_ref().map_or(0, |refused| refused.times);
@@ -237,6 +241,7 @@ impl Entry {
             spread: 0,
             useless: 0,
             last_useless: UnixMillis(0),
+            busy_until: UnixMillis(0),
             refused: None,
         }
     }
@@ -253,11 +258,11 @@ impl Entry {
     /// Whoever names generations that do not exist is listened to less and less: in the end once a lifetime.
     fn not_before(&self) -> UnixMillis {
         match self.useless.checked_sub(1) {
-            None => UnixMillis(0),
+            None => self.busy_until,
             Some(times) => {
                 let least = USELESS_MS.max(self.spread);
                 let wait = least.saturating_mul(1 << times.min(20)).min(self.lifetime.max(least));
-                self.last_useless.plus(wait)
+                self.last_useless.plus(wait).max(self.busy_until)
             }
         }
     }

@@ -97,7 +97,8 @@ pub enum ConnectError {
 fn membership(problem: Option<ProblemType>) -> &'static str {
     match problem {
         Some(ProblemType::NotAllowed) => {
-            "it is no member, or there is no such group; see who is one with: keycell group members"
+            "it is no member, or there is no such group; an administrator sees which, and why, with \
+             `keycell group members GROUP --all`"
         }
         Some(problem) => problem.title(),
         None => "for a reason that this version does not know",

@@ -12,6 +12,7 @@ pub mod blocking;
 mod config;
 mod driver;
 mod error;
+mod failures;
 mod groups;
 mod kdcs;
 mod keeper;
@@ -123,7 +124,7 @@ impl Agent {
             told: AtomicU64::new(0),
             changed: watch::Sender::new(()),
             last_failure: Mutex::new(None),
-            group_failure: Mutex::new(None),
+            group_failures: Mutex::default(),
             key_failure: Mutex::new(None),
         });
         let driver = runtime.spawn(driver::run(Arc::clone(&shared), kdcs, Arc::clone(&transport)));

@@ -72,6 +72,12 @@ impl Agent {
         self.groups.asked.is_some() || self.next_group_wakeup(now).is_some_and(|at| at <= end)
     }
 
+    /// Of which groups keys are being asked for; none named means all.
+    #[cfg(feature = "https")]
+    pub(crate) fn asked_groups(&self) -> Vec<Name> {
+        self.groups.asked.as_ref().map(|asked| asked.request.groups.clone()).unwrap_or_default()
+    }
+
     /// A message came under a key of its group that is not here: it is kept, and the key asked for.
     pub(super) fn wait(&mut self, now: UnixMillis, bytes: &[u8], generation: Generation) -> Cause {
         let no_key = Cause::NoKey { generation, epoch: GroupKey::EPOCH };

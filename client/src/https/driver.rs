@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use keycell_protocol::{Name, Problem, ProblemType, UnixMillis};
+use keycell_protocol::{Problem, ProblemType, UnixMillis};
 use tokio::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -118,14 +118,19 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
     let correction = agent.clock_correction_ms();
     let mut good = true;
     match outcome {
-        Outcome::Reply(body) => match agent.take_reply(now, request, &body) {
-            Ok(taken) if request.kind == Kind::Groups => note_groups(shared, &taken.refused),
-            Ok(_) => {}
-            Err(error) => {
-                note(shared, request, error.to_string());
-                good = false;
+        Outcome::Reply(body) => {
+            let groups = agent.asked_groups();
+            match agent.take_reply(now, request, &body) {
+                Ok(taken) if request.kind == Kind::Groups => {
+                    shared.group_failures().answered(&groups, &taken.refused);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    note(shared, request, error.to_string());
+                    good = false;
+                }
             }
-        },
+        }
         Outcome::Problem(problem) => {
             note(shared, request, problem.to_string());
             agent.take_problem(now, request, &problem);
@@ -181,21 +186,13 @@ const fn is_busy(problem: ProblemType) -> bool {
 
 /// For those who wait for tickets, a voucher or the keys of a group.
 fn note(shared: &Shared, request: &PendingRequest, failure: String) {
-    let place = match request.kind {
-        Kind::Tickets | Kind::Voucher => &shared.last_failure,
-        Kind::Groups => &shared.group_failure,
-        Kind::Rotation => return,
-    };
-    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-}
-
-/// What an answer about groups refuses for now; what it refuses for longer is known of each group.
-fn note_groups(shared: &Shared, refused: &[(Name, Option<ProblemType>)]) {
-    let failure = refused.first().map(|(group, problem)| {
-        let why = problem.map_or("for a reason that is not known here", ProblemType::title);
-        format!("the KDC gives no keys of {group}: {why}")
-    });
-    *shared.group_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    match request.kind {
+        Kind::Tickets | Kind::Voucher => {
+            *shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        }
+        Kind::Groups => shared.group_failures().unanswered(failure),
+        Kind::Rotation => {}
+    }
 }
 
 const NAP_MS: u64 = 30_000;

@@ -1,7 +1,5 @@
 //! Listening to groups.
 
-use std::sync::PoisonError;
-
 use keycell_protocol::{CannotOpen, Cause, Envelope, Name};
 use tokio::time::Instant;
 
@@ -73,6 +71,7 @@ impl Agent {
     /// Listens to a group no longer, and forgets its keys.
     pub fn leave(&self, group: &Name) {
         self.shared.lock().leave(group);
+        self.shared.group_failures().forget(group);
     }
 
     /// The groups that this party listens to, and how it stands with each.
@@ -88,7 +87,7 @@ impl Agent {
     }
 
     fn no_keys(&self, group: Name) -> OpenError {
-        let last = self.shared.group_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.shared.group_failures().of(&group);
         let none = || "it names a later key than the KDC gave last; try again later".to_owned();
         OpenError::NoKey { group, last: last.unwrap_or_else(none) }
     }

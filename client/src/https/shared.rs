@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::Config;
+use super::failures::GroupFailures;
 use crate::{Clock, KeyStore};
 
 pub(super) struct Shared {
@@ -24,8 +25,7 @@ pub(super) struct Shared {
     /// A KDC answered, or all of them failed.
     pub(super) changed: watch::Sender<()>,
     pub(super) last_failure: Mutex<Option<String>>,
-    /// Why the last answer about groups was none; `None` after one that was.
-    pub(super) group_failure: Mutex<Option<String>>,
+    pub(super) group_failures: Mutex<GroupFailures>,
     pub(super) key_failure: Mutex<Option<String>>,
 }
 
@@ -33,6 +33,10 @@ impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, crate::Agent> {
         // A panic of another thread leaves the agent whole: each of its steps does.
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn group_failures(&self) -> MutexGuard<'_, GroupFailures> {
+        self.group_failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each change once: a full disk must not be looked at with every message.

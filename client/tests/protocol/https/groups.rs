@@ -133,6 +133,37 @@ async fn who_opens_what_was_stored_fetches_the_keys_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_the_keys_of_one_group_is_not_told_of_another() {
+    let net = net();
+    net.change(|cell| {
+        cell.group("busy", &["probe.a"]);
+        cell.group_mut("busy").problem = Some(ProblemType::Unavailable);
+    });
+    let busy = net.agent("cma").seal(&name("busy"), "t", b"x").await.unwrap();
+    let a = net.agent("probe.a");
+    ["busy", "probe"].iter().for_each(|group| a.join(&name(group)));
+    let made_up = |at: u32| {
+        net.change(|cell| {
+            let key = GroupKey::new(Generation(1_000 + at), [7; 32]);
+            let grant = cell.grant_group_with("evil.x", "probe", &key, cell.now.seconds().plus(60));
+            cell.forge(&Words::honest(cell.now, "evil.x", &grant), grant.sek.clone())
+        })
+    };
+    for at in 0..6 {
+        let error = a.fetch_and_open(&made_up(at)).await.unwrap_err().to_string();
+        assert!(error.contains("a later key than the KDC gave") && !error.contains("busy"), "{error}");
+        let error = a.fetch_and_open(&busy).await.unwrap_err().to_string();
+        assert!(error.contains("the KDC gives no keys of it: "), "{error}");
+        assert!(error.contains(ProblemType::Unavailable.title()) && !error.contains("probe"), "{error}");
+    }
+    // What is left and joined again is not told of by what it was.
+    a.leave(&name("busy"));
+    net.change(|cell| cell.group_mut("busy").problem = None);
+    a.join(&name("busy"));
+    assert_eq!(a.fetch_and_open(&busy).await.unwrap().body, b"x");
+}
+
+#[tokio::test(start_paused = true)]
 async fn made_up_keys_are_waited_for_less_and_less() {
     let net = net();
     let a = member(&net, "probe.a");

@@ -165,6 +165,10 @@ fn a_rule_that_lets_a_group_ask_is_warned_of() {
         let applied = cell.run(applied).succeeded().stdout;
         assert!(applied.contains("\nRule later never decides anything"), "{applied}");
     }
+    // Also of what is there already.
+    let applied = cell.run(&["policy", "apply", "policy.toml"]).succeeded().stdout;
+    assert!(applied.contains("\nRule more never decides anything"), "{applied}");
+    assert!(applied.contains("\nNothing differs; the policy stays"), "{applied}");
     // Its members may, and to the group anybody.
     for (source, destination) in [("probe.*", "probe"), ("pro*", "cma.*")] {
         let added = json(&cell, &["policy", "add", "--allow", source, destination]);

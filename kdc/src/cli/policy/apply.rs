@@ -37,9 +37,10 @@ impl Apply {
 pub(super) async fn apply(wanted: Rules, dry_run: bool, admin: &Admin, output: &Output) -> Outcome {
     let before: PolicyView = admin.get(POLICY).read().await?;
     let revision = before.revision;
+    let warned = warnings(&before.rules);
     let there = before.rules.into_iter().map(document::rule).collect();
     let (rules, changes) = compare(there, wanted.rules);
-    let mut applied = Applied { revision, dry_run, changes, warnings: Vec::new() };
+    let mut applied = Applied { revision, dry_run, changes, warnings: warned };
     if !applied.changes.is_empty() {
         // The KDC is asked in any case: it knows which rules it would take.
         let call = admin.put(POLICY).query("dry_run", dry_run.then_some(true)).if_revision(Some(revision));

@@ -41,6 +41,11 @@ async fn what_is_no_group_is_refused_with_what_to_do() {
         assert!(refused.text().contains(hint), "{body}: {}", refused.text());
     }
     assert_eq!(admin.get(GROUPS).await.json()["groups"], json!([]));
+    // By these words the command knows a KDC that does not know its question.
+    let refused = admin.get(&format!("{GROUPS}?colour=blue")).await;
+    let problem = refused.problem();
+    assert_eq!((problem.kind, problem.field.as_deref()), (ProblemType::MalformedRequest, Some("colour")));
+    assert!(refused.text().contains("unknown field `colour`"), "{}", refused.text());
 
     // Pages are in the order of whole names.
     for name in ["b", "a", "a-c"] {

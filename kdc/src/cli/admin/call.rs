@@ -4,6 +4,7 @@ use std::error::Error;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use keycell_protocol::ProblemType;
 use rand_core::Rng as _;
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH};
 use reqwest::{Method, Response, StatusCode};
@@ -176,6 +177,15 @@ impl Failed {
     const fn new(text: String) -> Self {
         Self { text, code: None, field: None, uncertain: false }
     }
+
+    /// Whether the KDC does not know the question, for it is of an earlier release: it has nothing at the path, or no such
+    /// parameter. One that knows it may also say that the parameter is at fault, for what it holds.
+    pub(in crate::cli) fn is_unknown(&self, parameter: &str) -> bool {
+        let code = self.code.as_deref();
+        code == Some(ProblemType::NotFound.urn())
+            || code == Some(ProblemType::MalformedRequest.urn())
+                && (self.field.as_deref() != Some(parameter) || self.text.contains("unknown field"))
+    }
 }
 
 /// A problem document of this release or a newer one.
@@ -242,3 +252,36 @@ const LONG: Duration = Duration::from_secs(6 * 3600);
 const ATTEMPTS: u32 = 4;
 /// Half of the longest wait before the second attempt.
 const BACKOFF_MS: u64 = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_does_not_know_the_question_is_of_an_earlier_release() {
+        let failed = |problem: ProblemType, field: Option<&str>, text: &str| Failed {
+            code: Some(problem.urn().to_owned()),
+            field: field.map(str::to_owned),
+            ..Failed::new(format!("{problem}: {text}"))
+        };
+        // As such a KDC says it.
+        let unknown = "unknown field `member`, expected `after` or `limit`";
+        for earlier in [
+            failed(ProblemType::MalformedRequest, Some("member"), unknown),
+            failed(ProblemType::MalformedRequest, None, unknown),
+            failed(ProblemType::NotFound, None, ""),
+        ] {
+            assert!(earlier.is_unknown("member"), "{earlier}");
+        }
+        for other in [
+            failed(ProblemType::MalformedRequest, Some("member"), "there is no party a@z"),
+            failed(ProblemType::RateLimited, None, ""),
+            failed(ProblemType::Unavailable, None, ""),
+            failed(ProblemType::Internal, None, ""),
+            failed(ProblemType::InvalidToken, None, ""),
+            Failed::new("the KDC answered 502 Bad Gateway".to_owned()),
+        ] {
+            assert!(!other.is_unknown("member"), "{other}");
+        }
+    }
+}

@@ -35,8 +35,10 @@ impl OfParty {
                 let groups = groups.map(|group| Membership { name: group.name, left_out: group.left_out });
                 Ok(Self { groups: Some(groups.collect()) })
             }
-            // A KDC of an earlier release refuses the question; the party is shown all the same.
-            Err(error) if error.downcast_ref::<Failed>().is_some_and(|failed| failed.code.is_some()) => {
+            // A KDC of an earlier release; the party is shown all the same.
+            Err(error)
+                if error.downcast_ref::<Failed>().is_some_and(|failed| failed.is_unknown("member")) =>
+            {
                 Ok(Self { groups: None })
             }
             Err(error) => Err(error),
@@ -45,13 +47,14 @@ impl OfParty {
 
     /// Says it in a sentence or two.
     pub(in crate::cli) fn write(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        let Some(groups) = &self.groups else { return Ok(()) };
         writeln!(out)?;
+        let Some(groups) = &self.groups else { return writeln!(out, "This KDC does not tell its groups.") };
         let (members, others): (Vec<_>, Vec<_>) = groups.iter().partition(|group| group.left_out.is_none());
         let named = |groups: &[&Membership], name: fn(&Membership) -> String| {
             let mut text = groups.iter().take(SHOWN).map(|group| name(group)).collect::<Vec<_>>().join(", ");
             if groups.len() > SHOWN {
-                text.push_str(&format!(" and {} more (keycell group list --member)", groups.len() - SHOWN));
+                let more = groups.len() - SHOWN;
+                text.push_str(&format!(" and {more} more (`keycell group list --member NAME --all`)"));
             }
             text
         };
@@ -87,12 +90,12 @@ mod tests {
 
     #[test]
     fn members_are_told_from_those_that_are_left_out() {
-        assert_eq!(written(None), "");
+        assert_eq!(written(None), "\nThis KDC does not tell its groups.\n");
         assert_eq!(written(Some(Vec::new())), "\nMember of no group.\n");
         let groups = [("a@z", None), ("b@z", Some(LeftOut::Excluded)), ("c@z", None)];
         let told = written(Some(groups.map(|(name, reason)| (name.to_owned(), reason)).to_vec()));
         assert_eq!(told, "\nMember of a@z, c@z.\nNo member of b@z (left out: taken out).\n");
         let many = written(Some((0..20).map(|n| (format!("g{n}@z"), None)).collect()));
-        assert!(many.ends_with("g15@z and 4 more (keycell group list --member).\n"), "{many}");
+        assert!(many.ends_with("g15@z and 4 more (`keycell group list --member NAME --all`).\n"), "{many}");
     }
 }

@@ -1,5 +1,6 @@
 //! `keycell open`
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +8,9 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use keycell_client::https::{self, Config};
-use keycell_client::{Agent, AgentConfig, AgentKey, Opened, RestartGuard, system_rng};
-use keycell_protocol::{Envelope, Mode, Name, Ticket, TicketKind, Under};
+use keycell_client::https::{self, Config, OpenError};
+use keycell_client::{Agent, AgentConfig, AgentKey, Membership, Opened, RestartGuard, system_rng};
+use keycell_protocol::{Cause, Envelope, GroupKeysRequest, Mode, Name, Ticket, TicketKind, Under};
 use serde::Serialize;
 
 use super::output::{Output, refused};
@@ -51,6 +52,8 @@ impl Open {
             alone: Agent::new(key, &settings(), SystemClock.now(), system_rng()),
             file: self.key,
             member: None,
+            asked: HashMap::new(),
+            unanswered: String::new(),
         };
         let mut input = io::stdin().lock();
         let mut all = true;
@@ -79,6 +82,11 @@ struct Receiver {
     file: PathBuf,
     /// As a member of groups, once it is asked for.
     member: Option<https::Agent>,
+    /// The groups whose keys this run has asked for, and why it got none. Whoever writes a message names what group it likes,
+    /// and each one costs a KDC a request.
+    asked: HashMap<Name, Option<String>>,
+    /// Why no KDC answered, the last time that none did.
+    unanswered: String,
 }
 
 impl Receiver {
@@ -88,28 +96,80 @@ impl Receiver {
             let opened = self.alone.open(SystemClock.now(), message);
             return opened.map_err(|error| format!("{error}: {}", error.cause()));
         };
-        let member = self.member().map_err(|why| {
-            format!("it is for the group {group}, whose keys are asked of a KDC, and that cannot be: {why}")
-        })?;
-        if !member.groups().iter().any(|(joined, _)| *joined == group) {
-            member.join(&group);
-        }
-        member.fetch_and_open(message).await.map_err(|error| match error {
-            https::OpenError::Cannot(error) => format!("{error}: {}", error.cause()),
-            error => error.to_string(),
+        let member = self.listen(&group)?;
+        let opened = if member.failing_since().is_some() {
+            // One message has waited for a KDC; while none answers the others do not, but open if the key is here.
+            member.open(message).map_err(|error| match error.cause() {
+                Cause::Waiting { .. } => {
+                    OpenError::NoKey { group: group.clone(), last: self.unanswered.clone() }
+                }
+                _ => error.into(),
+            })
+        } else {
+            member.fetch_and_open(message).await
+        };
+        opened.map_err(|error| {
+            self.leave_refused(&member);
+            match error {
+                OpenError::Cannot(error) => format!("{error}: {}", error.cause()),
+                OpenError::NoKey { ref last, .. } => {
+                    self.unanswered.clone_from(last);
+                    error.to_string()
+                }
+                error => error.to_string(),
+            }
         })
     }
 
-    fn member(&mut self) -> Outcome<&https::Agent> {
-        Ok(match &mut self.member {
+    /// What a KDC gives no keys of is not asked for again.
+    fn leave_refused(&mut self, member: &https::Agent) {
+        for (group, membership) in member.groups() {
+            if let Membership::Refused { problem } = membership {
+                member.leave(&group);
+                let refusal = OpenError::Refused { group: group.clone(), problem };
+                self.asked.insert(group, Some(refusal.to_string()));
+            }
+        }
+    }
+
+    /// The member that listens to a group, or why there is none.
+    fn listen(&mut self, group: &Name) -> Result<https::Agent, String> {
+        if group.zone() != self.alone.name().zone() {
+            return Err(format!("it is for {group}, and a party is a member of groups of its own zone only"));
+        }
+        match self.asked.get(group) {
+            Some(Some(refusal)) => return Err(refusal.clone()),
+            None if self.asked.len() >= MOST_GROUPS => {
+                return Err(format!(
+                    "it is for the group {group}, and the keys of {MOST_GROUPS} groups were asked for already, which is the \
+                     most for one run; open it in another one"
+                ));
+            }
+            _ => {}
+        }
+        let member = self.member().map_err(|why| {
+            format!("it is for the group {group}, whose keys are asked of a KDC, and that cannot be: {why}")
+        })?;
+        if self.asked.insert(group.clone(), None).is_none() {
+            member.join(group);
+        }
+        Ok(member)
+    }
+
+    fn member(&mut self) -> Outcome<https::Agent> {
+        let member = match &mut self.member {
             Some(member) => member,
             none => {
                 let config = Config { agent: settings(), ..Config::default() };
                 none.insert(https::Agent::connect(AgentKey::load(&self.file)?, config)?)
             }
-        })
+        };
+        Ok(member.clone())
     }
 }
+
+/// As many as fit one request for the keys of groups.
+const MOST_GROUPS: usize = GroupKeysRequest::MAX_GROUPS;
 
 /// For messages that were stored.
 fn settings() -> AgentConfig {

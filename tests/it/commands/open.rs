@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keycell_client::https::{Agent, Config};
 use keycell_tests::cell::Cell;
 use serde_json::Value;
@@ -67,6 +69,43 @@ fn a_member_opens_what_came_to_its_group_and_to_itself() {
             "{error}"
         );
     }
+}
+
+/// The message with other letters in the name of whom it is for, of which there are as many.
+fn redirected(message: &str, from: &str, to: &str) -> String {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = URL_SAFE_NO_PAD.decode(message.trim_end()).unwrap();
+    let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+    bytes.splice(at..at + to.len(), to.bytes());
+    format!("{}\n", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn groups_that_are_made_up_are_not_asked_for_without_end() {
+    let cell = Cell::sqlite();
+    let kdc = cell.serve();
+    fill(&cell);
+    let real = sealed(&cell, "cma.key", "probe", "halt\n");
+    // Not of the stream that is heard: its messages are known to be for the group.
+    let other = sealed(&cell, "cma.key", "probe", "run\n");
+    let elsewhere = redirected(&other, "probe@test.internal", "probe@test.internax");
+    let made_up: String =
+        (0..120).map(|at| redirected(&other, "probe@", &format!("p{at:04}@"))).chain([elsewhere]).collect();
+    let (good, out, error) = opened(&cell, "probe.a.key", &[&*real, &made_up, &made_up, &real].concat());
+    assert_eq!((good, &*out), (false, "halt\n"));
+    let told: Vec<_> = error.lines().collect();
+    assert_eq!(told.len(), 1 + 2 * 121 + 1, "{error}");
+    // One is a group, so 99 others were asked for, and once.
+    let said = |text: &str| told.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(said("it is no member, or there is no such group"), 2 * 99, "{error}");
+    assert_eq!(said("which is the most for one run; open it in another one"), 2 * 21);
+    assert_eq!(
+        said("it is for probe@test.internax, and a party is a member of groups of its own zone only"),
+        2
+    );
+    assert!(told[243].ends_with("message 244: the message cannot be opened: opened before"), "{error}");
+    let metrics = kdc.http().get("/metrics").await.text();
+    assert!(metrics.contains("keycell_group_keys_refused_total 99\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

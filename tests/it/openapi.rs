@@ -70,6 +70,8 @@ const BY_CHANCE: &[(&str, u16)] = &[
     ("POST /v1/admin/parties/{name}/keys", 409),
     ("DELETE /v1/admin/parties/{name}/author-key", 409),
     ("POST /v1/admin/keys/rotate", 409),
+    ("GET /v1/admin/groups/{name}", 409),
+    ("GET /v1/admin/groups/{name}/members", 409),
     ("PATCH /v1/admin/groups/{name}", 409),
     ("DELETE /v1/admin/groups/{name}", 409),
     ("POST /v1/admin/groups/{name}/rotate", 409),

@@ -56,6 +56,27 @@ impl IdentityName {
     pub const PRIMARY: Self = Self(1);
     /// The one that is kept away from it.
     pub const SECONDARY: Self = Self(2);
+
+    /// The one of this number; `None` but for 1 to 99,999.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        match number {
+            1..=LAST => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// Its number: identities are counted up, and none comes again.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The one after it; `None` when 99,999 have been used up.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        Self::new(self.0 + 1)
+    }
 }
 
 impl fmt::Display for IdentityName {
@@ -70,8 +91,7 @@ impl FromStr for IdentityName {
     fn from_str(text: &str) -> Result<Self, BundleError> {
         let digits = text.strip_prefix(PREFIX).filter(|digits| digits.len() == DIGITS);
         let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-        let number = digits.and_then(|digits| digits.parse().ok()).filter(|number| *number > 0);
-        number.map(Self).ok_or(BundleError::IdentityName)
+        digits.and_then(|digits| digits.parse().ok()).and_then(Self::new).ok_or(BundleError::IdentityName)
     }
 }
 
@@ -246,6 +266,7 @@ pub enum BundleError {
 const VERSION: u32 = 1;
 const PREFIX: &str = "#KDC#";
 const DIGITS: usize = 5;
+const LAST: u32 = 99_999;
 const MAX_URL: usize = 1024;
 const MAX_IDENTITIES: usize = 8;
 const MAX_TRUSTED: usize = 256;
@@ -285,6 +306,16 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Value>(&read.to_json()).unwrap(), bundle());
         assert_eq!(Bundle::from_json(&read.to_json()).unwrap(), read);
         assert_eq!(format!("{:?}", read.identities[0].encryption_key), "IdentityEncryptionKey(01010101..)");
+    }
+
+    #[test]
+    fn identities_are_counted() {
+        assert_eq!(IdentityName::PRIMARY.next(), Some(IdentityName::SECONDARY));
+        let last = IdentityName::new(99_999).unwrap();
+        assert_eq!(last.to_string(), "#KDC#99999");
+        assert_eq!(last.to_string().parse(), Ok(last));
+        assert_eq!((last.number(), last.next()), (99_999, None));
+        assert_eq!((IdentityName::new(0), IdentityName::new(100_000)), (None, None));
     }
 
     #[test]

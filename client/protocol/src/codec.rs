@@ -1,5 +1,7 @@
 //! Reading and writing bytes without ambiguity: fixed sizes, one-byte length prefixes, nothing left over.
 
+use core::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -86,6 +88,33 @@ pub(crate) fn array_from_base64url<const N: usize>(text: &str) -> Option<[u8; N]
     from_base64url(text)?.try_into().ok()
 }
 
+/// Bytes in hexadecimal digits, the letters in lower case.
+pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The bytes of a text as [`Hex`] writes it, of a fixed length.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
 /// Bytes that travel in JSON as base64url: `#[serde(with = "codec::b64")]`.
 pub(crate) mod b64 {
     use serde::de::Error as _;
@@ -130,5 +159,14 @@ mod tests {
             assert_eq!(from_base64url(other), None, "{other}");
         }
         assert_eq!(array_from_base64url::<2>("AQ"), None);
+    }
+
+    #[test]
+    fn hexadecimal_has_one_spelling() {
+        assert_eq!(Hex(&[0x01, 0xab, 0xff]).to_string(), "01abff");
+        assert_eq!(from_hex("01abff"), Some([0x01, 0xab, 0xff]));
+        for other in ["01ABff", "01abf", "01abff0", "01abff00", "+1abff", "0xabff", "01ab f", "01abé"] {
+            assert_eq!(from_hex::<3>(other), None, "{other}");
+        }
     }
 }

@@ -32,6 +32,7 @@
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
 //! | [`purpose`](KeysFor) | keys for each other kind of request |
 //! | [`rotation`](SignedRotation) | asking the KDC for a new key, and its answer |
+//! | [`enrollment`](EnrolledName) | how a host comes into a cell |
 //! | [`group`](GroupChain) | group keys, asking for them, and the answer |
 //! | [`signer`](Signers), [`voucher`](Voucher) | whom a KDC vouches for as an author |
 //! | [`author`](AuthorProof), [`evidence`](Evidence) | who said it, and proof of it for others |
@@ -50,6 +51,7 @@ mod bundle;
 mod codec;
 mod content;
 mod derive;
+mod enrollment;
 mod envelope;
 mod error;
 mod evidence;
@@ -74,6 +76,9 @@ pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
 pub use bundle::{Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcIdentity, TrustedZone};
 pub use content::ContentPart;
 pub use derive::{Rkey, Sek};
+pub use enrollment::{
+    EnrolledName, Fingerprint, HostName, JoinToken, JoinTokenError, JoinTokenId, ServiceName,
+};
 pub use envelope::{Envelope, Extras, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
 pub use error::{CannotOpen, Cause};
 pub use evidence::{Evidence, EvidenceError, Said};

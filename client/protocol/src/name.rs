@@ -77,7 +77,8 @@ impl Name {
         !self.local().contains('.')
     }
 
-    fn join(local: &str, zone: &str) -> Self {
+    /// `local` and `zone` are known to break no rule.
+    pub(crate) fn join(local: &str, zone: &str) -> Self {
         let mut full = String::with_capacity(local.len() + 1 + zone.len());
         full.push_str(local);
         full.push('@');
@@ -233,6 +234,18 @@ pub enum NameError {
         "a zone is a lower-case DNS name: labels of a-z 0-9 -, joined by dots, no label empty or with - at an end"
     )]
     ZoneForm,
+    /// A service breaks a rule ([`ServiceName`](crate::ServiceName)).
+    #[error("a service is a lower-case letter and up to 31 of a-z 0-9 _ -")]
+    Service,
+    /// A host name breaks a rule ([`HostName`](crate::HostName)).
+    #[error(
+        "a host name is a lower-case DNS name of 1 to 120 bytes: labels of a-z 0-9 -, at most 63 each, joined by dots, no \
+         label empty or with - at an end"
+    )]
+    Host,
+    /// A fingerprint is not of its form ([`Fingerprint`](crate::Fingerprint)).
+    #[error("a fingerprint is 32 digits of 0-9 a-f")]
+    Fingerprint,
 }
 
 fn check_local(local: &[u8]) -> Result<(), NameError> {

@@ -102,6 +102,11 @@ problems! {
     PreconditionFailed = "precondition-failed", 412, "It was changed since you looked";
     /// The same `Idempotency-Key` came with another request.
     IdempotencyMismatch = "idempotency-mismatch", 422, "The Idempotency-Key was used for another request";
+    /// No mode, no list and no join token lets the host in, or it is denied: which of them is not told.
+    EnrollmentRefused = "enrollment-refused", 403, "This host may not enroll";
+    /// The host enrolls with an identity that the KDC does not work with; the document carries the `identity` that it does
+    /// work with.
+    IdentityUnknown = "identity-unknown", 409, "The KDC does not have this identity (any more)";
     /// No administrator's token, or one that does not hold.
     InvalidToken = "invalid-token", 401, "A valid administrator token is needed";
     /// The administrator's role does not reach this far.
@@ -155,6 +160,12 @@ pub struct Problem {
     /// When to try again, in seconds, in a `rate-limited`, `overloaded` or `unavailable`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// The identity that the KDC works with, in an `identity-unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<crate::IdentityName>,
+    /// Over how many seconds hosts spread out that enroll again, in an `unauthenticated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reenroll_within: Option<u32>,
 }
 
 impl Problem {
@@ -169,6 +180,8 @@ impl Problem {
             field: None,
             server_time: None,
             retry_after: None,
+            identity: None,
+            reenroll_within: None,
         }
     }
 }
@@ -200,8 +213,11 @@ mod tests {
     fn a_document_reads_back() {
         let mut problem = Problem::new(ProblemType::RateLimited);
         problem.retry_after = Some(3);
+        problem.identity = Some(crate::IdentityName::SECONDARY);
+        problem.reenroll_within = Some(600);
         let json = serde_json::to_string(&problem).unwrap();
         assert!(json.contains(r#""type":"urn:keycell:problem:rate-limited""#), "{json}");
+        assert!(json.contains(r##""identity":"#KDC#00002","reenroll_within":600"##), "{json}");
         assert_eq!(serde_json::from_str::<Problem>(&json).unwrap(), problem);
     }
 }

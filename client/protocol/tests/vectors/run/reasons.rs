@@ -13,6 +13,9 @@ pub(super) fn name_reason(error: NameError) -> &'static str {
         NameError::LocalByte => "local-byte",
         NameError::ZoneLength => "zone-length",
         NameError::ZoneForm => "zone-form",
+        NameError::Service => "service",
+        NameError::Host => "host",
+        NameError::Fingerprint => "fingerprint",
     }
 }
 

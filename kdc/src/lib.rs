@@ -17,6 +17,7 @@ pub mod config;
 mod dev;
 pub mod directory;
 pub mod disk;
+pub mod enrollment;
 mod fields;
 pub mod files;
 pub mod groups;

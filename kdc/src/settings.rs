@@ -4,6 +4,7 @@ use keycell_protocol::KdcIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Tickets};
+use crate::enrollment::EnrollmentSetting;
 use crate::limit::Rate;
 
 /// All settings, with the revisions of the documents that hold them.
@@ -23,6 +24,10 @@ pub struct Settings {
     pub master_key_revision: u64,
     /// By which keys the KDC is known.
     pub identities: IdentitiesSetting,
+    /// How hosts come aboard.
+    pub enrollment: EnrollmentSetting,
+    /// The revision of that.
+    pub enrollment_revision: u64,
 }
 
 impl Settings {

@@ -252,6 +252,7 @@ impl Parties {
             note: entry.note.clone(),
             rotate_after: None,
             author_key: None,
+            enrollment: None,
             keys: vec![sealed],
         };
         Ok(Created { record, key, retried: false })

@@ -152,6 +152,8 @@ named! {
         PartyAuthorKeyRemove = "party.author_key.remove",
         /// An identity of the KDC was made.
         IdentityCreate = "identity.create",
+        /// The KDC went over to its secondary identity, and has a new one.
+        IdentityRecover = "identity.recover",
         /// The private half of an identity was carried off the KDC's machine.
         IdentityCarryOff = "identity.carry_off",
         /// The database was backed up.
@@ -162,6 +164,30 @@ named! {
         ConfigReload = "config.reload",
         /// A party's key does not unwrap.
         KeyDamaged = "key.damaged",
+        /// A host came aboard by itself.
+        PartyEnroll = "party.enroll",
+        /// A host that is known came again, and got a new key.
+        PartyReenroll = "party.reenroll",
+        /// A host may not come aboard.
+        EnrollmentRefuse = "enrollment.refuse",
+        /// A host waits for an administrator.
+        EnrollmentWait = "enrollment.wait",
+        /// A host that waits may come aboard.
+        EnrollmentApprove = "enrollment.approve",
+        /// A host may not come aboard, whatever it brings.
+        EnrollmentDeny = "enrollment.deny",
+        /// What was decided on a host is forgotten.
+        EnrollmentForget = "enrollment.forget",
+        /// It was changed who may come aboard.
+        EnrollmentUpdate = "enrollment.update",
+        /// A join token was made.
+        JoinTokenCreate = "join_token.create",
+        /// A join token was revoked.
+        JoinTokenRevoke = "join_token.revoke",
+        /// Two say to be one.
+        ConflictRaise = "conflict.raise",
+        /// An administrator has seen to a conflict.
+        ConflictClear = "conflict.clear",
         /// A rule was made.
         RuleCreate = "rule.create",
         /// A rule was changed.

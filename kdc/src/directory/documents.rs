@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keycell_protocol::UnixMillis;
+use keycell_protocol::{JoinTokenId, UnixMillis};
 
 use super::FollowError;
+use crate::enrollment::{EnrollmentSetting, JoinTokenRecord};
 use crate::groups::GroupRecord;
 use crate::keyring::{Keyring, KeyringError};
 use crate::policy::{MAX_RULES, Policy, Rule};
@@ -89,6 +90,10 @@ pub(super) fn settings(documents: &Documents, keyring: &Keyring) -> Result<Setti
                 settings.master_key_revision = document.revision;
             }
             IdentitiesSetting::ID => settings.identities = body(document, keyring)?,
+            EnrollmentSetting::ID => {
+                settings.enrollment = body(document, keyring)?;
+                settings.enrollment_revision = document.revision;
+            }
             // Of a newer release: it means nothing here.
             _ => {}
         }
@@ -117,6 +122,44 @@ pub(super) fn tokens(documents: &Documents, keyring: &Keyring, known: &TokenReco
     };
     for damaged in &documents.damaged {
         tracing::error!(row = damaged.row, reason = damaged.reason, "a token is refused: its row is damaged");
+    }
+    documents.documents.iter().filter_map(read).collect()
+}
+
+/// Join tokens by their ids.
+pub type JoinTokenRecords = BTreeMap<JoinTokenId, JoinTokenRecord>;
+
+/// Reads join tokens. One that does not hold lets nobody in; nor does one that is older than the one that is `known`, for
+/// somebody put its row back: that one stays as it was.
+pub(super) fn join_tokens(
+    documents: &Documents,
+    keyring: &Keyring,
+    known: &JoinTokenRecords,
+) -> JoinTokenRecords {
+    let read = |document: &Document| {
+        let id: JoinTokenId = document.id.parse().ok()?;
+        let before = known.get(&id);
+        if let Some(before) = before.filter(|before| document.revision < before.revision) {
+            tracing::error!(join_token = %id, "the database row of a join token was put back: it stays as it was");
+            return Some((id, before.clone()));
+        }
+        match body::<JoinTokenRecord>(document, keyring) {
+            Ok(mut record) => {
+                record.revision = document.revision;
+                Some((id, record))
+            }
+            Err(error) => {
+                tracing::error!(join_token = %id, %error, "a join token lets nobody in: its row is damaged");
+                None
+            }
+        }
+    };
+    for damaged in &documents.damaged {
+        tracing::error!(
+            row = damaged.row,
+            reason = damaged.reason,
+            "a join token lets nobody in: its row is damaged"
+        );
     }
     documents.documents.iter().filter_map(read).collect()
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::parties::told;
 use super::documents;
-use super::{Directory, FollowError, Rules, Seen, TokenRecords};
+use super::{Directory, FollowError, JoinTokenRecords, Rules, Seen, TokenRecords};
 use crate::config::Tickets;
 use crate::keyring::Keyring;
 use crate::store::{ChangeNumber, Kind, Store, StoreError};
@@ -69,6 +69,9 @@ impl Follower {
         };
         follower.replace(&snapshot);
         follower.take_groups(&follower.store.documents(Kind::Group).await?, None).await?;
+        let join_tokens = follower.store.documents(Kind::JoinToken).await?;
+        let join_tokens = documents::join_tokens(&join_tokens, &follower.keyring, &JoinTokenRecords::new());
+        follower.directory.set_join_tokens(join_tokens);
         // What there is at the start does not begin.
         follower.directory.chains_begun.store(0, Ordering::Relaxed);
         follower.keep_revoked(&mut *follower.place.lock().await, tokens);

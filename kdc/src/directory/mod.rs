@@ -19,7 +19,7 @@ use crate::groups::Memberships;
 use crate::settings::Settings;
 use crate::token::TokenRecord;
 
-pub use documents::{GroupRecords, Rules, TokenRecords, live};
+pub use documents::{GroupRecords, JoinTokenRecords, Rules, TokenRecords, live};
 pub use error::FollowError;
 pub use follow::Follower;
 pub(crate) use party::LONGEST_END_MS;
@@ -35,6 +35,7 @@ pub struct Directory {
     rules: RwLock<Arc<Rules>>,
     settings: RwLock<Arc<Settings>>,
     tokens: RwLock<Arc<TokenRecords>>,
+    join_tokens: RwLock<Arc<JoinTokenRecords>>,
     groups: RwLock<(Arc<GroupRecords>, Arc<Memberships>)>,
     /// The ids of groups whose rows do not hold.
     broken_groups: RwLock<Arc<BTreeSet<String>>>,
@@ -53,6 +54,7 @@ impl Directory {
             rules: RwLock::new(Arc::new(rules)),
             settings: RwLock::new(Arc::new(settings)),
             tokens: RwLock::new(Arc::new(tokens)),
+            join_tokens: RwLock::default(),
             groups: RwLock::default(),
             broken_groups: RwLock::default(),
             chains_begun: AtomicU64::new(0),
@@ -103,6 +105,12 @@ impl Directory {
     #[must_use]
     pub fn token(&self, id: &str) -> Option<TokenRecord> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The join tokens that are known, good or not.
+    #[must_use]
+    pub fn join_tokens(&self) -> Arc<JoinTokenRecords> {
+        self.join_tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the database has of groups.
@@ -230,6 +238,10 @@ impl Directory {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
+    fn set_join_tokens(&self, tokens: JoinTokenRecords) {
+        *self.join_tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
     /// Takes these parties, and no others.
     fn replace(&self, parties: impl Iterator<Item = Party>) {
         let all: HashMap<_, _> = parties.map(|party| (party.name().clone(), Arc::new(party))).collect();
@@ -277,6 +289,7 @@ pub(crate) mod tests {
             note: String::new(),
             rotate_after: None,
             author_key: None,
+            enrollment: None,
             keys: Vec::new(),
         };
         let key = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]);

@@ -368,6 +368,7 @@ fn party(keyring: &Keyring) -> PartyRecord {
         note: String::new(),
         rotate_after: None,
         author_key: None,
+        enrollment: None,
         keys: vec![key(3, KeyState::Active), key(4, KeyState::Staged)],
         name: name.clone(),
     }

@@ -141,12 +141,25 @@ pub enum Kind {
     Token,
     /// A group; not its keys.
     Group,
+    /// What lets hosts in; not the token itself.
+    JoinToken,
+    /// A host that waits for an administrator, or was approved or denied.
+    Enrollment,
+    /// Two that say to be one.
+    Conflict,
 }
 
 impl Kind {
     /// All of them with their names: the one table behind [`as_str`](Self::as_str) and [`parse`](Self::parse).
-    const NAMES: [(Self, &'static str); 4] =
-        [(Self::Rule, "rule"), (Self::Setting, "setting"), (Self::Token, "token"), (Self::Group, "group")];
+    const NAMES: [(Self, &'static str); 7] = [
+        (Self::Rule, "rule"),
+        (Self::Setting, "setting"),
+        (Self::Token, "token"),
+        (Self::Group, "group"),
+        (Self::JoinToken, "join_token"),
+        (Self::Enrollment, "enrollment"),
+        (Self::Conflict, "conflict"),
+    ];
 
     /// Every kind there is.
     pub fn all() -> impl Iterator<Item = Self> {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, UnixMillis, Zone};
 
 use super::Kind;
+use crate::enrollment::EnrollmentRecord;
 
 /// The zone that a database belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct PartyRecord {
     pub rotate_after: Option<UnixMillis>,
     /// The key that it signs with as an author. The first that it registers stays until an administrator removes it.
     pub author_key: Option<AuthorPublicKey>,
+    /// How it came aboard, if it did so by itself.
+    pub enrollment: Option<Box<EnrollmentRecord>>,
     /// Its keys, by generation.
     pub keys: Vec<KeyRecord>,
 }

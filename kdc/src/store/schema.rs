@@ -23,6 +23,7 @@ pub(super) fn sqlite() -> Migrator {
         (2, "administration", include_str!("../../../migrations/sqlite/0002_administration.sql")),
         (3, "lifecycle", include_str!("../../../migrations/sqlite/0003_lifecycle.sql")),
         (4, "groups", include_str!("../../../migrations/sqlite/0004_groups.sql")),
+        (5, "enrollment", include_str!("../../../migrations/sqlite/0005_enrollment.sql")),
     ])
 }
 
@@ -32,6 +33,7 @@ pub(super) fn postgres() -> Migrator {
         (2, "administration", include_str!("../../../migrations/postgres/0002_administration.sql")),
         (3, "lifecycle", include_str!("../../../migrations/postgres/0003_lifecycle.sql")),
         (4, "groups", include_str!("../../../migrations/postgres/0004_groups.sql")),
+        (5, "enrollment", include_str!("../../../migrations/postgres/0005_enrollment.sql")),
     ])
 }
 

@@ -5,7 +5,7 @@
 macro_rules! parties {
     ($rest:literal) => {
         concat!(
-            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, change FROM party ",
+            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, enrollment, change FROM party ",
             $rest
         )
     };

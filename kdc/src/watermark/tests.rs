@@ -31,6 +31,7 @@ fn party(name: &str, revision: u64, enabled: bool, epoch: u32, keys: &[(u32, Key
         note: String::new(),
         rotate_after: None,
         author_key: None,
+        enrollment: None,
         keys: keys.iter().map(key).collect(),
     }
 }

@@ -31,6 +31,7 @@ pub(super) fn party(text: &str, generations: &[u32]) -> PartyRecord {
         note: String::new(),
         rotate_after: Some(UnixMillis(6)),
         author_key: Some(AuthorPublicKey::new([7; 32])),
+        enrollment: None,
         keys: keys(generations),
     }
 }

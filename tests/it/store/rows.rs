@@ -19,6 +19,7 @@ pub(crate) async fn a_damaged_row_is_named(database: Database) {
     let short = if database.is_sqlite() { "X'07'" } else { "'\\x07'" };
     for (table, column, value, row) in [
         ("party", "author_key", short, "party b@z"),
+        ("party", "enrollment", "'{}'", "party b@z"),
         ("party_key", "state", "'activ'", "party_key b@z 4"),
         ("party_key", "epoch", "-1", "party_key b@z 4"),
         ("party_key", "master_version", "4294967296", "party_key b@z 4"),

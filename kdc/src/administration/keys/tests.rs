@@ -73,6 +73,7 @@ impl World {
             note: String::new(),
             rotate_after: None,
             author_key: None,
+            enrollment: None,
             keys: vec![sealed],
         };
         let last = Generation::FIRST;

@@ -14,6 +14,10 @@ impl Follower {
     pub(super) async fn read(&self, kind: Kind, place: &mut Place) -> Result<(), FollowError> {
         let living =
             self.watermark.get().filter(|_| kind == Kind::Group).map(|watermark| watermark.living_groups());
+        // Thousands, which are looked at one by one, where they are needed.
+        if matches!(kind, Kind::Enrollment | Kind::Conflict) {
+            return Ok(());
+        }
         let found = self.store.documents(kind).await?;
         match kind {
             Kind::Token => {
@@ -27,6 +31,7 @@ impl Follower {
                 not_older("zone", before.zone_revision, settings.zone_revision)?;
                 not_older("limits", before.limits_revision, settings.limits_revision)?;
                 not_older("master-key", before.master_key_revision, settings.master_key_revision)?;
+                not_older("enrollment", before.enrollment_revision, settings.enrollment_revision)?;
                 if let Some(master_key) = settings.master_key
                     && self.keyring.follow(master_key.active)
                 {
@@ -55,6 +60,11 @@ impl Follower {
                 self.directory.set_rules(rules);
             }
             Kind::Group => self.take_groups(&found, living).await?,
+            Kind::JoinToken => {
+                let known = self.directory.join_tokens();
+                self.directory.set_join_tokens(documents::join_tokens(&found, &self.keyring, &known));
+            }
+            Kind::Enrollment | Kind::Conflict => {}
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use super::document::{DocumentRow, documents};
-use super::party::{KeyRow, PartyRow, author_column, moment_column, snapshot};
+use super::party::{KeyRow, PartyRow, author_column, enrollment_column, moment_column, snapshot};
 use super::*;
 use crate::mangle::json_edits;
 use crate::store::dump::{Cell, Described, Holds, Table};
@@ -13,6 +13,16 @@ use crate::store::{KeyRecord, PartyRecord};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![2 => "[a-c]@z", 1 => "\\PC{0,6}"]
+}
+
+fn enrollment() -> impl Strategy<Value = String> {
+    let key = "A".repeat(43);
+    let whole = format!(
+        "{{\"service\":\"a\",\"host\":\"b\",\"public_key\":\"{key}\",\"identity\":\"#KDC#00001\",\"generation\":1,\
+         \"timestamp\":1,\"request\":\"00\",\"admission\":\"tofu\",\"address\":\"::1\",\"enrolled_at\":1,\"renewed_at\":2}}"
+    );
+    let spaced = whole.replace(':', ": ");
+    prop_oneof![3 => Just(String::new()), 2 => Just(whole), 1 => Just(spaced), 1 => "\\PC{0,6}"]
 }
 
 fn number() -> impl Strategy<Value = i64> {
@@ -38,9 +48,11 @@ fn state() -> impl Strategy<Value = String> {
 fn party_row() -> impl Strategy<Value = PartyRow> {
     let flags = any::<(bool, bool)>();
     let numbers = (number(), number(), number(), number(), number(), number());
-    (text(), flags, numbers, text(), bytes()).prop_map(|(name, (enabled, log), numbers, note, author)| {
+    let texts = (text(), enrollment());
+    (text(), flags, numbers, texts, bytes()).prop_map(|(name, (enabled, log), numbers, texts, author)| {
+        let (note, enrollment) = texts;
         let (revision, epoch, created, updated, rotate, change) = numbers;
-        (name, enabled, revision, epoch, created, updated, log, note, rotate, author, change)
+        (name, enabled, revision, epoch, created, updated, log, note, rotate, author, enrollment, change)
     })
 }
 
@@ -61,6 +73,7 @@ fn back(party: &PartyRecord, change: i64) -> PartyRow {
         party.note.clone(),
         moment_column(party.rotate_after),
         author_column(party.author_key.as_ref()).to_vec(),
+        enrollment_column(party.enrollment.as_deref()),
         change,
     )
 }
@@ -98,7 +111,7 @@ proptest! {
         };
         for party in &read.parties {
             let row = parties.iter().find(|row| row.0 == party.name.as_str()).unwrap();
-            prop_assert_eq!(&back(party, row.10), row);
+            prop_assert_eq!(&back(party, row.11), row);
             for key in &party.keys {
                 prop_assert!(keys.contains(&key_back(party, key)));
             }

@@ -18,7 +18,8 @@ pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, 
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    author_column, buried, changes, earlier, latest, moment_column, parties, seen, snapshot,
+    author_column, buried, changes, earlier, enrollment_column, latest, moment_column, parties, seen,
+    snapshot,
 };
 pub(super) use plan::{Finding, Planned, Replaces, expect, plan, plan_over};
 

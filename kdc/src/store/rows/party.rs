@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, UnixMillis};
 
 use super::{Read, change_number, column, damaged, number};
+use crate::enrollment::EnrollmentRecord;
 use crate::store::{
     Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
 };
 
-/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, change
-pub(in crate::store) type PartyRow = (String, bool, i64, i64, i64, i64, bool, String, i64, Vec<u8>, i64);
+/// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, enrollment,
+/// change
+pub(in crate::store) type PartyRow =
+    (String, bool, i64, i64, i64, i64, bool, String, i64, Vec<u8>, String, i64);
 /// party, generation, state, epoch, created_at, ends_at, master_version, wrapped
 pub(in crate::store) type KeyRow = (String, i64, String, i64, i64, i64, i64, Vec<u8>);
 /// name, change
@@ -176,6 +179,7 @@ fn party(
         note,
         rotate_after,
         author_key,
+        enrollment,
         change,
     ): PartyRow,
 ) -> Result<(u64, PartyRecord), StoreError> {
@@ -191,6 +195,7 @@ fn party(
         note,
         rotate_after: moment(number(rotate_after, row, "rotate_after")?),
         author_key: author(&author_key, row)?,
+        enrollment: enrolled(&enrollment, row)?,
         keys: Vec::new(),
     };
     Ok((number(change, row, "change")?, record))
@@ -231,6 +236,24 @@ pub(super) fn author(key: &[u8], row: impl Fn() -> String) -> Result<Option<Auth
     Ok(Some(AuthorPublicKey::new(key)))
 }
 
+/// How a party came aboard as its column keeps it: nothing for one that an administrator made.
+pub(in crate::store) fn enrollment_column(enrollment: Option<&EnrollmentRecord>) -> String {
+    // Strings and numbers only: there is nothing that JSON could not say.
+    enrollment.and_then(|enrollment| serde_json::to_string(enrollment).ok()).unwrap_or_default()
+}
+
+fn enrolled(text: &str, row: impl Fn() -> String) -> Result<Option<Box<EnrollmentRecord>>, StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read: EnrollmentRecord =
+        serde_json::from_str(text).map_err(|error| StoreError::damaged(row(), &error))?;
+    if enrollment_column(Some(&read)) != text {
+        return Err(StoreError::damaged(row(), &"enrollment is not as Keycell writes it"));
+    }
+    Ok(Some(Box::new(read)))
+}
+
 /// A moment as a column keeps it: 0 for none.
 pub(in crate::store) fn moment_column(moment: Option<UnixMillis>) -> i64 {
     moment.map_or(0, |at| column(at.0))
@@ -261,7 +284,7 @@ mod tests {
     #[test]
     fn a_key_without_its_party_is_damage() {
         let key = ("b@z".to_owned(), 2, "active".to_owned(), 0, 0, 0, 1, vec![]);
-        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, vec![], 1);
+        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, vec![], String::new(), 1);
         let error = parties(vec![party.clone()], vec![key.clone()]).unwrap_err();
         assert!(error.to_string().contains("party_key b@z 2"), "{error}");
         let snapshot = snapshot(1, vec![Ok(party)], vec![Ok(key)]).unwrap();

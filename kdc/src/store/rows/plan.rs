@@ -152,6 +152,7 @@ mod tests {
             note: String::new(),
             rotate_after: None,
             author_key: None,
+            enrollment: None,
             keys: generations.iter().map(key).collect(),
         }
     }

@@ -26,6 +26,7 @@ async fn a_full_disk_is_an_error_and_passes() {
         note: String::new(),
         rotate_after: None,
         author_key: None,
+        enrollment: None,
         keys: vec![KeyRecord {
             generation: Generation(1),
             state: KeyState::Active,

@@ -1,0 +1,121 @@
+//! Which hosts are meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use globset::{Glob, GlobMatcher};
+use keycell_protocol::HostName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A glob on host names, such as `web*.example.com`: `*` stands for any text, dots included, `?` for one character,
+/// `[…]` for one of several.
+#[derive(Clone)]
+pub struct HostPattern {
+    text: Box<str>,
+    matcher: Box<GlobMatcher>,
+}
+
+impl HostPattern {
+    /// The longest in bytes.
+    pub const MAX: usize = 255;
+
+    /// The one that every host matches.
+    #[must_use]
+    pub fn any() -> Option<Self> {
+        "*".parse().ok()
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether `host` is one of them.
+    #[must_use]
+    pub fn matches(&self, host: &HostName) -> bool {
+        self.matcher.is_match(host.as_str())
+    }
+}
+
+impl FromStr for HostPattern {
+    type Err = HostPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HostPatternError> {
+        let known =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.*?[]!".contains(&byte);
+        if text.is_empty() || text.len() > Self::MAX || !text.bytes().all(known) {
+            return Err(HostPatternError);
+        }
+        let glob = Glob::new(text).map_err(|_| HostPatternError)?;
+        Ok(Self { text: text.into(), matcher: Box::new(glob.compile_matcher()) })
+    }
+}
+
+impl PartialEq for HostPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for HostPattern {}
+
+impl fmt::Debug for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl Serialize for HostPattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A text is no pattern of host names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a pattern of hosts is lower case, such as web*.example.com: letters, digits, . - * ? and [...], at most 255"
+)]
+pub struct HostPatternError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_match_or_not() {
+        for (pattern, host, matches) in [
+            ("web*.example.com", "web1.example.com", true),
+            ("web*.example.com", "web1.a.example.com", true),
+            ("web*.example.com", "db1.example.com", false),
+            ("web*.example.com", "web1.example.com.evil", false),
+            ("*", "x", true),
+            ("db[12]", "db2", true),
+            ("db[12]", "db3", false),
+            ("db?", "db", false),
+        ] {
+            let matched = pattern.parse::<HostPattern>().unwrap().matches(&host.parse().unwrap());
+            assert_eq!(matched, matches, "{pattern} {host}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_a_pattern() {
+        for text in ["", "Web*", "web[", "a/b", "a b", "{a,b}", "a\\", &"a".repeat(256)] {
+            assert!(text.parse::<HostPattern>().is_err(), "{text}");
+        }
+    }
+}

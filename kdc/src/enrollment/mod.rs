@@ -1,0 +1,18 @@
+//! How hosts come aboard by themselves (docs/protocol.md §10): what is kept of it, and the rules that need no database.
+
+mod conflict;
+mod hosts;
+mod join_token;
+mod record;
+mod setting;
+mod waiting;
+
+pub use conflict::{ConflictRecord, Copies, CopiesKind, SameHost};
+pub use hosts::{HostPattern, HostPatternError};
+pub use join_token::{JoinTokenRecord, TokenRefusal};
+pub use record::{Admission, EnrollmentRecord};
+pub use setting::{ClonesRule, ConflictsRule, EnrollmentMode, EnrollmentSetting};
+pub use waiting::{WaitingFor, WaitingRecord, WaitingState};
+
+/// The schema of the first release that knows enrollment.
+pub const SCHEMA: i64 = 5;

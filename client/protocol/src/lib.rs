@@ -40,6 +40,7 @@
 //! | [`ticket`](Ticket) | `Eb(SEK)` |
 //! | [`envelope`](Envelope) | messages |
 //! | [`replay`](ReplayWindow) | which messages were seen |
+//! | [`xwing`](IdentitySecret) | writing to one of a KDC's identities |
 //! | [`problem`](ProblemType) | what a KDC reports when it refuses |
 //! | [`error`](CannotOpen) | why a message does not open |
 //!
@@ -71,6 +72,7 @@ mod signer;
 mod ticket;
 mod time;
 mod voucher;
+mod xwing;
 
 pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
 pub use bundle::{Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcIdentity, TrustedZone};
@@ -103,6 +105,7 @@ pub use time::{RatchetPeriod, UnixMillis, UnixSeconds};
 pub use voucher::{
     GivenVoucher, SealedVoucher, SignedVoucherRequest, Voucher, VoucherError, VoucherReply, VoucherRequest,
 };
+pub use xwing::IdentitySecret;
 
 /// A generator that gives the same bytes in every run.
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The counts below are exact: a vector that is dropped, skipped or added without being looked at fails here.
 
 mod ed25519;
+mod xwing;
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ struct Counts {
 type Runner = fn(&str) -> Counts;
 
 /// Every file, how to run it, and what must come out.
-const FILES: [(&str, Runner, Counts); 12] = [
+const FILES: [(&str, Runner, Counts); 13] = [
     ("cctv-ed25519.json", ed25519::points, counts(43, 871, 0)),
     ("rfc4231.json", hmac, counts(0, 0, 7)),
     ("rfc5869.json", hkdf, counts(3, 0, 0)),
@@ -43,6 +44,7 @@ const FILES: [(&str, Runner, Counts); 12] = [
     ("wycheproof-hkdf-sha256.json", hkdf, counts(83, 0, 3)),
     ("wycheproof-hmac-sha256.json", hmac, counts(27, 54, 93)),
     ("wycheproof-xchacha20-poly1305.json", aead::<X>, counts(246, 60, 9)),
+    ("x-wing.json", xwing::exchange, counts(3, 0, 0)),
     ("xchacha-aead.json", aead::<X>, counts(1, 0, 0)),
     ("xchacha-hchacha20.json", hchacha20, counts(1, 0, 0)),
 ];

@@ -4,11 +4,10 @@ use std::fmt;
 
 use aws_lc_rs::encoding::{AsBigEndian as _, Curve25519SeedBin};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use keycell_protocol::{IdentityEncryptionKey, IdentityName, KdcIdentity, SignerKey, Zone};
+use keycell_protocol::{IdentityName, IdentitySecret, KdcIdentity, SignerKey, Zone};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::xwing;
 use crate::audit::{AuditKey, AuditKeyError};
 
 /// An identity with its private halves, as the seeds that they are made of.
@@ -21,17 +20,15 @@ use crate::audit::{AuditKey, AuditKeyError};
 pub struct Identity {
     name: IdentityName,
     signing: Zeroizing<[u8; SEED]>,
-    encryption: Zeroizing<[u8; SEED]>,
+    encryption: IdentitySecret,
 }
 
 impl Identity {
     /// A new one.
     pub fn generate(name: IdentityName, rng: &mut impl CryptoRng) -> Self {
-        let mut identity =
-            Self { name, signing: Zeroizing::new([0; SEED]), encryption: Zeroizing::new([0; SEED]) };
-        rng.fill_bytes(&mut *identity.signing);
-        rng.fill_bytes(&mut *identity.encryption);
-        identity
+        let mut signing = Zeroizing::new([0; SEED]);
+        rng.fill_bytes(&mut *signing);
+        Self { name, signing, encryption: IdentitySecret::generate(rng) }
     }
 
     /// One that signs with the audit key that an older release made: what that signed holds on.
@@ -61,7 +58,7 @@ impl Identity {
             Some((signing, encryption)) => Ok(Self {
                 name,
                 signing: Zeroizing::new(*signing),
-                encryption: Zeroizing::new(encryption.try_into().map_err(|_| IdentityError { name })?),
+                encryption: IdentitySecret::new(encryption.try_into().map_err(|_| IdentityError { name })?),
             }),
             None => Err(IdentityError { name }),
         }
@@ -73,7 +70,7 @@ impl Identity {
         let mut secret = Zeroizing::new(Vec::with_capacity(1 + 2 * SEED));
         secret.push(VERSION);
         secret.extend_from_slice(&*self.signing);
-        secret.extend_from_slice(&*self.encryption);
+        secret.extend_from_slice(self.encryption.expose_secret());
         secret
     }
 
@@ -91,12 +88,17 @@ impl Identity {
         let damaged = || IdentityError { name: self.name };
         let pair = Ed25519KeyPair::from_seed_unchecked(&*self.signing).map_err(|_| damaged())?;
         let signing_key = pair.public_key().as_ref().try_into().map_err(|_| damaged())?;
-        let encryption_key = xwing::public_key(&self.encryption).ok_or_else(damaged)?;
         Ok(KdcIdentity {
             name: self.name,
             signing_key: SignerKey::new(signing_key),
-            encryption_key: IdentityEncryptionKey(encryption_key),
+            encryption_key: self.encryption.public(),
         })
+    }
+
+    /// What opens that which is written to it.
+    #[must_use]
+    pub const fn encryption(&self) -> &IdentitySecret {
+        &self.encryption
     }
 
     /// Its signing key as the one that signs the audit log: what is signed says what it is (docs/decisions/0028).

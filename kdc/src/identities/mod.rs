@@ -7,7 +7,6 @@
 mod carried;
 mod identity;
 mod making;
-mod xwing;
 
 pub use carried::{Carried, CarriedError};
 pub use identity::{Identity, IdentityError};

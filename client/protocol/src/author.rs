@@ -60,6 +60,11 @@ impl AuthorKey {
         self.0.sign(&possession(source, nonce, &self.public())).to_bytes()
     }
 
+    /// `message` begins with a label of its own, so that it is nothing else that an author signs.
+    pub(crate) fn sign_enrollment(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
+    }
+
     pub(crate) fn sign(&self, head: &[u8], body: &[u8]) -> [u8; 64] {
         self.0.sign(&authored(head, body)).to_bytes()
     }
@@ -215,8 +220,8 @@ fn possession(source: &Name, nonce: Nonce, key: &AuthorPublicKey) -> Vec<u8> {
     message
 }
 
-const AUTHOR: &[u8] = b"keycell/1 author\0";
-const AUTHOR_KEY: &[u8] = b"keycell/1 author key\0";
+pub(crate) const AUTHOR: &[u8] = b"keycell/1 author\0";
+pub(crate) const AUTHOR_KEY: &[u8] = b"keycell/1 author key\0";
 pub(crate) const SIGNATURE: usize = 64;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! (docs/protocol.md §10).
 
 use core::fmt;
+use core::num::NonZeroU32;
 use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,19 +50,19 @@ pub struct KdcIdentity {
 
 /// The name of a KDC's identity: `#KDC#` and five digits. It is the same in every zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IdentityName(u32);
+pub struct IdentityName(NonZeroU32);
 
 impl IdentityName {
     /// The one that a KDC works with.
-    pub const PRIMARY: Self = Self(1);
+    pub const PRIMARY: Self = Self(NonZeroU32::MIN);
     /// The one that is kept away from it.
-    pub const SECONDARY: Self = Self(2);
+    pub const SECONDARY: Self = Self(NonZeroU32::new(2).expect("not zero"));
 
     /// The one of this number; `None` but for 1 to 99,999.
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
-        match number {
-            1..=LAST => Some(Self(number)),
+        match NonZeroU32::new(number) {
+            Some(number) if number.get() <= LAST => Some(Self(number)),
             _ => None,
         }
     }
@@ -69,13 +70,13 @@ impl IdentityName {
     /// Its number: identities are counted up, and none comes again.
     #[must_use]
     pub const fn number(self) -> u32 {
-        self.0
+        self.0.get()
     }
 
     /// The one after it; `None` when 99,999 have been used up.
     #[must_use]
     pub const fn next(self) -> Option<Self> {
-        Self::new(self.0 + 1)
+        Self::new(self.number() + 1)
     }
 }
 
@@ -146,11 +147,7 @@ impl Bundle {
         if version != VERSION {
             return Err(BundleError::Version(version));
         }
-        let Form { version: _, zone, urls, tls_roots, identities, trusted } =
-            serde_json::from_slice(json).map_err(place)?;
-        let bundle = Self { zone, urls, tls_roots, identities, trusted };
-        bundle.check()?;
-        Ok(bundle)
+        serde_json::from_slice::<Form>(json).map_err(place)?.try_into()
     }
 
     /// Whose vouchers hold: of the zone, and of each that it trusts.
@@ -213,6 +210,27 @@ impl Serialize for Bundle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { zone, urls, tls_roots, identities, trusted } = self.clone();
         Form { version: VERSION, zone, urls, tls_roots, identities, trusted }.serialize(serializer)
+    }
+}
+
+/// As part of another document; by itself it is read by [`from_json`](Bundle::from_json).
+impl<'de> Deserialize<'de> for Bundle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Form::deserialize(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    }
+}
+
+impl TryFrom<Form> for Bundle {
+    type Error = BundleError;
+
+    fn try_from(form: Form) -> Result<Self, BundleError> {
+        let Form { version, zone, urls, tls_roots, identities, trusted } = form;
+        if version != VERSION {
+            return Err(BundleError::Version(version));
+        }
+        let bundle = Self { zone, urls, tls_roots, identities, trusted };
+        bundle.check()?;
+        Ok(bundle)
     }
 }
 

@@ -32,7 +32,7 @@
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
 //! | [`purpose`](KeysFor) | keys for each other kind of request |
 //! | [`rotation`](SignedRotation) | asking the KDC for a new key, and its answer |
-//! | [`enrollment`](EnrolledName) | how a host comes into a cell |
+//! | [`enrollment`](SealedEnrollment) | how a host comes into a cell |
 //! | [`group`](GroupChain) | group keys, asking for them, and the answer |
 //! | [`signer`](Signers), [`voucher`](Voucher) | whom a KDC vouches for as an author |
 //! | [`author`](AuthorProof), [`evidence`](Evidence) | who said it, and proof of it for others |
@@ -79,7 +79,9 @@ pub use bundle::{Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcId
 pub use content::ContentPart;
 pub use derive::{Rkey, Sek};
 pub use enrollment::{
-    EnrolledName, Fingerprint, HostName, JoinToken, JoinTokenError, JoinTokenId, ServiceName,
+    Enrolled, EnrolledName, EnrollmentAnswer, EnrollmentError, EnrollmentKeys, EnrollmentOutcome,
+    EnrollmentReply, EnrollmentRequest, EnrollmentState, Fingerprint, HostName, JoinToken, JoinTokenError,
+    JoinTokenId, SealedEnrollment, SealedEnrollmentReply, ServiceName,
 };
 pub use envelope::{Envelope, Extras, Header, MAX_MESSAGE, Mode, Salt, StreamKey, Topic, TopicError, Under};
 pub use error::{CannotOpen, Cause};

@@ -149,6 +149,9 @@ pub enum ReplyError {
     /// Its destinations are not the ones asked for.
     #[error("the reply is about other destinations than were asked for")]
     Destinations,
+    /// The bundle in it is not of the zone, or not of the identity, that was asked.
+    #[error("the reply's bundle is not that of the KDC that was asked")]
+    AnotherKdc,
 }
 
 impl From<Truncated> for ReplyError {

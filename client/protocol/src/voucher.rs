@@ -170,7 +170,7 @@ impl From<Truncated> for VoucherError {
 }
 
 const MAGIC: &[u8; 4] = b"KCV1";
-const CONTEXT: &[u8] = b"keycell/1 voucher\0";
+pub(crate) const CONTEXT: &[u8] = b"keycell/1 voucher\0";
 
 #[cfg(test)]
 mod tests;

@@ -139,6 +139,30 @@ pub enum JoinTokenError {
     Id,
 }
 
+/// How a join token travels in a request: as its text.
+pub(super) mod text {
+    use serde::{Deserializer, Serializer};
+
+    use super::JoinToken;
+    use crate::name::parse_str;
+
+    pub(in crate::enrollment) fn serialize<S: Serializer>(
+        token: &Option<JoinToken>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match token {
+            Some(token) => serializer.serialize_str(&token.to_text()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::enrollment) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<JoinToken>, D::Error> {
+        parse_str(deserializer, "a join token").map(Some)
+    }
+}
+
 const PREFIX: &str = "kcj_";
 const VERIFIER: &[u8] = b"keycell/1 join token\0";
 

@@ -53,6 +53,7 @@ pub(super) fn reply_reason(error: ReplyError) -> &'static str {
         ReplyError::Forged => "forged",
         ReplyError::AnotherRequest => "another-request",
         ReplyError::Destinations => "destinations",
+        ReplyError::AnotherKdc => "another-kdc",
     }
 }
 

@@ -26,9 +26,13 @@ use crate::bundle::IdentityEncryptionKey;
 
 /// The private half of the key that an identity is written to with: the 32 bytes that X-Wing makes both its keys of.
 ///
-/// Erased when dropped. It has no equality but the one of constant time, and prints nothing.
+/// The keys are made once, since that is half the work of opening. Erased when dropped. It has no equality but the one of
+/// constant time, and prints nothing.
 #[derive(Clone)]
-pub struct IdentitySecret(Zeroizing<[u8; Self::SIZE]>);
+pub struct IdentitySecret {
+    seed: Zeroizing<[u8; Self::SIZE]>,
+    keys: Box<Keys>,
+}
 
 impl IdentitySecret {
     /// Its length in bytes.
@@ -37,51 +41,57 @@ impl IdentitySecret {
     /// A secret as it was stored.
     #[must_use]
     pub fn new(seed: [u8; Self::SIZE]) -> Self {
-        Self(Zeroizing::new(seed))
+        Self::of(Zeroizing::new(seed))
     }
 
     /// A fresh one.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
         let mut seed = Zeroizing::new([0; Self::SIZE]);
         rng.fill_bytes(&mut *seed);
-        Self(seed)
+        Self::of(seed)
     }
 
     /// The secret itself, for whoever wraps or stores it.
     #[must_use]
     pub fn expose_secret(&self) -> &[u8; Self::SIZE] {
-        &self.0
+        &self.seed
     }
 
     /// Its public half.
     #[must_use]
     pub fn public(&self) -> IdentityEncryptionKey {
-        let keys = Expanded::of(self);
         let mut public = [0; IdentityEncryptionKey::SIZE];
         let (ml_kem, x25519) = public.split_at_mut(ML_KEM_KEY);
-        ml_kem.copy_from_slice(&keys.ml_kem.encapsulation_key().as_bytes());
-        x25519.copy_from_slice(PublicKey::from(&keys.x25519).as_bytes());
+        ml_kem.copy_from_slice(&self.keys.ml_kem.encapsulation_key().as_bytes());
+        x25519.copy_from_slice(self.keys.public_x25519.as_bytes());
         IdentityEncryptionKey(public)
+    }
+
+    fn of(seed: Zeroizing<[u8; Self::SIZE]>) -> Self {
+        let keys = Box::new(Keys::of(&seed));
+        Self { seed, keys }
     }
 }
 
 impl fmt::Debug for IdentitySecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(_) = self;
+        let Self { seed: _, keys: _ } = self;
         f.write_str("IdentitySecret(..)")
     }
 }
 
-/// The two private keys that are made of a seed.
-struct Expanded {
+/// What is made of a seed. Both private keys erase themselves.
+#[derive(Clone)]
+struct Keys {
     ml_kem: <MlKem768 as KemCore>::DecapsulationKey,
     x25519: StaticSecret,
+    public_x25519: PublicKey,
 }
 
-impl Expanded {
-    fn of(secret: &IdentitySecret) -> Self {
+impl Keys {
+    fn of(seed: &[u8; IdentitySecret::SIZE]) -> Self {
         let mut hash = Shake256::default();
-        hash.update(&*secret.0);
+        hash.update(seed);
         let mut expanded = hash.finalize_xof();
         let (mut d, mut z, mut x25519) = (B32::default(), B32::default(), Zeroizing::new([0; 32]));
         expanded.read(&mut d);
@@ -90,7 +100,9 @@ impl Expanded {
         let (ml_kem, _) = MlKem768::generate_deterministic(&d, &z);
         d.as_mut_slice().zeroize();
         z.as_mut_slice().zeroize();
-        Self { ml_kem, x25519: StaticSecret::from(*x25519) }
+        let x25519 = StaticSecret::from(*x25519);
+        let public_x25519 = PublicKey::from(&x25519);
+        Self { ml_kem, x25519, public_x25519 }
     }
 }
 
@@ -115,7 +127,7 @@ impl Kem for XWing {
         hash.update(b"HPKE-v1KEM\x64\x7a\x00\x0dDeriveKeyPair\x00\x20");
         let mut seed = Zeroizing::new([0; IdentitySecret::SIZE]);
         hash.finalize_xof().read(&mut *seed);
-        let secret = IdentitySecret(seed);
+        let secret = IdentitySecret::of(seed);
         let public = secret.public();
         (secret, public)
     }
@@ -128,13 +140,13 @@ impl Kem for XWing {
         if sender.is_some() {
             return Err(HpkeError::DecapError);
         }
-        let keys = Expanded::of(secret);
+        let keys = &secret.keys;
         let (ml_kem, x25519) =
             encapsulated.0.split_first_chunk::<ML_KEM_CIPHERTEXT>().ok_or(HpkeError::DecapError)?;
         let x25519: [u8; 32] = x25519.try_into().map_err(|_| HpkeError::DecapError)?;
         let mut ml_kem = keys.ml_kem.decapsulate(&(*ml_kem).into()).map_err(|()| HpkeError::DecapError)?;
         let shared = keys.x25519.diffie_hellman(&PublicKey::from(x25519));
-        let combined = combine(&ml_kem, shared.as_bytes(), &x25519, PublicKey::from(&keys.x25519).as_bytes());
+        let combined = combine(&ml_kem, shared.as_bytes(), &x25519, keys.public_x25519.as_bytes());
         ml_kem.as_mut_slice().zeroize();
         Ok(combined)
     }
@@ -233,7 +245,7 @@ impl Serializable for IdentitySecret {
     type OutputSize = U32;
 
     fn write_exact(&self, out: &mut [u8]) {
-        out.copy_from_slice(&*self.0);
+        out.copy_from_slice(&*self.seed);
     }
 }
 
@@ -245,7 +257,7 @@ impl Deserializable for IdentitySecret {
 
 impl ConstantTimeEq for IdentitySecret {
     fn ct_eq(&self, other: &Self) -> Choice {
-        self.0.ct_eq(&*other.0)
+        self.seed.ct_eq(&*other.seed)
     }
 }
 

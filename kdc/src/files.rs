@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 /// Writes a file that must not exist, with these permissions, and makes it durable.
 ///
 /// # Errors
@@ -15,6 +17,23 @@ pub fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         let _ = fs::remove_file(path);
         return Err(error);
     }
+    sync_folder(path)
+}
+
+/// As [`write_new`], but the file has its name only once it is whole and durable: a crash leaves no part of it there.
+///
+/// # Errors
+/// As [`write_new`].
+pub fn put_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let new = beside(path, ".keycell-new");
+    // What a crash has left.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    write_new(&new, content, mode)?;
+    let put = renameat_with(CWD, &new, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from);
+    put.inspect_err(|_| drop(fs::remove_file(&new)))?;
     sync_folder(path)
 }
 
@@ -84,8 +103,22 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(write_new(&path, b"two", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(put_new(&path, b"two", 0o600).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
         replace(&path, b"two", 0o600).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_is_put_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // A try that was killed has left a part of it.
+        fs::write(folder.path().join("file.keycell-new"), b"o").unwrap();
+        put_new(&path, b"one", 0o600).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -1,6 +1,6 @@
 //! Settings of the zone: what administrators set here holds on every KDC, before its own configuration.
 
-use keycell_protocol::KdcIdentity;
+use keycell_protocol::{IdentityEncryptionKey, IdentityName, KdcIdentity, SignerKey, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Tickets};
@@ -98,22 +98,56 @@ impl LimitsSetting {
     pub const ID: &'static str = "limits";
 }
 
-/// The body of the document `identities`: what everybody may know of the KDC's identities, the primary first.
+/// The body of the document `identities`: what everybody may know of the KDC's identities.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitiesSetting {
-    /// Their public halves.
+    /// The public halves of those that count: the primary, then the secondary.
     pub identities: Vec<KdcIdentity>,
+    /// Those that were the primary once: nothing that they sign counts any more. Not written unless there are any, so
+    /// that the release before, which does not know them, can read the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<RetiredIdentity>,
+}
+
+/// An identity that is not to be believed any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetiredIdentity {
+    /// Which.
+    pub name: IdentityName,
+    /// What it signed with.
+    pub signing_key: SignerKey,
+    /// What it was written to with.
+    pub encryption_key: IdentityEncryptionKey,
+    /// When another took its place.
+    pub retired_at: UnixMillis,
 }
 
 impl IdentitiesSetting {
     /// The document's id.
     pub const ID: &'static str = "identities";
 
+    /// The one that the KDC works with; none before the zone has any.
+    #[must_use]
+    pub fn primary(&self) -> Option<&KdcIdentity> {
+        self.identities.first()
+    }
+
+    /// The one whose private half is to be away from it.
+    #[must_use]
+    pub fn secondary(&self) -> Option<&KdcIdentity> {
+        self.identities.get(1)
+    }
+
     /// As it is stored.
     #[must_use]
     pub fn body(&self) -> String {
-        serde_json::json!({ "identities": self.identities }).to_string()
+        let mut body = serde_json::json!({ "identities": self.identities });
+        if let Some(body) = body.as_object_mut().filter(|_| !self.retired.is_empty()) {
+            body.insert("retired".to_owned(), serde_json::json!(self.retired));
+        }
+        body.to_string()
     }
 }
 

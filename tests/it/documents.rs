@@ -147,8 +147,8 @@ fn keys_on_hosts() {
 fn identities() {
     let printed = run("docs/identities.md");
     for expected in [
-        "#KDC#00002 is in secondary.json and no longer in the database.",
-        "carried off",
+        "#KDC#00002 is in secondary.age and no longer in the database.",
+        "exported",
         "cell1.bundle is the bundle of cell1.internal.",
         "web.host1@cell1.internal has no signing key",
         "author key",

@@ -1,4 +1,4 @@
-//! The KDC's identities, end to end: made, kept, shown, carried off.
+//! The KDC's identities, end to end: made, kept, shown, exported.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
@@ -9,9 +9,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
-use keycell_kdc::identities::Carried;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keycell_kdc::identities::{Exported, Passphrase};
 use keycell_protocol::{AuthorKey, Bundle, Signers};
-use keycell_tests::cell::{Cell, ended};
+use keycell_tests::cell::{Cell, Ended, ended};
 use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;
 use keycell_tests::postgres::Postgres;
@@ -29,6 +31,17 @@ async fn bundle(kdc: &Http) -> Bundle {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+const PASSPHRASE: &str = "correct horse battery";
+
+fn passphrase() -> Passphrase {
+    Passphrase::new(PASSPHRASE)
+}
+
+fn export(cell: &Cell, file: &str) -> Ended {
+    fs::write(cell.folder().join("passphrase"), format!("{PASSPHRASE}\n")).unwrap();
+    cell.run(&["identity", "export-secondary", file, "--passphrase-file", "passphrase"])
 }
 
 /// Where the private halves are, the primary's first.
@@ -74,9 +87,14 @@ async fn a_new_zone_has_two_and_everybody_may_know_them() {
     );
     assert_eq!(told, format!("bundle.json is the bundle of test.internal.\n{keys}"));
     assert_eq!(fs::read_to_string(cell.folder().join("bundle.json")).unwrap(), printed);
+    let table = cell.run(&["identity", "list"]).succeeded().stdout;
+    assert_eq!(table.matches("in the database").count(), 2, "{table}");
+    for row in [format!("#KDC#00001  primary    {signer}"), format!("#KDC#00002  secondary  {of_secondary}")]
+    {
+        assert!(table.contains(&row), "{row}: {table}");
+    }
     let table = cell.run(&["identity", "show"]).succeeded().stdout;
     assert!(table.contains(&hex(shown.identities[1].signing_key.as_bytes())), "{table}");
-    assert_eq!(table.matches("in the database").count(), 2, "{table}");
     // One form, wherever they are compared: here, in the API, in seals and in vouchers.
     let api = admin.get("/v1/admin/identities").await.json();
     let [signing_key, signer] = ["signing_key", "signer"].map(|field| api["identities"][0][field].clone());
@@ -92,7 +110,7 @@ async fn a_new_zone_has_two_and_everybody_may_know_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_secondary_is_carried_off_while_the_kdc_runs() {
+async fn the_secondary_is_exported_while_the_kdc_runs() {
     for cell in [Cell::sqlite(), Cell::postgres(&Postgres::shared())] {
         let mut kdc = cell.serve();
         kdc.logs("#KDC#00002 is in the database").await;
@@ -101,21 +119,21 @@ async fn the_secondary_is_carried_off_while_the_kdc_runs() {
         let before = bundle(&http).await;
         assert_eq!(complaints(&admin).await, 1);
         assert!(http.get("/metrics").await.text().contains("keycell_secondary_identity_on_disk 1"));
-        assert!(cell.run(&["status"]).succeeded().stdout.contains("keycell identity carry-off FILE"));
+        assert!(cell.run(&["status"]).succeeded().stdout.contains("keycell identity export-secondary FILE"));
 
-        let told = cell.run(&["identity", "carry-off", "secondary.json"]).succeeded().stdout;
+        let told = export(&cell, "secondary.age").succeeded().stdout;
         assert!(told.contains("no longer in the database"), "{told}");
-        let file = cell.folder().join("secondary.json");
+        let file = cell.folder().join("secondary.age");
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        let carried = Carried::read(&file).unwrap();
-        assert_eq!(carried.identity().public().unwrap(), before.identities[1]);
-        assert_eq!(private_halves(&admin).await, ["in_database", "carried_off"]);
+        let exported = Exported::read(&file, &passphrase()).unwrap();
+        assert_eq!(exported.identity().public().unwrap(), before.identities[1]);
+        assert_eq!(private_halves(&admin).await, ["in_database", "exported"]);
         assert_eq!(complaints(&admin).await, 0);
         assert!(http.get("/metrics").await.text().contains("keycell_secondary_identity_on_disk 0"));
         let records = admin.records().await;
-        let record = records.iter().find(|record| record["action"] == "identity.carry_off").unwrap();
+        let record = records.iter().find(|record| record["action"] == "identity.export").unwrap();
         assert_eq!(record["target"], "#KDC#00002");
-        assert!(!record.to_string().contains("secondary.json"), "where it is is nobody's business: {record}");
+        assert!(!record.to_string().contains("secondary.age"), "where it is is nobody's business: {record}");
 
         // Nothing that others know has changed, also after a restart that does not complain.
         assert_eq!(kdc.terminate(), Some(0));
@@ -126,10 +144,10 @@ async fn the_secondary_is_carried_off_while_the_kdc_runs() {
         admin.assert_intact().await;
 
         // Again: it is said, and changes nothing. Into another file it is too late.
-        let again = cell.run(&["identity", "carry-off", "secondary.json"]).succeeded().stdout;
-        assert!(again.contains("was carried off before: secondary.json holds it"), "{again}");
-        let late = cell.run(&["identity", "carry-off", "other.json"]).failed();
-        assert!(late.contains("keycell audit query --action identity.carry_off"), "{late}");
+        let again = export(&cell, "secondary.age").succeeded().stdout;
+        assert!(again.contains("was exported before: secondary.age holds it"), "{again}");
+        let late = export(&cell, "other.json").failed();
+        assert!(late.contains("keycell audit query --action identity.export"), "{late}");
         assert!(!cell.folder().join("other.json").exists());
         let ended = records.len() + 2;
         assert_eq!(admin.records().await.len(), ended, "a stop and a start");
@@ -138,36 +156,49 @@ async fn the_secondary_is_carried_off_while_the_kdc_runs() {
 
 /// Killed between the file and the database, it is simply done again; a file that is something else is left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_carrying_off_that_was_cut_short_is_done_again() {
+async fn an_export_that_was_cut_short_is_done_again() {
     let cell = Cell::sqlite();
     let database = format!("sqlite:{}", cell.file("keycell.db").display());
     let secret = "SELECT name FROM secret WHERE name = 'identity #KDC#00002'";
     // As it is when the machine stops after the file was written: the database cannot be written to.
     let mut raw = Raw::open(&database).await;
     raw.run("CREATE TRIGGER stop BEFORE DELETE ON secret BEGIN SELECT RAISE(ABORT, 'stopped'); END").await;
-    let cut = cell.run(&["identity", "carry-off", "secondary.json"]);
+    let cut = export(&cell, "secondary.age");
     assert_eq!(cut.code, Some(1), "{}", cut.stdout);
     assert_eq!(raw.texts(secret).await.len(), 1, "nothing leaves the database before it is somewhere else");
     raw.run("DROP TRIGGER stop").await;
-    let file = cell.folder().join("secondary.json");
+    let file = cell.folder().join("secondary.age");
     let written = fs::read(&file).unwrap();
 
     for (name, content) in
-        [("half.json", &written[..written.len() / 2]), ("notes.txt", b"mine"), ("empty", b"")]
+        [("half.age", &written[..written.len() / 2]), ("notes.txt", b"mine"), ("empty", b"")]
     {
         fs::write(cell.folder().join(name), content).unwrap();
-        let refused = cell.run(&["identity", "carry-off", name]).failed();
-        assert!(refused.contains("name a file that is not there yet"), "{name}: {refused}");
+        let refused = export(&cell, name).failed();
+        assert!(refused.contains("is no exported identity of a KDC"), "{name}: {refused}");
         assert_eq!(fs::read(cell.folder().join(name)).unwrap(), content, "{name}");
     }
+    // Nor with another passphrase than it was begun with, or with one that anybody would try.
+    fs::write(cell.folder().join("other"), "another one that is long").unwrap();
+    fs::write(cell.folder().join("short"), "short").unwrap();
+    let command = |file, passphrase| {
+        cell.run(&["identity", "export-secondary", file, "--passphrase-file", passphrase]).failed()
+    };
+    let refused = command("secondary.age", "other");
+    assert!(refused.contains("secondary.age does not open with this passphrase"), "{refused}");
+    assert!(command("new.age", "short").contains("at least 12 characters"));
+    assert!(command("new.age", "nowhere").contains("cannot read the passphrase nowhere"));
+    let nobody = cell.run(&["identity", "export-secondary", "new.age"]).failed();
+    assert!(nobody.contains("--passphrase-file"), "{nobody}");
+    assert!(!cell.folder().join("new.age").exists());
     assert_eq!(raw.texts(secret).await.len(), 1);
-    let told = cell.run(&["identity", "carry-off", "secondary.json"]).succeeded().stdout;
+    let told = export(&cell, "secondary.age").succeeded().stdout;
     assert!(told.contains("no longer in the database"), "{told}");
     assert_eq!(fs::read(&file).unwrap(), written);
     assert_eq!(raw.texts(secret).await.len(), 0);
     raw.close().await;
     let kdc = cell.serve();
-    assert_eq!(private_halves(&cell.admin(&kdc)).await, ["in_database", "carried_off"]);
+    assert_eq!(private_halves(&cell.admin(&kdc)).await, ["in_database", "exported"]);
 }
 
 /// What the release before made: its audit key becomes the primary's signing key, so that what it signed holds on.
@@ -187,9 +218,9 @@ async fn a_zone_of_the_release_before_gets_its_identities() {
     let refused = cell.run(&["serve"]);
     assert!(refused.stderr.contains("schema 3 and this keycell needs 5"), "{}", refused.stderr);
     cell.run(&["migrate"]).succeeded();
-    let none = cell.run(&["identity", "carry-off", "secondary.json"]).failed();
+    let none = export(&cell, "secondary.age").failed();
     assert!(none.contains("when its KDC is next started"), "{none}");
-    assert!(!cell.folder().join("secondary.json").exists());
+    assert!(!cell.folder().join("secondary.age").exists());
 
     let mut kdc = cell.serve();
     let (admin, http) = (kdc.http().with_token(&token), kdc.http());
@@ -266,7 +297,7 @@ async fn a_primary_that_was_deleted_is_missed() {
     assert!(refused.contains("the database has no identity #KDC#00001"), "{refused}");
 }
 
-/// Private halves are in no answer, no line of a log, and in the clear in no file but the one that was asked for.
+/// Private halves are in no answer, no line of a log, and in the clear in no file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_private_half_is_anywhere_to_be_seen() {
     let cell = Cell::sqlite();
@@ -275,16 +306,18 @@ async fn no_private_half_is_anywhere_to_be_seen() {
     let admin = kdc.http().with_token(&token);
     let mut seen = vec![kdc.http().get("/v1/bundle").await.body, admin.get(IDENTITIES).await.body];
     seen.push(cell.run(&["--json", "identity", "show"]).succeeded().stdout.into_bytes());
-    seen.push(cell.run(&["--json", "identity", "carry-off", "s.json"]).succeeded().stdout.into_bytes());
+    seen.push(export(&cell, "s.age").succeeded().stdout.into_bytes());
     seen.push(admin.records().await.iter().map(Value::to_string).collect::<String>().into_bytes());
     assert_eq!(kdc.terminate(), Some(0));
     seen.push(kdc.log().into_bytes());
     seen.push(fs::read(cell.file("keycell.db")).unwrap());
-    let file: Value = serde_json::from_slice(&fs::read(cell.folder().join("s.json")).unwrap()).unwrap();
-    let text = file["secret"].as_str().unwrap();
-    let secret = Carried::read(&cell.folder().join("s.json")).unwrap().identity().to_secret();
-    let needles = [text.as_bytes()[..40].to_vec(), secret[1..33].to_vec(), secret[33..].to_vec()];
-    let mut needles: Vec<_> = needles.into_iter().collect();
+    // Nor in that file, but for who has the passphrase, which is nowhere either.
+    let file = cell.folder().join("s.age");
+    seen.push(fs::read(&file).unwrap());
+    let secret = Exported::read(&file, &passphrase()).unwrap().identity().to_secret();
+    let text = URL_SAFE_NO_PAD.encode(&secret);
+    let mut needles = vec![secret[1..33].to_vec(), secret[33..].to_vec()];
+    needles.extend([&text[..40], PASSPHRASE].map(|text| text.as_bytes().to_vec()));
     needles.extend([hex(&secret[1..33]).into_bytes(), hex(&secret[33..]).into_bytes()]);
     for (at, place) in seen.iter().enumerate() {
         for needle in &needles {

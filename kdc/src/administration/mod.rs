@@ -28,7 +28,7 @@ pub use author_keys::AuthorKeys;
 pub use caller::Caller;
 pub use error::{AdminError, PartyError};
 pub use groups::Groups;
-pub use identities::{IdentityDesk, SECONDARY_ON_DISK};
+pub use identities::{IdentityDesk, SecondaryOnDisk};
 pub use import::{ImportEntry, ImportResult};
 pub use keys::{Keys, NewKey, Replacement, Selected, Selection, Turned, due};
 pub use ledger::Ledger;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use keycell_protocol::UnixMillis;
 
 use super::AdminError;
-use super::identities::SECONDARY_ON_DISK;
 use crate::api::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 use crate::certificates::DUE_DAYS;
 use crate::directory;
@@ -53,9 +52,9 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
     view.warnings = warnings(&view, kdc);
     let backup = kdc.note_backup().await?;
     view.warnings.extend(backup_warning(backup, kdc.zone_record().created_at, now));
-    if kdc.identities().look().await? {
-        view.warnings.push(Warning { kind: "identity".to_owned(), text: SECONDARY_ON_DISK.to_owned() });
-    }
+    let on_disk = kdc.identities().look().await?;
+    view.warnings
+        .extend(on_disk.map(|on_disk| Warning { kind: "identity".to_owned(), text: on_disk.to_string() }));
     let trouble = kdc.follower().watermark().and_then(|watermark| watermark.trouble());
     view.warnings.extend(trouble.map(|text| Warning { kind: "revocations".to_owned(), text }));
     Ok(view)

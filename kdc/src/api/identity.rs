@@ -1,6 +1,6 @@
 //! The KDC's identities.
 
-use keycell_protocol::{IdentityEncryptionKey, IdentityName, SignerKey};
+use keycell_protocol::{IdentityEncryptionKey, IdentityName, SignerKey, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::public_key;
@@ -8,7 +8,7 @@ use super::public_key;
 /// The KDC's identities.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct IdentitiesView {
-    /// The primary first.
+    /// The primary, the secondary, and those that are retired, the last one first.
     pub identities: Vec<IdentityView>,
 }
 
@@ -17,6 +17,8 @@ pub struct IdentitiesView {
 pub struct IdentityView {
     /// Which.
     pub name: IdentityName,
+    /// What it is for.
+    pub state: IdentityState,
     /// What it signs with.
     #[serde(with = "public_key")]
     pub signing_key: SignerKey,
@@ -26,6 +28,21 @@ pub struct IdentityView {
     pub encryption_key: IdentityEncryptionKey,
     /// Where its private half is.
     pub private_half: PrivateHalf,
+    /// Since when it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<UnixMillis>,
+}
+
+/// What an identity is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityState {
+    /// The KDC works with it.
+    Primary,
+    /// It is for the day on which the primary is lost or stolen.
+    Secondary,
+    /// It was lost or stolen: nothing that it signs counts.
+    Retired,
 }
 
 /// Where the private half of an identity is.
@@ -34,6 +51,8 @@ pub struct IdentityView {
 pub enum PrivateHalf {
     /// Wrapped in the database.
     InDatabase,
-    /// Not here.
-    CarriedOff,
+    /// In a file that is elsewhere.
+    Exported,
+    /// Removed: nobody needs it any more.
+    Deleted,
 }

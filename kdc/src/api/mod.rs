@@ -20,7 +20,7 @@ pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, Audit
 pub use group::{
     GroupPage, GroupPatch, GroupView, LeftOut, MemberPage, MemberView, NewGroup, UnknownLeftOut,
 };
-pub use identity::{IdentitiesView, IdentityView, PrivateHalf};
+pub use identity::{IdentitiesView, IdentityState, IdentityView, PrivateHalf};
 pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
 pub use key::{NewPartyKey, RotateKeys, RotationAsked};
 pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, RatchetView};

@@ -154,8 +154,8 @@ named! {
         IdentityCreate = "identity.create",
         /// The KDC went over to its secondary identity, and has a new one.
         IdentityRecover = "identity.recover",
-        /// The private half of an identity was carried off the KDC's machine.
-        IdentityCarryOff = "identity.carry_off",
+        /// The private half of an identity left the KDC's machine, in a file.
+        IdentityExport = "identity.export",
         /// The database was backed up.
         BackupCreate = "backup.create",
         /// The database is older than the cell, and was accepted as it is.

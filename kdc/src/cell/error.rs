@@ -66,7 +66,7 @@ pub enum CellError {
     )]
     Incomplete {
         /// What is missing.
-        what: &'static str,
+        what: String,
     },
     /// The row of the zone is not as it was made.
     #[error(

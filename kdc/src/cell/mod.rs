@@ -18,7 +18,7 @@ mod new;
 
 use std::sync::Arc;
 
-use keycell_protocol::{IdentityName, KdcIdentity, UnixMillis};
+use keycell_protocol::UnixMillis;
 use zeroize::Zeroizing;
 
 use crate::api::{CreatedToken, NewToken};
@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Follower;
 use crate::fields::fields;
-use crate::identities::{self, Identity, secret_name};
+use crate::identities::{self, Identity, IdentityError, secret_name};
 use crate::kdc::{Kdc, Parts};
 use crate::keyring::{Keyring, MasterKeys, is_key_check};
 use crate::oidc::Issuers;
@@ -75,21 +75,15 @@ impl Cell {
     /// As [`open`](Self::open).
     pub async fn of(store: Arc<dyn Store>, master: MasterKeys) -> Result<Self, CellError> {
         let zone = store.zone().await?;
-        let secret = async |name| store.secret(name).await?.ok_or(CellError::Incomplete { what: name });
+        let secret = async |name: &str| {
+            store.secret(name).await?.ok_or_else(|| CellError::Incomplete { what: name.to_owned() })
+        };
         let keyring = keyring(master, &*store).await?;
         check_zone(&zone, &keyring.open_secret(&secret(ZONE_SEAL).await?)?)?;
         let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
         let tokens = TokenKey::new(&tokens, &zone.zone)?;
-        // Asked in this order: another KDC may be making them, the secret and the document in one transaction.
-        let were_made = store.document(Kind::Setting, IdentitiesSetting::ID).await?.is_some();
-        let (audit_key, before) = match store.secret(&secret_name(IdentityName::PRIMARY)).await? {
-            Some(primary) => {
-                let primary = keyring.open_secret(&primary)?;
-                let primary = Identity::from_secret(IdentityName::PRIMARY, &primary)?;
-                (primary.audit_key(&zone.zone)?, None)
-            }
-            // Gone, and not never made: another in its place would be known to nobody.
-            None if were_made => return Err(CellError::Incomplete { what: "identity #KDC#00001" }),
+        let (audit_key, before) = match primary(&*store, &keyring).await? {
+            Some(primary) => (primary.audit_key(&zone.zone)?, None),
             None => {
                 let before = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
                 (AuditKey::new(&before, &zone.zone)?, Some(before))
@@ -98,23 +92,13 @@ impl Cell {
         Ok(Self { store, zone, keyring, tokens, audit_key, before })
     }
 
-    /// What everybody may know of the zone's identities; none before it has any.
+    /// What everybody may know of the zone's identities; none before it has any: one that an older release made gets them
+    /// when its KDC is started.
     ///
     /// # Errors
     /// The database's, and [`CellError::Keyring`] for a row that Keycell did not write.
-    pub async fn identities(&self) -> Result<Vec<KdcIdentity>, CellError> {
-        let document = self.store.document(Kind::Setting, IdentitiesSetting::ID).await?;
-        let Some(document) = document else { return Ok(Vec::new()) };
-        self.keyring.check_document(&document)?;
-        let setting: IdentitiesSetting =
-            serde_json::from_str(&document.body).map_err(|_| CellError::Incomplete { what: "identities" })?;
-        Ok(setting.identities)
-    }
-
-    /// Whether the zone has its identities; one that an older release made gets them when its KDC is started.
-    #[must_use]
-    pub const fn has_identities(&self) -> bool {
-        self.before.is_none()
+    pub async fn identities(&self) -> Result<IdentitiesSetting, CellError> {
+        Ok(identities_of(&*self.store, &self.keyring).await?.0)
     }
 
     /// What is remembered of revocations beside the database, once the database was held against it. With `accepted`, one
@@ -198,11 +182,48 @@ impl Cell {
     }
 }
 
+/// The zone's identities, and the revision of the document that names them.
+async fn identities_of(
+    store: &dyn Store,
+    keyring: &Keyring,
+) -> Result<(IdentitiesSetting, Option<u64>), CellError> {
+    let document = store.document(Kind::Setting, IdentitiesSetting::ID).await?;
+    let Some(document) = document else { return Ok((IdentitiesSetting::default(), None)) };
+    keyring.check_document(&document)?;
+    let setting = serde_json::from_str(&document.body)
+        .map_err(|_| CellError::Incomplete { what: "identities".to_owned() })?;
+    Ok((setting, Some(document.revision)))
+}
+
+/// The identity that the document names first; none where there is no document.
+async fn primary(store: &dyn Store, keyring: &Keyring) -> Result<Option<Identity>, CellError> {
+    let mut named = None;
+    loop {
+        // In this order: the secrets and the document come in one transaction.
+        let (identities, _) = identities_of(store, keyring).await?;
+        let Some(public) = identities.primary() else { return Ok(None) };
+        let name = secret_name(public.name);
+        if let Some(secret) = store.secret(&name).await? {
+            let primary = Identity::from_secret(public.name, &keyring.open_secret(&secret)?)?;
+            if primary.public()? != *public {
+                return Err(IdentityError { name: public.name }.into());
+            }
+            return Ok(Some(primary));
+        }
+        // Gone, and not never made: another in its place would be known to nobody. Unless another took its place between
+        // the two looks.
+        if named == Some(public.name) {
+            return Err(CellError::Incomplete { what: name });
+        }
+        named = Some(public.name);
+    }
+}
+
 /// The keyring of a database, with the master keys that are at hand.
 async fn keyring(keys: MasterKeys, store: &dyn Store) -> Result<Keyring, CellError> {
     let secrets = store.secrets().await?;
     if !secrets.iter().any(|secret| is_key_check(&secret.name)) {
-        return Err(CellError::Incomplete { what: Keyring::CHECK });
+        return Err(CellError::Incomplete { what: Keyring::CHECK.to_owned() });
     }
     let document = store.document(Kind::Setting, MasterKeySetting::ID).await?;
     // Only once it is known under which key it must hold can it be seen whether it does.

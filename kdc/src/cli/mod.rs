@@ -24,6 +24,7 @@ mod moment;
 mod open;
 mod output;
 mod party;
+mod passphrase;
 mod policy;
 mod profile;
 mod ratchet;

@@ -10,7 +10,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Global, Outcome};
-use crate::administration::SECONDARY_ON_DISK;
 use crate::cell::Cell;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Environment};
@@ -54,8 +53,8 @@ async fn run(global: &Global, accept_rollback: Option<Kept>) -> Outcome {
     }
     kdc.follower().remember(watermark).await?;
     kdc.note_backup().await?;
-    if kdc.identities().look().await? {
-        tracing::warn!("{SECONDARY_ON_DISK}");
+    if let Some(on_disk) = kdc.identities().look().await? {
+        tracing::warn!("{on_disk}");
     }
     if let Some(traces) = Traces::start(&config.telemetry)? {
         kdc.trace_to(traces);

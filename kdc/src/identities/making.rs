@@ -26,7 +26,7 @@ pub(crate) fn made(
     };
     let secrets = identities.iter().map(|identity| seal(identity, rng)).collect();
     let public: Result<Vec<KdcIdentity>, _> = identities.iter().map(|identity| identity.public()).collect();
-    let body = IdentitiesSetting { identities: public? }.body();
+    let body = IdentitiesSetting { identities: public?, retired: Vec::new() }.body();
     let id = IdentitiesSetting::ID.to_owned();
     Ok((secrets, keyring.seal_document(Kind::Setting, id, 1, body, rng)))
 }

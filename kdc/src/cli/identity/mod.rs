@@ -1,6 +1,7 @@
 //! `keycell identity`
 
-mod carry_off;
+mod export;
+mod list;
 mod show;
 
 use clap::Subcommand;
@@ -10,17 +11,20 @@ use super::{Global, Outcome};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Identity {
-    /// Show by which keys the KDC is known, and where their private halves are
+    /// List the identities: what each is for, and where its private half is
+    List,
+    /// Show by which keys the KDC is known
     Show,
-    /// Take the private half of the secondary identity out of the database into a file, to be kept elsewhere
-    CarryOff(carry_off::CarryOff),
+    /// Move the private half of the secondary identity out of the database into an encrypted file, to be kept elsewhere
+    ExportSecondary(export::Export),
 }
 
 impl Identity {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
         match self {
+            Self::List => list::run(global, output).await,
             Self::Show => show::run(global, output).await,
-            Self::CarryOff(carry_off) => carry_off.run(global, output).await,
+            Self::ExportSecondary(export) => export.run(global, output).await,
         }
     }
 }

@@ -38,6 +38,7 @@ use crate::tls::Served;
 use crate::traces::Traces;
 
 pub use parts::Parts;
+pub use readiness::SUPERSEDED;
 pub use reload::{Origin, ReloadError};
 
 /// The state of one KDC process.

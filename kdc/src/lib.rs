@@ -37,6 +37,7 @@ pub mod oidc;
 pub mod policy;
 pub mod process;
 pub mod random;
+pub mod recovery;
 pub mod rewrap;
 pub mod serve;
 pub mod settings;

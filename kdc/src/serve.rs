@@ -26,7 +26,7 @@ use tower::Service as _;
 use crate::audit::Action;
 use crate::guests::{Activity, Guest, Guests};
 use crate::http::{self, Peer};
-use crate::kdc::Kdc;
+use crate::kdc::{Kdc, SUPERSEDED};
 use crate::process;
 use watchdog::Pulse;
 
@@ -206,7 +206,12 @@ async fn record(kdc: Arc<Kdc>, stop: CancellationToken) {
 
 async fn follow(kdc: Arc<Kdc>, stop: CancellationToken) {
     let report = |outcome: Result<(), crate::directory::FollowError>| match outcome {
-        Ok(()) => kdc.in_step(),
+        Ok(()) => {
+            kdc.in_step();
+            if kdc.superseded() {
+                tracing::error!("{SUPERSEDED}; nobody is served until then");
+            }
+        }
         Err(error) => {
             let error = http::chain(&error);
             tracing::error!(

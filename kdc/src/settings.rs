@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Config, Tickets};
 use crate::enrollment::EnrollmentSetting;
 use crate::limit::Rate;
+use crate::watermark::IdentityMark;
 
 /// All settings, with the revisions of the documents that hold them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub master_key_revision: u64,
     /// By which keys the KDC is known.
     pub identities: IdentitiesSetting,
+    /// The revision of that.
+    pub identities_revision: u64,
     /// How hosts come aboard.
     pub enrollment: EnrollmentSetting,
     /// The revision of that.
@@ -138,6 +141,15 @@ impl IdentitiesSetting {
     #[must_use]
     pub fn secondary(&self) -> Option<&KdcIdentity> {
         self.identities.get(1)
+    }
+
+    /// What is to be remembered of them beside the database; nothing before one was retired.
+    #[must_use]
+    pub fn mark(&self) -> Option<IdentityMark> {
+        let since = self.retired.last()?.retired_at;
+        let primary = self.primary()?.name;
+        let last = self.secondary().map_or(primary, |secondary| secondary.name.max(primary));
+        Some(IdentityMark { primary, last, since })
     }
 
     /// As it is stored.

@@ -74,6 +74,12 @@ pub struct Exported {
 pub struct PublicKey([u8; 32]);
 
 impl PublicKey {
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The key of these bytes, if there are 32.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Option<Self> {

@@ -14,8 +14,39 @@ use crate::named::named;
 /// Signs the audit log of one zone (Ed25519). The private key is wrapped in the database as `audit key`.
 pub struct AuditKey {
     pair: Ed25519KeyPair,
-    watermark: hmac::Key,
+    watermark: WatermarkKey,
     zone: Zone,
+}
+
+/// What authenticates the file of revocations beside the database: derived from the audit key.
+#[derive(Clone)]
+pub struct WatermarkKey(Zeroizing<[u8; 32]>);
+
+impl WatermarkKey {
+    /// The one that [`expose_secret`](Self::expose_secret) gave, if it is of its length.
+    #[must_use]
+    pub fn from_secret(secret: &[u8]) -> Option<Self> {
+        secret.try_into().ok().map(|secret| Self(Zeroizing::new(secret)))
+    }
+
+    /// Its bytes, to be wrapped and kept once the identity is retired that it is of.
+    #[must_use]
+    pub fn expose_secret(&self) -> &[u8] {
+        &*self.0
+    }
+
+    /// The same to work with.
+    #[must_use]
+    pub(crate) fn mac(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &*self.0)
+    }
+}
+
+impl fmt::Debug for WatermarkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(_) = self;
+        f.write_str("WatermarkKey(..)")
+    }
 }
 
 impl AuditKey {
@@ -36,8 +67,10 @@ impl AuditKey {
     pub fn new(pkcs8: &[u8], zone: &Zone) -> Result<Self, AuditKeyError> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| AuditKeyError)?;
         let info = [b"keycell watermark 1", zone.as_str().as_bytes()];
-        let watermark = hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(pkcs8);
-        let watermark = watermark.expand(&info, hmac::HMAC_SHA256).map_err(|_| AuditKeyError)?.into();
+        let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, b"").extract(pkcs8);
+        let expanded = extracted.expand(&info, hmac::HMAC_SHA256).map_err(|_| AuditKeyError)?;
+        let mut watermark = WatermarkKey(Zeroizing::new([0; 32]));
+        expanded.fill(&mut *watermark.0).map_err(|_| AuditKeyError)?;
         Ok(Self { pair, watermark, zone: zone.clone() })
     }
 
@@ -69,8 +102,14 @@ impl AuditKey {
 
     /// What authenticates the file of revocations beside the database: nobody without this key writes into it.
     #[must_use]
-    pub(crate) fn watermark(&self) -> hmac::Key {
+    pub(crate) fn watermark(&self) -> WatermarkKey {
         self.watermark.clone()
+    }
+
+    /// Signs a seal of an earlier key of the zone anew: what it says stays as it is.
+    #[must_use]
+    pub(crate) fn seal_anew(&self, seal: &Seal) -> Seal {
+        self.seal(seal.kind, seal.link, seal.at, &seal.summary)
     }
 
     /// Signs that the chain reached `link` at `at`.

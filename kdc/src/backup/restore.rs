@@ -192,12 +192,13 @@ impl Restore {
                 checked.findings.len()
             )));
         }
-        let watermark = match Watermark::open(&config.revocations, &cell.audit_key) {
+        let watermark = match cell.remembered(&config.revocations).await {
             Ok(watermark) => watermark,
-            Err(WatermarkError::Altered { .. }) if self.kept == Kept::Forget => {
+            Err(CellError::Watermark(WatermarkError::Altered { .. })) if self.kept == Kept::Forget => {
                 Watermark::anew(&config.revocations, &cell.audit_key)
             }
-            Err(error) => return Err(refused(error)),
+            Err(CellError::Watermark(error)) => return Err(refused(error)),
+            Err(error) => return Err(error.into()),
         };
         let remembered = watermark.head().is_some();
         let verdict = watermark::check(&*cell.store, &watermark.known(), &cell.audit_key).await?;

@@ -13,6 +13,7 @@
 
 mod begin;
 mod error;
+mod known_by;
 mod migrate;
 mod new;
 
@@ -27,11 +28,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Follower;
 use crate::fields::fields;
-use crate::identities::{self, Identity, IdentityError, secret_name};
+use crate::identities;
 use crate::kdc::{Kdc, Parts};
 use crate::keyring::{Keyring, MasterKeys, is_key_check};
 use crate::oidc::Issuers;
-use crate::settings::{IdentitiesSetting, MasterKeySetting};
+use crate::settings::MasterKeySetting;
 use crate::store::{self, Act, Kind, Store, ZoneRecord};
 use crate::tls;
 use crate::token::TokenKey;
@@ -82,7 +83,7 @@ impl Cell {
         check_zone(&zone, &keyring.open_secret(&secret(ZONE_SEAL).await?)?)?;
         let tokens = keyring.open_secret(&secret(TOKEN_KEY).await?)?;
         let tokens = TokenKey::new(&tokens, &zone.zone)?;
-        let (audit_key, before) = match primary(&*store, &keyring).await? {
+        let (audit_key, before) = match known_by::primary(&*store, &keyring).await? {
             Some(primary) => (primary.audit_key(&zone.zone)?, None),
             None => {
                 let before = keyring.open_secret(&secret(AUDIT_KEY).await?)?;
@@ -90,15 +91,6 @@ impl Cell {
             }
         };
         Ok(Self { store, zone, keyring, tokens, audit_key, before })
-    }
-
-    /// What everybody may know of the zone's identities; none before it has any: one that an older release made gets them
-    /// when its KDC is started.
-    ///
-    /// # Errors
-    /// The database's, and [`CellError::Keyring`] for a row that Keycell did not write.
-    pub async fn identities(&self) -> Result<IdentitiesSetting, CellError> {
-        Ok(identities_of(&*self.store, &self.keyring).await?.0)
     }
 
     /// What is remembered of revocations beside the database, once the database was held against it. With `accepted`, one
@@ -112,8 +104,8 @@ impl Cell {
         accepted: Option<Kept>,
         now: UnixMillis,
     ) -> Result<Arc<Watermark>, CellError> {
-        let watermark = match (Watermark::open(&config.revocations, &self.audit_key), accepted) {
-            (Err(WatermarkError::Altered { .. }), Some(_)) => {
+        let watermark = match (self.remembered(&config.revocations).await, accepted) {
+            (Err(CellError::Watermark(WatermarkError::Altered { .. })), Some(_)) => {
                 tracing::error!(file = %config.revocations.display(), "the file of revocations was altered: it is written anew");
                 Watermark::anew(&config.revocations, &self.audit_key)
             }
@@ -182,43 +174,6 @@ impl Cell {
     }
 }
 
-/// The zone's identities, and the revision of the document that names them.
-async fn identities_of(
-    store: &dyn Store,
-    keyring: &Keyring,
-) -> Result<(IdentitiesSetting, Option<u64>), CellError> {
-    let document = store.document(Kind::Setting, IdentitiesSetting::ID).await?;
-    let Some(document) = document else { return Ok((IdentitiesSetting::default(), None)) };
-    keyring.check_document(&document)?;
-    let setting = serde_json::from_str(&document.body)
-        .map_err(|_| CellError::Incomplete { what: "identities".to_owned() })?;
-    Ok((setting, Some(document.revision)))
-}
-
-/// The identity that the document names first; none where there is no document.
-async fn primary(store: &dyn Store, keyring: &Keyring) -> Result<Option<Identity>, CellError> {
-    let mut named = None;
-    loop {
-        // In this order: the secrets and the document come in one transaction.
-        let (identities, _) = identities_of(store, keyring).await?;
-        let Some(public) = identities.primary() else { return Ok(None) };
-        let name = secret_name(public.name);
-        if let Some(secret) = store.secret(&name).await? {
-            let primary = Identity::from_secret(public.name, &keyring.open_secret(&secret)?)?;
-            if primary.public()? != *public {
-                return Err(IdentityError { name: public.name }.into());
-            }
-            return Ok(Some(primary));
-        }
-        // Gone, and not never made: another in its place would be known to nobody. Unless another took its place between
-        // the two looks.
-        if named == Some(public.name) {
-            return Err(CellError::Incomplete { what: name });
-        }
-        named = Some(public.name);
-    }
-}
-
 /// The keyring of a database, with the master keys that are at hand.
 async fn keyring(keys: MasterKeys, store: &dyn Store) -> Result<Keyring, CellError> {
     let secrets = store.secrets().await?;
@@ -251,8 +206,8 @@ fn check_zone(zone: &ZoneRecord, sealed: &[u8]) -> Result<(), CellError> {
 
 /// Beside the configuration: the token that `init` or `keycell token create` made.
 pub(crate) const TOKEN_FILE: &str = "admin.token";
-const TOKEN_KEY: &str = "administrator token key";
-/// As releases before this one have it. A zone that they made keeps it, for those of them that still run.
-const AUDIT_KEY: &str = "audit key";
+pub(crate) const TOKEN_KEY: &str = "administrator token key";
+/// As releases before schema 4 have it. A zone that they made keeps it, for those of them that still run.
+pub(crate) const AUDIT_KEY: &str = "audit key";
 /// Not secret, but sealed like one: the name and the ratchet period of the zone, as it was made.
 const ZONE_SEAL: &str = "zone";

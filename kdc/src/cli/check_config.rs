@@ -9,7 +9,7 @@ use crate::cell::Cell;
 use crate::config::{Config, Effective, Setting};
 use crate::oidc::Issuers;
 use crate::traces::Traces;
-use crate::watermark::{self, Watermark};
+use crate::watermark;
 use crate::{telemetry, tls};
 
 #[derive(Debug, Serialize)]
@@ -45,7 +45,7 @@ pub(super) async fn run(effective: Effective, output: &Output) -> Outcome {
 
 /// Holds the database against what this KDC remembers of revocations.
 async fn remembers(config: &Config, cell: &Cell, output: &Output) -> Outcome {
-    let known = Watermark::open(&config.revocations, &cell.audit_key)?.known();
+    let known = cell.remembered(&config.revocations).await?.known();
     let verdict = watermark::check(&*cell.store, &known, &cell.audit_key).await?;
     if verdict.holds() {
         return Ok(());

@@ -36,6 +36,7 @@ mod seal;
 mod serve;
 mod status;
 mod table;
+mod terminal;
 mod text;
 mod token;
 mod whoami;

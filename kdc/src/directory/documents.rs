@@ -89,7 +89,10 @@ pub(super) fn settings(documents: &Documents, keyring: &Keyring) -> Result<Setti
                 settings.master_key = Some(body(document, keyring)?);
                 settings.master_key_revision = document.revision;
             }
-            IdentitiesSetting::ID => settings.identities = body(document, keyring)?,
+            IdentitiesSetting::ID => {
+                settings.identities = body(document, keyring)?;
+                settings.identities_revision = document.revision;
+            }
             EnrollmentSetting::ID => {
                 settings.enrollment = body(document, keyring)?;
                 settings.enrollment_revision = document.revision;

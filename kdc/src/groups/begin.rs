@@ -60,6 +60,20 @@ pub(crate) fn begin_chain_after(
     (record, writes)
 }
 
+/// The same where nobody is to open any more what is on its way either: all chains before are forgotten.
+pub(crate) fn begin_chain_alone(
+    record: GroupRecord,
+    now: UnixMillis,
+    keyring: &Keyring,
+    random: &mut impl CryptoRng,
+) -> (GroupRecord, Vec<Write>) {
+    let (mut record, mut writes) = begin_chain(record, now, keyring, random);
+    let new = record.chains.pop();
+    writes.extend(forget_chains(&record));
+    record.chains = new.into_iter().collect();
+    (record, writes)
+}
+
 /// What forgets the chains of a group that is deleted.
 #[must_use]
 pub fn forget_chains(record: &GroupRecord) -> Vec<Write> {
@@ -139,6 +153,20 @@ mod tests {
         let (next, writes) = begin_chain(before, at.plus(600).millis(), &keyring, random);
         assert_eq!((added(&writes), deleted(&writes)), (3, vec![1]));
         assert_eq!(next.chains.iter().map(|chain| chain.version).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn a_chain_that_begins_alone_leaves_none_before_it() {
+        let random = &mut crate::random::system();
+        let (keyring, _) = Keyring::create(MasterKey::generate(1, random), random);
+        let (first, _) = begin_chain(record(), UnixMillis(6_000_000), &keyring, random);
+        let (second, _) = begin_chain(first, UnixMillis(6_001_000), &keyring, random);
+        assert_eq!(second.chains.len(), 2);
+        let before = *second.chain().unwrap();
+        let (alone, writes) = begin_chain_alone(second, UnixMillis(6_002_000), &keyring, random);
+        assert_eq!((added(&writes), deleted(&writes)), (3, vec![1, 2]));
+        let [chain] = alone.chains[..] else { panic!("{:?}", alone.chains) };
+        assert!(chain.version == 3 && chain.first > before.first);
     }
 
     #[test]

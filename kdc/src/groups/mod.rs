@@ -19,6 +19,7 @@ use keycell_protocol::Name;
 use crate::store::SecretRecord;
 
 pub(crate) use begin::begin_chain_after;
+pub(crate) use begin::begin_chain_alone;
 pub use begin::{begin_chain, forget_chains};
 pub use chain::Chain;
 pub use group::{Group, Sealing};

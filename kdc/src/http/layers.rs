@@ -24,7 +24,7 @@ use tracing::Instrument as _;
 use super::operator::Operator;
 use super::problem::{Failure, Reported};
 use super::{Peer, routes};
-use crate::kdc::Kdc;
+use crate::kdc::{Kdc, SUPERSEDED};
 use crate::metrics::{Answered, Metrics, Route};
 use crate::token::Role;
 use crate::traces;
@@ -154,6 +154,9 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
     // Whether the process is well must be seen also when it is busy.
     if matches!(route, "/livez" | "/readyz") {
         return next.run(request).await;
+    }
+    if route != "/metrics" && gate.kdc.superseded() {
+        return Failure::new(ProblemType::Unavailable).detail(SUPERSEDED).into_response();
     }
     let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else {
         return Failure::new(ProblemType::Internal).into_response();

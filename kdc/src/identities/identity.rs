@@ -184,7 +184,7 @@ mod tests {
         let seal = before.seal(SealKind::Head, crate::audit::Link::origin(&zone), UnixMillis(1), "");
         assert!(seal.holds(&zone, after.public()));
         // The file of revocations goes on as well.
-        let tag = |key: &AuditKey| aws_lc_rs::hmac::sign(&key.watermark(), b"line").as_ref().to_vec();
+        let tag = |key: &AuditKey| aws_lc_rs::hmac::sign(&key.watermark().mac(), b"line").as_ref().to_vec();
         assert_eq!(tag(&after), tag(&before));
         assert!(Identity::with_audit_key(IdentityName::PRIMARY, b"", &mut crate::random::system()).is_err());
     }

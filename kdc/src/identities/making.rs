@@ -15,6 +15,11 @@ pub(crate) fn secret_name(name: IdentityName) -> String {
     format!("identity {name}")
 }
 
+/// Under which name the key is kept that authenticated the file of revocations while an identity was the primary.
+pub(crate) fn watermark_name(name: IdentityName) -> String {
+    format!("watermark {name}")
+}
+
 /// What of new identities goes into the database: the private halves and the document with the public ones.
 pub(crate) fn made(
     keyring: &Keyring,

@@ -11,5 +11,5 @@ mod passphrase;
 
 pub use exported::{Exported, ExportedError};
 pub use identity::{Identity, IdentityError};
-pub(crate) use making::{complete, made, secret_name};
+pub(crate) use making::{complete, made, secret_name, watermark_name};
 pub use passphrase::Passphrase;

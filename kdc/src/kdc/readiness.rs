@@ -14,6 +14,9 @@ impl Kdc {
     /// What keeps this KDC from being ready, if anything does. It goes on giving tickets by what it knows.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
+        if self.superseded() {
+            return Some(SUPERSEDED.to_owned());
+        }
         if let Some(lacking) = self.ledger.keyring().lacking() {
             return Some(lacking.to_string());
         }
@@ -29,11 +32,23 @@ impl Kdc {
         Some(why.to_owned())
     }
 
+    /// Whether another identity has taken the place of the one that this process began with: nobody is served any more.
+    #[must_use]
+    pub fn superseded(&self) -> bool {
+        let settings = self.directory.settings();
+        let primary = settings.identities.primary();
+        // The primary signs the audit log.
+        primary.is_some_and(|primary| primary.signing_key != self.ledger.journal().key().signer())
+    }
+
     /// For how long this process runs, by a clock that nobody sets.
     pub(super) fn running_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
+
+/// What a KDC says that began before the cell recovered.
+pub const SUPERSEDED: &str = "the cell has recovered on another identity: restart this KDC";
 
 /// A revocation is to hold within a second; past this the KDC says that it may not.
 const STALE_MS: u64 = 5_000;

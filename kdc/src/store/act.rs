@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keycell_protocol::{Epoch, Name, UnixMillis};
 
 use super::{ChangeNumber, Damaged, PartyRecord, SecretRecord};
-use crate::audit::{Event, Seal};
+use crate::audit::{Event, PublicKey, Seal};
 
 /// Changes that are made together or not at all, and the records of them.
 #[derive(Debug, Clone, Default)]
@@ -103,6 +103,15 @@ pub enum Write {
     NeedSchema(i64),
     /// Accepts an epoch that keys at rest may be turned to; a lower one than is there is passed over.
     AcceptEpoch(Epoch),
+    /// Forgets all answers that are kept for retries: what is in them was given before something was taken back.
+    ForgetAnswers,
+    /// The audit log goes over to the key that this act is committed with: what the key `before` sealed is sealed with it
+    /// anew, and what that did not seal stays as it is. So one key holds for all of the log, and the one before for
+    /// nothing of it.
+    SealAnew {
+        /// The public half of the key that sealed it.
+        before: PublicKey,
+    },
     /// Removes the records of the audit log up to the one that the seal names, and keeps the seal.
     TrimAudit(Seal),
 }
@@ -125,6 +134,8 @@ impl Write {
             | Self::DeleteSecret { .. }
             | Self::NeedSchema(_)
             | Self::AcceptEpoch(_)
+            | Self::ForgetAnswers
+            | Self::SealAnew { .. }
             | Self::TrimAudit(_) => false,
         }
     }

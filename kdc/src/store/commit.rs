@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use keycell_protocol::Epoch;
+use keycell_protocol::{Epoch, Zone};
 
 use super::rows;
 use super::writer::Value::{Bytes, Number, Text};
@@ -11,7 +11,7 @@ use super::{
     Act, Answer, CHECKPOINT_EVERY, Document, Kind, PartyRecord, Rewrap, SecretRecord, StoreError, Write,
     ZoneRecord, sql,
 };
-use crate::audit::{AuditKey, Event, Link, Seal, SealKind};
+use crate::audit::{AuditKey, Event, Link, PublicKey, Seal, SealKind};
 
 /// Writes a zone with what it begins with.
 pub(super) async fn create_zone(
@@ -227,6 +227,8 @@ impl Work<'_> {
                 self.writer.execute(sql::NEED_SCHEMA, &[Number(*schema)]).await.map(drop)
             }
             Write::AcceptEpoch(epoch) => note_ratchet_epoch(self.writer, *epoch).await,
+            Write::ForgetAnswers => self.writer.execute(sql::FORGET_ALL_ANSWERS, &[]).await.map(drop),
+            Write::SealAnew { before } => self.seal_anew(before).await,
             Write::TrimAudit(seal) => self.trim_audit(seal).await,
         }
     }
@@ -290,6 +292,25 @@ impl Work<'_> {
         add_seal(self.writer, seal).await
     }
 
+    async fn seal_anew(&mut self, before: &PublicKey) -> Result<(), StoreError> {
+        // The end must hold: what the new key signs is what the one before did.
+        end(self.writer, self.key.zone(), before.as_bytes()).await?;
+        for kind in [SealKind::Trim, SealKind::Checkpoint, SealKind::Head] {
+            for seal in self.writer.seals(kind).await? {
+                if !seal.holds(self.key.zone(), before.as_bytes()) {
+                    continue;
+                }
+                let values = [
+                    Bytes(&self.key.seal_anew(&seal).signature),
+                    Text(kind.as_str()),
+                    Number(rows::column(seal.link.seq)),
+                ];
+                self.writer.execute(sql::SEAL_ANEW, &values).await?;
+            }
+        }
+        Ok(())
+    }
+
     fn next_change(&mut self) -> i64 {
         self.change += 1;
         self.change
@@ -312,7 +333,7 @@ impl Work<'_> {
 /// Appends events to the audit log and signs its new end.
 async fn record(writer: &mut dyn Writer, events: &[Event], key: &AuditKey) -> Result<(), StoreError> {
     let Some(last) = events.last() else { return Ok(()) };
-    let mut link = end(writer, key).await?;
+    let mut link = end(writer, key.zone(), key.public()).await?;
     for events in events.chunks(RUN) {
         let mut records = Vec::with_capacity(events.len());
         for event in events {
@@ -332,10 +353,10 @@ async fn record(writer: &mut dyn Writer, events: &[Event], key: &AuditKey) -> Re
 /// Where the audit log goes on: after the record that the head seal names, whatever the rows say. A record that somebody
 /// changed or removed does not stop the zone: the chain goes on from what was signed, so that `audit verify` still names the
 /// damage. Only where nobody can say what was signed, or where the next record's place is taken, it stops.
-async fn end(writer: &mut dyn Writer, key: &AuditKey) -> Result<Link, StoreError> {
+async fn end(writer: &mut dyn Writer, zone: &Zone, public: &[u8]) -> Result<Link, StoreError> {
     let link = match writer.seals(SealKind::Head).await?.pop() {
         Some(seal) => {
-            if !seal.holds(key.zone(), key.public()) {
+            if !seal.holds(zone, public) {
                 let row = format!("audit_seal head {}", seal.link.seq);
                 return Err(StoreError::damaged(row, &"the zone's audit key did not sign it"));
             }
@@ -344,7 +365,7 @@ async fn end(writer: &mut dyn Writer, key: &AuditKey) -> Result<Link, StoreError
         None if writer.number(sql::SEAL_COUNT, &[]).await?.unwrap_or(0) > 0 => {
             return Err(StoreError::damaged("audit_seal head", &"it is not there"));
         }
-        None => Link::origin(key.zone()),
+        None => Link::origin(zone),
     };
     let last = writer.number(sql::LAST_RECORD, &[]).await?.unwrap_or(0);
     if last > rows::column(link.seq) {

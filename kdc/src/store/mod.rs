@@ -36,7 +36,7 @@ pub use record::{
     Buried, Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
     Snapshot, UnknownKeyState, ZoneRecord,
 };
-pub use turn::Turn;
+pub use turn::{Alone, Turn};
 
 /// Where the zone, its parties and their keys are kept.
 ///
@@ -201,6 +201,17 @@ pub async fn turn(url: &str) -> Result<Turn, StoreError> {
     match Location::parse(url)? {
         Location::Sqlite(path) => Turn::sqlite(&path).await,
         Location::Postgres(url) => Turn::postgres(url).await,
+    }
+}
+
+/// Sees that no KDC serves the database at `url`.
+///
+/// # Errors
+/// [`StoreError::InUse`], [`StoreError::Url`], [`StoreError::Lock`] and [`StoreError::Unavailable`].
+pub async fn alone(url: &str) -> Result<Alone, StoreError> {
+    match Location::parse(url)? {
+        Location::Sqlite(path) => Alone::sqlite(&path),
+        Location::Postgres(url) => Alone::postgres(url).await,
     }
 }
 

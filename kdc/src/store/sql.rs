@@ -89,6 +89,7 @@ pub(super) const ANSWER: &str = "SELECT fingerprint, status, master_version, wra
 pub(super) const KEEP_ANSWER: &str =
     "INSERT INTO answer (actor, idempotency, fingerprint, status, master_version, wrapped, expires_at)
      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+pub(super) const FORGET_ALL_ANSWERS: &str = "DELETE FROM answer";
 pub(super) const FORGET_ANSWERS: &str = "DELETE FROM answer WHERE expires_at <= $1";
 
 /// Conditions follow.
@@ -104,6 +105,8 @@ pub(super) const REMOVE_HEAD: &str = "DELETE FROM audit_seal WHERE kind = 'head'
 /// One that is there stays: it tells of a chain that somebody cut off.
 pub(super) const ADD_SEAL: &str = "INSERT INTO audit_seal (kind, seq, hash, at, summary, signature)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
+pub(super) const SEAL_ANEW: &str = "UPDATE audit_seal SET signature = $1 WHERE kind = $2 AND seq = $3";
 
 pub(super) const MOMENT: &str = "SELECT at FROM moment WHERE name = $1";
 pub(super) const NOTE_MOMENT: &str = "INSERT INTO moment (name, at) VALUES ($1, $2)

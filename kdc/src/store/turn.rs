@@ -1,12 +1,13 @@
 //! Who migrates a database does so alone.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use sqlx::PgConnection;
 
 use super::StoreError;
-use super::postgres::connection_to;
+use super::postgres::{self, connection_to};
 
 /// The right to migrate a database, until it is dropped. A KDC that serves meanwhile is not hindered.
 pub struct Turn {
@@ -39,6 +40,34 @@ impl Turn {
         let mut session = connection_to(url).await?;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATES).execute(&mut session).await?;
         Ok(Self { _held: Held::Session(session) })
+    }
+}
+
+/// That no KDC serves a database, as far as that can be known, until it is dropped.
+pub struct Alone {
+    _lock: Option<File>,
+}
+
+impl Alone {
+    /// Takes the lock that a KDC holds while it serves this file.
+    pub(super) fn sqlite(path: &Path) -> Result<Self, StoreError> {
+        let mut lock = path.as_os_str().to_owned();
+        lock.push(".lock");
+        let failed = |source| StoreError::Lock { path: lock.clone().into(), source };
+        let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&lock);
+        let file = file.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _lock: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// Sees that nobody of ours is connected to this database. One that comes later is not kept away.
+    pub(super) async fn postgres(url: &str) -> Result<Self, StoreError> {
+        let mut connection = connection_to(url).await?;
+        postgres::alone(&mut connection).await?;
+        Ok(Self { _lock: None })
     }
 }
 

@@ -6,8 +6,8 @@
 //! {"head":["17:a5…",null]} CODE               the end of the audit log when the lines before were written
 //! ```
 //!
-//! The first line ends with `2` once there is a line in it that releases before version 2 do not know; both are read. The codes
-//! cover which it is.
+//! The first line ends with `2` once there is a line in it that releases before version 2 do not know, and with `3` once an
+//! identity of the KDC was retired, of which the second line tells then. All are read. The codes cover which it is.
 //!
 //! Two KDCs that share a folder share the file: whoever appends holds its lock, and takes in what the other wrote.
 
@@ -20,22 +20,35 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::known::Entry;
+use super::known::{Entry, IdentityMark};
 use super::{Known, State, WatermarkError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::files;
 
-/// What its first line says.
+/// What its first line says: releases of an earlier one do not know all lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Version {
+pub(super) enum Version {
     One,
     Two,
+    Three,
 }
 
 impl Version {
     /// The one that these lines need.
-    fn of<'e>(mut entries: impl Iterator<Item = &'e Entry>) -> Self {
-        if entries.any(Entry::is_of_version_two) { Self::Two } else { Self::One }
+    fn of<'e>(entries: impl Iterator<Item = &'e Entry>) -> Self {
+        entries.map(Entry::version).max().unwrap_or(Self::One)
+    }
+
+    const fn first_line(self) -> &'static str {
+        match self {
+            Self::One => "keycell-revocations-1",
+            Self::Two => "keycell-revocations-2",
+            Self::Three => "keycell-revocations-3",
+        }
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        [Self::One, Self::Two, Self::Three].into_iter().find(|version| version.first_line() == line)
     }
 }
 
@@ -75,11 +88,10 @@ fn read_open(path: &Path, key: &hmac::Key, file: &mut File) -> Result<(Known, Wr
         let number = written.lines + 1;
         let content = std::str::from_utf8(content).map_err(|_| altered(number))?;
         if number == 1 {
-            written.version = match content {
-                FIRST => Version::One,
-                SECOND => Version::Two,
-                _ if is_newer(content) => return Err(WatermarkError::Newer { path: path.to_owned() }),
-                _ => return Err(altered(number)),
+            written.version = match Version::parse(content) {
+                Some(version) => version,
+                None if is_newer(content) => return Err(WatermarkError::Newer { path: path.to_owned() }),
+                None => return Err(altered(number)),
             };
         } else {
             let (entry, code) = content.rsplit_once(' ').ok_or_else(|| altered(number))?;
@@ -95,6 +107,21 @@ fn read_open(path: &Path, key: &hmac::Key, file: &mut File) -> Result<(Known, Wr
         return Err(altered(1));
     }
     Ok((known, written))
+}
+
+/// What the file says of the KDC's identities, for who has not the key to check it: who has the database of before has none.
+/// A file that lies here keeps a KDC from starting, as one that was altered does anyway.
+pub(super) fn retired(path: &Path) -> Option<IdentityMark> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(RETIRED_LINES).read_to_end(&mut start).ok()?;
+    let mut lines = start.split(|byte| *byte == b'\n');
+    let first = std::str::from_utf8(lines.next()?).ok()?;
+    Version::parse(first).filter(|version| *version >= Version::Three)?;
+    let (entry, _) = std::str::from_utf8(lines.next()?).ok()?.rsplit_once(' ')?;
+    match serde_json::from_str(entry).ok()? {
+        Entry::Identities(mark) => Some(mark),
+        _ => None,
+    }
 }
 
 /// Appends what is pending. Where the file is not the one that was last written, what is in it is taken in first.
@@ -136,7 +163,7 @@ fn anew(path: &Path, key: &hmac::Key, state: &mut State, lock: Option<File>) -> 
     state.known.forget(SystemClock.now());
     let entries: Vec<_> = state.known.entries().chain(head(&state.known)).collect();
     let version = Version::of(entries.iter());
-    let mut text = format!("{}\n", if version == Version::One { FIRST } else { SECOND });
+    let mut text = format!("{}\n", version.first_line());
     let mut written = Written { inode: 0, length: 0, version, lines: 1, code: String::new() };
     for entry in &entries {
         add(&mut text, key, entry, &mut written);
@@ -187,6 +214,7 @@ fn covered(before: &Written, entry: &str) -> Vec<u8> {
     let label: &[u8] = match before.version {
         Version::One => b"keycell revocation 1",
         Version::Two => b"keycell revocation 2",
+        Version::Three => b"keycell revocation 3",
     };
     crate::fields::fields(&[label, before.code.as_bytes(), entry.as_bytes()])
 }
@@ -198,11 +226,11 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> WatermarkError + use<> {
 
 /// Whether a first line is of a version that this release does not know.
 fn is_newer(first: &str) -> bool {
-    first.strip_prefix(PREFIX).is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 2))
+    first.strip_prefix(PREFIX).is_some_and(|number| number.parse::<u32>().is_ok_and(|number| number > 3))
 }
 
 const PREFIX: &str = "keycell-revocations-";
-const FIRST: &str = "keycell-revocations-1";
-const SECOND: &str = "keycell-revocations-2";
+/// More than the first two lines take.
+const RETIRED_LINES: u64 = 1024;
 /// So many lines more than twice what counts are not worth writing all of it anew.
 const SLACK: usize = 1000;

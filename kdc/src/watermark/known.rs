@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::{IdentityName, Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use super::file::Version;
 use super::forgotten::Forgotten;
 use super::is_over;
 use crate::audit::Link;
@@ -24,6 +25,20 @@ pub struct Known {
     pub(super) tokens: BTreeMap<String, TokenMark>,
     pub(super) groups: BTreeMap<Name, GroupMark>,
     pub(super) forgotten: Option<Forgotten>,
+    /// Which identities the zone goes by, once one was retired.
+    pub(super) identities: Option<IdentityMark>,
+}
+
+/// What is remembered of the KDC's identities once one was retired: a database in which it still counts is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityMark {
+    /// The primary. Those before it are retired.
+    pub primary: IdentityName,
+    /// The highest that was ever made.
+    pub last: IdentityName,
+    /// When this primary took its place.
+    pub since: UnixMillis,
 }
 
 /// What is remembered of a party.
@@ -80,6 +95,8 @@ pub(super) struct GroupMark {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
+    /// Which identities count.
+    Identities(IdentityMark),
     Party(Name, PartyMark),
     Token(String, TokenMark),
     Group(Name, GroupMark),
@@ -127,9 +144,13 @@ impl Entry {
         Self::Group(record.name.clone(), GroupMark::of(record))
     }
 
-    /// Whether releases before version 2 of the file do not know such a line.
-    pub(super) const fn is_of_version_two(&self) -> bool {
-        matches!(self, Self::Forgotten(_) | Self::Group(_, GroupMark { absent: true, .. }))
+    /// The first version of the file that knows such a line.
+    pub(super) const fn version(&self) -> Version {
+        match self {
+            Self::Identities(_) => Version::Three,
+            Self::Forgotten(_) | Self::Group(_, GroupMark { absent: true, .. }) => Version::Two,
+            Self::Party(..) | Self::Token(..) | Self::Group(..) | Self::Head(..) => Version::One,
+        }
     }
 
     pub(super) fn of_token(id: &str, token: &TokenRecord) -> Option<Self> {
@@ -224,6 +245,13 @@ impl Known {
                 }
             }
             Entry::Forgotten(forgotten) => self.take_forgotten(forgotten),
+            Entry::Identities(mark) => {
+                // A primary that was retired never comes back.
+                let known = self.identities.filter(|known| known.primary >= mark.primary);
+                let last = self.identities.map_or(mark.last, |known| known.last.max(mark.last));
+                let next = IdentityMark { last, ..known.unwrap_or(mark) };
+                self.identities.replace(next) != Some(next)
+            }
             Entry::Head(head, accepted) => {
                 self.head = head.parse().ok().or(self.head);
                 self.accepted = accepted.and_then(|link| link.parse().ok()).or(self.accepted);
@@ -242,8 +270,10 @@ impl Known {
         let parties = self.parties.iter().map(|(name, mark)| Entry::Party(name.clone(), mark.clone()));
         let tokens = self.tokens.iter().map(|(id, mark)| Entry::Token(id.clone(), mark.clone()));
         let groups = self.groups.iter().map(|(name, mark)| Entry::Group(name.clone(), mark.clone()));
+        // First of all, for who cannot check the line: see `file::retired`.
+        let identities = self.identities.map(Entry::Identities).into_iter();
         // After the groups: whoever is remembered when names are forgotten is alive.
-        parties.chain(tokens).chain(groups).chain(self.forgotten.map(Entry::Forgotten))
+        identities.chain(parties).chain(tokens).chain(groups).chain(self.forgotten.map(Entry::Forgotten))
     }
 
     /// How many there are.

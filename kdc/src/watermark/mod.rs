@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
-use keycell_protocol::UnixMillis;
+use keycell_protocol::{IdentityName, UnixMillis};
 
-use crate::audit::{AuditKey, Link, SealKind};
+use crate::audit::{AuditKey, Link, SealKind, WatermarkKey};
 use crate::clock::{Clock as _, SystemClock};
 use crate::groups::GroupRecord;
 use crate::store::{Documents, Kind, PartyRecord, Store, StoreError};
@@ -29,7 +29,7 @@ use crate::token::TokenRecord;
 
 pub use again::{Acceptance, Kept, accept};
 pub use check::{History, Undone, Verdict, What, check, undone};
-pub use known::Known;
+pub use known::{IdentityMark, Known};
 pub(crate) use living::Living;
 
 use file::Written;
@@ -60,7 +60,15 @@ impl Watermark {
     /// # Errors
     /// [`WatermarkError`]: it cannot be read, or somebody else changed it.
     pub fn open(path: &Path, audit_key: &AuditKey) -> Result<Self, WatermarkError> {
-        let key = audit_key.watermark();
+        Self::open_with(path, &audit_key.watermark())
+    }
+
+    /// The same with the key that it is authenticated with.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: &Path, key: &WatermarkKey) -> Result<Self, WatermarkError> {
+        let key = key.mac();
         let read = file::read(path, &key)?;
         let new = read.is_none();
         let (known, written) = read.map(|(known, written)| (known, Some(written))).unwrap_or_default();
@@ -72,7 +80,21 @@ impl Watermark {
     #[must_use]
     pub fn anew(path: &Path, audit_key: &AuditKey) -> Self {
         let state = State { new: true, ..State::default() };
-        Self { path: path.to_owned(), key: audit_key.watermark(), state: Mutex::new(state) }
+        Self { path: path.to_owned(), key: audit_key.watermark().mac(), state: Mutex::new(state) }
+    }
+
+    /// The same under the audit key of another identity: all of it is written anew.
+    #[must_use]
+    pub fn under(self, audit_key: &AuditKey) -> Self {
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.written = None;
+        Self { path: self.path, key: audit_key.watermark().mac(), state: Mutex::new(state) }
+    }
+
+    /// What the file at `path` says of the KDC's identities, unchecked: enough to refuse a database.
+    #[must_use]
+    pub fn retired(path: &Path) -> Option<IdentityMark> {
+        file::retired(path)
     }
 
     /// Its file.
@@ -131,6 +153,17 @@ impl Watermark {
     /// Takes in that a party was deleted; `record` is what it was.
     pub fn saw_deleted(&self, record: &PartyRecord) {
         self.saw(Entry::of_deleted(record));
+    }
+
+    /// Takes in which identities count, once one is retired.
+    pub fn saw_identities(&self, mark: IdentityMark) {
+        self.saw(Entry::Identities(mark));
+    }
+
+    /// The highest identity that was ever made, as far as is known.
+    #[must_use]
+    pub fn last_identity(&self) -> Option<IdentityName> {
+        self.lock().known.identities.map(|mark| mark.last)
     }
 
     /// Takes in a token.
@@ -248,6 +281,20 @@ pub enum WatermarkError {
         path: PathBuf,
         /// The first line that does not hold.
         line: usize,
+    },
+    /// The database is from before an identity of the KDC was retired.
+    #[error(
+        "the database is from before {retired} was retired: whoever stole that identity would speak for this zone again, says \
+         {}. Put a backup in its place that was made since {primary} is the primary. Is there none? Then see \
+         docs/identities.md: the cell must recover again before a KDC serves", path.display()
+    )]
+    Retired {
+        /// The file.
+        path: PathBuf,
+        /// The one that the database goes by.
+        retired: IdentityName,
+        /// The one that took its place.
+        primary: IdentityName,
     },
     /// A later release wrote it.
     #[error(

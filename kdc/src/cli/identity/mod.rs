@@ -2,6 +2,7 @@
 
 mod export;
 mod list;
+mod recover;
 mod show;
 
 use clap::Subcommand;
@@ -17,6 +18,8 @@ pub(super) enum Identity {
     Show,
     /// Move the private half of the secondary identity out of the database into an encrypted file, to be kept elsewhere
     ExportSecondary(export::Export),
+    /// Go over to the secondary identity, when the primary was lost or stolen; stop every KDC of the zone first
+    Recover(recover::Recover),
 }
 
 impl Identity {
@@ -25,6 +28,7 @@ impl Identity {
             Self::List => list::run(global, output).await,
             Self::Show => show::run(global, output).await,
             Self::ExportSecondary(export) => export.run(global, output).await,
+            Self::Recover(recover) => recover.run(global, output).await,
         }
     }
 }

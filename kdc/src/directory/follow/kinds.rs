@@ -6,7 +6,7 @@ use super::{Follower, Place};
 use crate::directory::documents::{self, not_older};
 use crate::directory::{FollowError, Rules, TokenRecords};
 use crate::groups::Memberships;
-use crate::settings::MasterKeySetting;
+use crate::settings::{IdentitiesSetting, MasterKeySetting};
 use crate::store::{Documents, Kind, StoreError};
 use crate::watermark::Living;
 
@@ -30,6 +30,7 @@ impl Follower {
                 let before = self.directory.settings();
                 not_older("zone", before.zone_revision, settings.zone_revision)?;
                 not_older("limits", before.limits_revision, settings.limits_revision)?;
+                not_older(IdentitiesSetting::ID, before.identities_revision, settings.identities_revision)?;
                 not_older("master-key", before.master_key_revision, settings.master_key_revision)?;
                 not_older("enrollment", before.enrollment_revision, settings.enrollment_revision)?;
                 if let Some(master_key) = settings.master_key

@@ -311,7 +311,7 @@ impl Store for PostgresStore {
 
 /// Sees that no KDC uses the database: what it has in memory would not be what is put there. One that just ended may
 /// still show for a moment.
-async fn alone(connection: &mut PgConnection) -> Result<(), StoreError> {
+pub(super) async fn alone(connection: &mut PgConnection) -> Result<(), StoreError> {
     for _ in 0..LOOKS {
         let others: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()

@@ -1,0 +1,94 @@
+//! Takes from everybody what a thief may have of them: all keys of parties, and all chains of groups.
+
+use keycell_protocol::{Name, UnixMillis};
+use serde::Serialize;
+
+use super::RecoveryError;
+use crate::administration::Caller;
+use crate::audit::Action;
+use crate::cell::Cell;
+use crate::groups::{GroupRecord, begin_chain_alone};
+use crate::store::{Act, KeyRecord, KeyState, Kind, PartyRecord, Write};
+
+/// Whose keys were erased.
+#[derive(Debug, Default, Serialize)]
+pub struct Erased {
+    /// How many parties enrolled themselves: they do so again, by themselves.
+    pub enrolled: usize,
+    /// The parties that an administrator made, and that may speak: they need new keys.
+    pub by_hand: Vec<Name>,
+    /// How many others there were: disabled ones.
+    pub disabled: usize,
+    /// How many groups have new chains.
+    pub groups: usize,
+    /// Rows that were left as they are, since they do not hold: nobody is served by them.
+    pub damaged: Vec<String>,
+}
+
+impl Erased {
+    /// How many parties.
+    #[must_use]
+    pub fn parties(&self) -> usize {
+        self.enrolled.saturating_add(self.by_hand.len()).saturating_add(self.disabled)
+    }
+}
+
+/// Adds to `act` what erases all keys and begins all chains anew.
+pub(super) async fn all(
+    cell: &Cell,
+    caller: &Caller,
+    now: UnixMillis,
+    act: &mut Act,
+) -> Result<Erased, RecoveryError> {
+    let mut erased = Erased::default();
+    let groups = cell.store.documents(Kind::Group).await?;
+    erased.damaged.extend(groups.damaged.into_iter().map(|damaged| damaged.row));
+    for document in groups.documents {
+        let read = cell.keyring.check_document(&document).ok();
+        let Some(mut record) = read.and_then(|()| serde_json::from_str::<GroupRecord>(&document.body).ok())
+        else {
+            erased.damaged.push(format!("document group {}", document.id));
+            continue;
+        };
+        let revision = document.revision.saturating_add(1);
+        (record.revision, record.updated_at) = (revision, now);
+        let random = &mut crate::random::system();
+        let (record, chain) = begin_chain_alone(record, now, &cell.keyring, random);
+        // Names, numbers and patterns always become JSON.
+        let body = serde_json::to_string(&record).unwrap_or_default();
+        let new = cell.keyring.seal_document(Kind::Group, document.id, revision, body, random);
+        act.writes.push(Write::PutDocument { document: new, expected: Some(document.revision) });
+        act.writes.extend(chain);
+        act.events.push(caller.event(now, Action::GroupRotate, record.name.as_str()).with("recovered", true));
+        erased.groups = erased.groups.saturating_add(1);
+    }
+    let parties = cell.store.parties().await?;
+    erased.damaged.extend(parties.damaged.into_iter().map(|damaged| damaged.row));
+    for mut party in parties.parties {
+        let generations = take_all(&mut party);
+        if generations.is_empty() {
+            continue;
+        }
+        match (party.enabled, &party.enrollment) {
+            (false, _) => erased.disabled = erased.disabled.saturating_add(1),
+            (true, Some(_)) => erased.enrolled = erased.enrolled.saturating_add(1),
+            (true, None) => erased.by_hand.push(party.name.clone()),
+        }
+        let event = caller.event(now, Action::KeyErase, party.name.as_str());
+        act.events.push(event.with("recovered", true).with("generations", generations));
+        let expected = Some(party.revise(now));
+        act.writes.push(Write::PutParty { party, expected });
+    }
+    Ok(erased)
+}
+
+/// Erases all keys of a party. Their generations stay: what remembers revocations goes by them. Says which there were.
+fn take_all(party: &mut PartyRecord) -> Vec<u32> {
+    let alive = party.keys.iter().filter(|key| key.state != KeyState::Dead);
+    let generations = alive.map(|key| key.generation.0).collect();
+    party.keys = party.keys.iter().map(KeyRecord::erased).collect();
+    party.rotate_after = None;
+    // Nothing is left that it is bound to, and the KDC has vouched for it under the identity that was stolen.
+    party.author_key = None;
+    generations
+}

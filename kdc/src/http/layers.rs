@@ -156,7 +156,8 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
         return next.run(request).await;
     }
     if route != "/metrics" && gate.kdc.superseded() {
-        return Failure::new(ProblemType::Unavailable).detail(SUPERSEDED).into_response();
+        let failure = Failure::new(ProblemType::Unavailable).detail(SUPERSEDED);
+        return failure.retry_after(RESTARTS).into_response();
     }
     let Some(Peer(peer)) = request.extensions().get::<Peer>().copied() else {
         return Failure::new(ProblemType::Internal).into_response();
@@ -212,6 +213,9 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
             .into_response(),
     }
 }
+
+/// By when somebody may have restarted a KDC.
+const RESTARTS: Duration = Duration::from_secs(30);
 
 /// Counts the requests in work. Not a semaphore: how many there may be can change.
 #[derive(Debug, Default)]

@@ -149,6 +149,9 @@ fn identities() {
     for expected in [
         "#KDC#00002 is in secondary.age and no longer in the database.",
         "exported",
+        "#KDC#00002 is the primary now. #KDC#00001 is retired",
+        "#KDC#00003  secondary",
+        "The log is intact",
         "cell1.bundle is the bundle of cell1.internal.",
         "web.host1@cell1.internal has no signing key",
         "author key",

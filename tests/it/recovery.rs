@@ -124,10 +124,20 @@ async fn the_cell_goes_over_to_its_secondary() {
         };
         assert!(holds(&before) && !holds(&after));
 
+        let keyless = async |path: &str| {
+            let page = admin.get(&format!("/v1/admin/parties?{path}")).await.json();
+            page["parties"].as_array().unwrap().iter().map(|party| party["name"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(keyless("keyless=true").await, ["web.a@test.internal", "web.b@test.internal"]);
+        assert_eq!(keyless("keyless=true&state=enabled").await, ["web.a@test.internal"]);
+        let list = cell.run(&["party", "list", "--keyless"]).succeeded().stdout;
+        assert!(list.contains("web.b@test.internal"), "{list}");
+
         // With a new key the host is back, as another author, and with other keys of its group.
         let again = new_key(&admin, &host).await;
         assert_eq!(again.key.generation().0, host.key.generation().0 + 1);
         assert!(again.ask(&http, &["web.a@test.internal"]).await.is_ok());
+        assert_eq!(keyless("keyless=false").await, ["web.a@test.internal"]);
         let keys = again.ask_for_groups(&http, &[]).await.unwrap();
         let chain = admin.get(&group_path("all@test.internal")).await.json();
         assert_eq!(keys.groups.len(), 1, "{chain}");

@@ -168,7 +168,7 @@ fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> 
     if by_hand > 0 {
         let mut names: Vec<_> = erased.by_hand.iter().take(NAMED).map(ToString::to_string).collect();
         if by_hand > NAMED {
-            names.push(format!("and {} more: keycell party list --keyless", by_hand - NAMED));
+            names.push(format!("and {} more: keycell party list --keyless --state enabled", by_hand - NAMED));
         }
         writeln!(
             out,

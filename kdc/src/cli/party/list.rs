@@ -33,6 +33,9 @@ pub(in crate::cli) struct List {
     /// Only those that are told to rotate their key when they next ask for tickets
     #[arg(long)]
     rotation_due: bool,
+    /// Only those whose keys were erased, and that have no new one yet
+    #[arg(long)]
+    keyless: bool,
     /// Begin after this name
     #[arg(long, value_name = "NAME")]
     after: Option<String>,
@@ -61,6 +64,7 @@ impl List {
                 .query("seen_since", since.map(|at| at.0))
                 .query("seen_before", before.map(|at| at.0))
                 .query("rotation_due", self.rotation_due.then_some(true))
+                .query("keyless", self.keyless.then_some(true))
                 .read()
                 .await?;
             parties.extend(page.parties);

@@ -39,6 +39,7 @@ pub(in crate::http) struct PageQuery {
     seen_since: Option<UnixMillis>,
     seen_before: Option<UnixMillis>,
     rotation_due: Option<bool>,
+    keyless: Option<bool>,
 }
 
 impl PageQuery {
@@ -49,6 +50,7 @@ impl PageQuery {
             || self.seen_since.is_some()
             || self.seen_before.is_some()
             || self.rotation_due.is_some()
+            || self.keyless.is_some()
     }
 }
 
@@ -72,10 +74,13 @@ pub(in crate::http) async fn list(
         seen_since: query.seen_since,
         seen_before: query.seen_before,
     };
-    let (after, due) = (query.after, query.rotation_due);
+    let (after, due, keyless) = (query.after, query.rotation_due, query.keyless);
     let page = move |kdc: &Kdc| {
-        let wanted =
-            |party: &Party| due.is_none_or(|due| due == kdc.rotation_due(party)) && filter.wants(party);
+        let wanted = |party: &Party| {
+            due.is_none_or(|due| due == kdc.rotation_due(party))
+                && keyless.is_none_or(|keyless| keyless == party.active().is_none())
+                && filter.wants(party)
+        };
         let page = kdc.directory().page(after.as_ref(), limit, wanted);
         let next = next(&page, limit, |party| party.name().clone());
         PartyPage { parties: page.iter().map(|party| seen(kdc, party)).collect(), next }

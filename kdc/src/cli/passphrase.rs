@@ -20,11 +20,10 @@ pub(super) struct PassphraseFile {
 impl PassphraseFile {
     /// One that something is to be encrypted with: long enough, and typed twice.
     pub(super) fn new_one(&self, what: &str) -> Outcome<Passphrase> {
-        let text = match self.from_file()? {
+        let text = match self.first_line()? {
             Some(text) => text,
             None => {
-                let mut terminal =
-                    Terminal::open("name a file with --passphrase-file, of which only you can read")?;
+                let mut terminal = Terminal::open(NO_TERMINAL)?;
                 let text = terminal.ask_silently(&format!("A new passphrase for {what}: "))?;
                 if *terminal.ask_silently("The same again: ")? != *text {
                     return Err("these are two passphrases: nothing was changed".into());
@@ -42,15 +41,14 @@ impl PassphraseFile {
 
     /// The one that something was encrypted with.
     pub(super) fn known(&self, what: &str) -> Outcome<Passphrase> {
-        let text = match self.from_file()? {
+        let text = match self.first_line()? {
             Some(text) => text,
-            None => Terminal::open("name a file with --passphrase-file, of which only you can read")?
-                .ask_silently(&format!("The passphrase of {what}: "))?,
+            None => Terminal::open(NO_TERMINAL)?.ask_silently(&format!("The passphrase of {what}: "))?,
         };
         Ok(Passphrase::new(&text))
     }
 
-    fn from_file(&self) -> Outcome<Option<Zeroizing<String>>> {
+    fn first_line(&self) -> Outcome<Option<Zeroizing<String>>> {
         let Some(path) = &self.passphrase_file else { return Ok(None) };
         let text = fs::read_to_string(path).map(Zeroizing::new);
         let text = text.map_err(|error| format!("cannot read the passphrase {}: {error}", path.display()))?;
@@ -61,3 +59,4 @@ impl PassphraseFile {
 
 /// Of a passphrase that somebody chooses.
 const SHORTEST: usize = 12;
+const NO_TERMINAL: &str = "name a file with --passphrase-file, of which only you can read";

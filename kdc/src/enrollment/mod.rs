@@ -3,6 +3,7 @@
 mod conflict;
 mod hosts;
 mod join_token;
+mod processes;
 mod record;
 mod setting;
 mod waiting;
@@ -10,6 +11,7 @@ mod waiting;
 pub use conflict::{ConflictRecord, Copies, CopiesKind, SameHost};
 pub use hosts::{HostPattern, HostPatternError};
 pub use join_token::{JoinTokenRecord, TokenRefusal};
+pub use processes::{Alternation, Process, Processes, Sighting};
 pub use record::{Admission, EnrollmentRecord};
 pub use setting::{ClonesRule, ConflictsRule, EnrollmentMode, EnrollmentSetting};
 pub use waiting::{WaitingFor, WaitingRecord, WaitingState};

@@ -1,6 +1,7 @@
 //! One running KDC: what all requests share.
 
 mod certificate;
+mod copies;
 mod groups;
 mod house;
 mod parts;
@@ -20,8 +21,8 @@ use keycell_protocol::{UnixMillis, Zone};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
-    Access, AuthorKeys, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler,
-    Tokens, ZoneSettingsDesk,
+    Access, AuthorKeys, Conflicts, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies,
+    Sampler, Tokens, ZoneSettingsDesk,
 };
 use crate::audit::Recorder;
 use crate::clock::Clock;
@@ -37,6 +38,7 @@ use crate::ticket_log::TicketLog;
 use crate::tls::Served;
 use crate::traces::Traces;
 
+use copies::Found;
 pub use parts::Parts;
 pub use readiness::SUPERSEDED;
 pub use reload::{Origin, ReloadError};
@@ -60,6 +62,9 @@ pub struct Kdc {
     parties: Parties,
     keys: Keys,
     author_keys: AuthorKeys,
+    conflicts: Conflicts,
+    /// Keys in two places that are to be looked at.
+    found: Found,
     identities: IdentityDesk,
     policies: Policies,
     groups: Groups,
@@ -98,14 +103,20 @@ impl Kdc {
         Moment { now: self.clock.now(), ratchet_period: self.zone.ratchet_period }
     }
 
-    /// Who asks, in whatever kind of request.
+    /// Who asks, in whatever kind of request, and from where.
     fn authenticated<K: Kind>(
         &self,
         signed: &K::Signed<'_>,
         moment: Moment,
+        address: Option<IpAddr>,
     ) -> Result<Authenticated<K>, Denied> {
         let freshness = Freshness { skew_ms: self.skew_ms, since: self.started_at };
-        issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)
+        let asked =
+            issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)?;
+        if let Some(address) = address {
+            self.watch(&asked, address, moment.now);
+        }
+        Ok(asked)
     }
 
     /// Counts a request against the address that it came from, before anything of it is looked at.
@@ -187,6 +198,12 @@ impl Kdc {
     #[must_use]
     pub const fn author_keys(&self) -> &AuthorKeys {
         &self.author_keys
+    }
+
+    /// Keys in two places, and hosts with another key.
+    #[must_use]
+    pub const fn conflicts(&self) -> &Conflicts {
+        &self.conflicts
     }
 
     /// The KDC's identities.

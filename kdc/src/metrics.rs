@@ -1,6 +1,7 @@
 //! What is counted, in the Prometheus text format at `/metrics`.
 
 mod at_rest;
+mod conflicts;
 mod groups;
 mod identities;
 mod keys;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use at_rest::AtRestMetrics;
+pub use conflicts::{ConflictMetrics, OfKind};
 pub use groups::GroupMetrics;
 pub use identities::IdentityMetrics;
 pub use keys::{InState, KeyMetrics};
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub staleness: Gauge<f64, AtomicU64>,
     /// Of keys at rest.
     pub at_rest: AtRestMetrics,
+    /// Keys in two places, and hosts with another key.
+    pub conflicts: ConflictMetrics,
     /// The KDC's identities.
     pub identities: IdentityMetrics,
     /// Keys and their rotation.
@@ -110,6 +114,7 @@ impl Metrics {
             limited: Gauge::default(),
             staleness: Gauge::default(),
             at_rest: AtRestMetrics::register(&mut registry),
+            conflicts: ConflictMetrics::register(&mut registry),
             identities: IdentityMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
             groups: GroupMetrics::register(&mut registry),

@@ -49,6 +49,7 @@ pub async fn serve(
         tokio::spawn(tidy(kdc.clone(), pulse.clone(), background.clone())),
         tokio::spawn(keep_house(kdc.clone(), background.clone())),
         tokio::spawn(rewrap(kdc.clone(), background.clone())),
+        tokio::spawn(watch_copies(kdc.clone(), background.clone())),
         tokio::spawn(kdc.clone().watch_certificate(background.clone())),
     ];
 
@@ -109,6 +110,9 @@ pub async fn serve(
     }
     if let Err(error) = kdc.exchange_seen().await {
         tracing::warn!(error = http::chain(&error), "the database was not told who was seen lately");
+    }
+    if let Err(error) = kdc.raise_copies().await {
+        tracing::warn!(error = http::chain(&error), "keys that are used in two places were not recorded");
     }
     if let Err(error) = kdc.record(Action::KdcStop).await {
         tracing::error!(error = http::chain(&error), "the stop is not recorded in the audit log");
@@ -245,6 +249,10 @@ async fn keep_house(kdc: Arc<Kdc>, stop: CancellationToken) {
             () = sleep(KEEP_HOUSE_EVERY) => {}
         }
     }
+}
+
+async fn watch_copies(kdc: Arc<Kdc>, stop: CancellationToken) {
+    kdc.watch_copies(stop).await;
 }
 
 async fn rewrap(kdc: Arc<Kdc>, stop: CancellationToken) {

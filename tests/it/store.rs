@@ -46,7 +46,7 @@ use bulk::{an_act_may_have_100_000_records, many_parties_are_written_together};
 use database::Database;
 use documents::{
     a_document_names_the_revision_it_expects, an_answer_is_kept_once, followers_hear_of_documents,
-    the_latest_moment_is_noted,
+    the_latest_moment_is_noted, the_latest_process_is_noted,
 };
 use examples::{keys, name, party, secret, zone};
 use followers::{a_follower_is_woken, a_follower_learns_the_latest_form, woken};
@@ -118,6 +118,7 @@ on_both! {
     followers_hear_of_documents,
     an_answer_is_kept_once,
     the_latest_moment_is_noted,
+    the_latest_process_is_noted,
     many_parties_are_written_together,
     an_act_may_have_100_000_records,
     what_is_left_is_found_page_by_page,

@@ -38,6 +38,19 @@ impl Caller {
         }
     }
 
+    /// The KDC itself, where it does what an administrator set that it is to do.
+    #[must_use]
+    pub(crate) const fn kdc() -> Self {
+        Self {
+            actor: Actor::Kdc,
+            role: Role::Admin,
+            token: None,
+            expires_at: UnixMillis(u64::MAX),
+            request: None,
+            address: None,
+        }
+    }
+
     /// The event that this caller did something.
     #[must_use]
     pub fn event(&self, at: UnixMillis, action: Action, target: impl Into<String>) -> Event {

@@ -12,8 +12,8 @@ use super::{Action, Actor, AuditKey, Event, Link, Record, Seal, SealKind, Seals}
 use crate::store::dump::Sink;
 use crate::store::{
     Act, Answer, AtRest, AuditQuery, Buried, CHECKPOINT_EVERY, ChangeNumber, Changes, Document, Documents,
-    Earlier, KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, Snapshot, StaleKeys, Store, StoreError,
-    Target, Wrapped, Write, ZoneRecord,
+    Earlier, KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, SeenRecord, Snapshot, StaleKeys, Store,
+    StoreError, Target, Wrapped, Write, ZoneRecord,
 };
 
 /// The zone of the tests.
@@ -215,10 +215,10 @@ impl Store for Fake {
     async fn earlier(&self, _: &[Name]) -> Result<HashMap<Name, Earlier>, StoreError> {
         not_of_the_log()
     }
-    async fn note_seen(&self, _: &[(Name, UnixMillis)]) -> Result<(), StoreError> {
+    async fn note_seen(&self, _: &[SeenRecord]) -> Result<(), StoreError> {
         not_of_the_log()
     }
-    async fn seen(&self, _: UnixMillis) -> Result<Vec<(Name, UnixMillis)>, StoreError> {
+    async fn seen(&self, _: UnixMillis) -> Result<Vec<SeenRecord>, StoreError> {
         not_of_the_log()
     }
     async fn documents(&self, _: Kind) -> Result<Documents, StoreError> {

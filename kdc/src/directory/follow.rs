@@ -17,8 +17,9 @@ use self::parties::told;
 use super::documents;
 use super::{Directory, FollowError, JoinTokenRecords, Rules, Seen, TokenRecords};
 use crate::config::Tickets;
+use crate::enrollment::Alternation;
 use crate::keyring::Keyring;
-use crate::store::{ChangeNumber, Kind, Store, StoreError};
+use crate::store::{ChangeNumber, Kind, SeenRecord, Store, StoreError};
 use crate::watermark::{self, Watermark};
 
 /// Carries changes from the store into the directory, always in their order.
@@ -56,7 +57,7 @@ impl Follower {
         let known = TokenRecords::new();
         let tokens = documents::tokens(&store.documents(Kind::Token).await?, &keyring, &known);
         let directory = Arc::new(Directory::new(rules, settings, TokenRecords::new()));
-        directory.saw(last_seen);
+        directory.saw(last_seen, None);
         let follower = Self {
             store,
             keyring,
@@ -229,17 +230,26 @@ impl Follower {
         }
     }
 
-    /// Tells the database who was seen here, and learns who was seen elsewhere since a moment.
+    /// Learns who was seen elsewhere since a moment, and tells the database who was seen here. Says whose key is in two
+    /// places, by what was learnt at `now`.
     ///
     /// # Errors
     /// [`StoreError`]: then it is told the next time.
-    pub async fn exchange_seen(&self, since: UnixMillis) -> Result<(), StoreError> {
+    pub async fn exchange_seen(
+        &self,
+        since: UnixMillis,
+        now: UnixMillis,
+    ) -> Result<Vec<(Name, Alternation)>, StoreError> {
+        // Looked at before: what others wrote of a party is what is written over here.
         let news: Vec<(Name, Arc<Seen>, UnixMillis)> = self.directory.news();
-        let told: Vec<_> = news.iter().map(|(name, _, at)| (name.clone(), *at)).collect();
+        let found = self.directory.saw(self.store.seen(since).await?, Some(now));
+        let told: Vec<_> = news
+            .iter()
+            .map(|(name, seen, at)| SeenRecord { name: name.clone(), at: *at, by: seen.latest() })
+            .collect();
         self.store.note_seen(&told).await?;
         news.iter().for_each(|(_, seen, at)| seen.note(*at));
-        self.directory.saw(self.store.seen(since).await?);
-        Ok(())
+        Ok(found)
     }
 
     /// The keys that were found not to unwrap since this was last asked, some hundreds at most; the log has them all.

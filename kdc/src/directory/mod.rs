@@ -15,8 +15,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use keycell_protocol::{Epoch, Name, UnixMillis};
 
+use crate::enrollment::Alternation;
 use crate::groups::Memberships;
 use crate::settings::Settings;
+use crate::store::SeenRecord;
 use crate::token::TokenRecord;
 
 pub use documents::{GroupRecords, JoinTokenRecords, Rules, TokenRecords, live};
@@ -194,18 +196,19 @@ impl Directory {
         all.entry(name.clone()).or_default().clone()
     }
 
-    /// Takes in when parties were seen elsewhere.
-    fn saw(&self, seen: Vec<(Name, UnixMillis)>) {
+    /// Takes in when parties were seen elsewhere, which was heard at `now`; without it, long ago. Says whose key is in two
+    /// places.
+    fn saw(&self, seen: Vec<SeenRecord>, now: Option<UnixMillis>) -> Vec<(Name, Alternation)> {
         let mut all = self.seen.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, at) in seen {
-            match all.get(&name) {
-                Some(known) => {
-                    known.mark(at);
-                    known.note(at);
-                }
-                None => drop(all.insert(name, Arc::new(Seen::noted(at)))),
-            }
+        let mut found = Vec::new();
+        for SeenRecord { name, at, by } in seen {
+            let known = all.entry(name.clone()).or_insert_with(|| Arc::new(Seen::noted(at)));
+            known.mark(at);
+            known.note(at);
+            let heard = by.and_then(|by| known.heard(by, now.unwrap_or(by.at)));
+            found.extend(heard.map(|found| (name, found)));
         }
+        found
     }
 
     /// Who was seen here since the database was told.

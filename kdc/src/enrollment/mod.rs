@@ -8,10 +8,10 @@ mod record;
 mod setting;
 mod waiting;
 
-pub use conflict::{ConflictRecord, Copies, CopiesKind, SameHost};
+pub use conflict::{ConflictKind, ConflictRecord, Copies, CopiesKind, SameHost, UnknownConflictKind};
 pub use hosts::{HostPattern, HostPatternError};
 pub use join_token::{JoinTokenRecord, TokenRefusal};
-pub use processes::{Alternation, Process, Processes, Sighting};
+pub use processes::{Alternation, Process, Processes, Sighting, UnknownProcess};
 pub use record::{Admission, EnrollmentRecord};
 pub use setting::{ClonesRule, ConflictsRule, EnrollmentMode, EnrollmentSetting};
 pub use waiting::{WaitingFor, WaitingRecord, WaitingState};

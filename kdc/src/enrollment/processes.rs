@@ -1,7 +1,9 @@
 //! Which processes used a key lately, and whether two of them live at once (docs/protocol.md §7, docs/decisions/0035).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU64;
+use std::str::FromStr;
 
 use keycell_protocol::{Instance, UnixMillis};
 
@@ -14,26 +16,31 @@ pub struct Process(NonZeroU64);
 impl Process {
     /// The process of that instance.
     #[must_use]
-    pub const fn of(instance: Instance) -> Self {
+    pub fn of(instance: Instance) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = instance.0;
-        Self::from_bytes([a, b, c, d, e, f, g, h])
-    }
-
-    /// As the database has it.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
-        Self(match NonZeroU64::new(u64::from_be_bytes(bytes)) {
-            Some(number) => number,
-            None => NonZeroU64::MIN,
-        })
-    }
-
-    /// The same for the database.
-    #[must_use]
-    pub const fn to_bytes(self) -> [u8; 8] {
-        self.0.get().to_be_bytes()
+        Self(NonZeroU64::new(u64::from_be_bytes([a, b, c, d, e, f, g, h])).unwrap_or(NonZeroU64::MIN))
     }
 }
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Process {
+    type Err = UnknownProcess;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProcess> {
+        let number = u64::from_str_radix(text, 16).ok().and_then(NonZeroU64::new).map(Self);
+        number.filter(|process| process.to_string() == text).ok_or(UnknownProcess)
+    }
+}
+
+/// A text that is no [`Process`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a process is 16 hexadecimal digits")]
+pub struct UnknownProcess;
 
 /// One request of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

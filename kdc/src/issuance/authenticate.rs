@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
 use keycell_protocol::{
-    Epoch, Generation, KeyReference, LongTermKey, Nonce, ProblemType, RequestError, UnixMillis,
+    Epoch, Generation, Instance, KeyReference, LongTermKey, Nonce, ProblemType, RequestError, UnixMillis,
 };
 
 use super::{Denied, Moment, Nonces, Refusal};
@@ -46,6 +46,8 @@ pub struct Stamp {
     pub timestamp: UnixMillis,
     /// Different in every request.
     pub nonce: Nonce,
+    /// The process that made it.
+    pub instance: Instance,
     /// In tickets.
     pub cost: usize,
 }
@@ -70,6 +72,12 @@ impl<K: Kind> Authenticated<K> {
     #[must_use]
     pub const fn request(&self) -> &K::Request {
         &self.request
+    }
+
+    /// What tells it from other requests.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        K::stamp(&self.request)
     }
 
     /// The generation of the key that signed the request.
@@ -132,7 +140,7 @@ fn accept(
     moment: Moment,
     freshness: Freshness,
 ) -> Result<(), Denied> {
-    let Stamp { timestamp, nonce, cost } = stamp;
+    let Stamp { timestamp, nonce, instance: _, cost } = stamp;
     if timestamp.distance(moment.now) > freshness.skew_ms {
         return Err(skew("the timestamp is too far from this clock").into());
     }

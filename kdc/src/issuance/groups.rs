@@ -36,7 +36,7 @@ impl Kind for GroupKeys {
 
     fn stamp(request: &GroupKeysRequest) -> Stamp {
         let cost = request.groups.len().max(1);
-        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost }
+        Stamp { timestamp: request.timestamp, nonce: request.nonce, instance: request.instance, cost }
     }
 }
 

@@ -35,7 +35,7 @@ impl Kind for Rotation {
     }
 
     fn stamp(request: &RotationRequest) -> Stamp {
-        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: COST }
+        Stamp { timestamp: request.timestamp, nonce: request.nonce, instance: request.instance, cost: COST }
     }
 }
 

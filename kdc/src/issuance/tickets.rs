@@ -36,6 +36,11 @@ impl Kind for Tickets {
     }
 
     fn stamp(request: &TicketRequest) -> Stamp {
-        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: request.destinations.len() }
+        Stamp {
+            timestamp: request.timestamp,
+            nonce: request.nonce,
+            instance: request.instance,
+            cost: request.destinations.len(),
+        }
     }
 }

@@ -34,7 +34,7 @@ impl Kind for Vouchers {
     }
 
     fn stamp(request: &VoucherRequest) -> Stamp {
-        Stamp { timestamp: request.timestamp, nonce: request.nonce, cost: COST }
+        Stamp { timestamp: request.timestamp, nonce: request.nonce, instance: request.instance, cost: COST }
     }
 }
 

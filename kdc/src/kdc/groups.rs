@@ -19,7 +19,7 @@ impl Kdc {
         address: Option<IpAddr>,
     ) -> Result<GivenKeys, Denied> {
         let moment = self.moment();
-        let member = self.authenticated::<GroupKeys>(signed, moment)?;
+        let member = self.authenticated::<GroupKeys>(signed, moment, address)?;
         let party = member.party();
         party.seen().mark(moment.now);
         let extra = Extra {

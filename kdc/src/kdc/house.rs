@@ -50,6 +50,7 @@ impl Kdc {
         failed.note("looking at the schema", self.store.check_schema().await);
         failed.note("recording damaged keys", self.record_damaged().await);
         failed.note("noting who was seen", self.exchange_seen().await);
+        failed.note("counting conflicts", self.conflicts.look().await);
         failed.note("erasing keys that have ended", self.keys.erase_ended().await);
         failed.note("forgetting old answers", self.store.forget_answers(self.now()).await);
         failed.note("forgetting old tokens", self.tokens.forget().await);
@@ -101,7 +102,11 @@ impl Kdc {
     /// # Errors
     /// The database's.
     pub async fn exchange_seen(&self) -> Result<(), StoreError> {
-        self.follower.exchange_seen(self.now().minus(SEEN_AGAIN_MS)).await
+        let now = self.now();
+        for (party, found) in self.follower.exchange_seen(now.minus(SEEN_AGAIN_MS), now).await? {
+            self.note_copies(&party, found);
+        }
+        Ok(())
     }
 
     /// Forgets what need not be remembered, and measures what is.

@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Semaphore};
 
 use super::Kdc;
+use super::copies::Found;
 use crate::administration::{
-    Access, AuthorKeys, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies, Sampler,
-    Tokens, ZoneSettingsDesk,
+    Access, AuthorKeys, Conflicts, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies,
+    Sampler, Tokens, ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Recorder};
 use crate::clock::Clock;
@@ -91,6 +92,8 @@ impl Kdc {
             parties: Parties::new(ledger.clone()),
             keys: Keys::new(ledger.clone(), skew_ms),
             author_keys: AuthorKeys::new(ledger.clone()),
+            conflicts: Conflicts::new(ledger.clone(), metrics.conflicts.clone()),
+            found: Found::default(),
             identities: IdentityDesk::new(ledger.clone(), metrics.identities.clone()),
             lifetimes: Lifetimes::default(),
             policies: Policies::new(ledger.clone()),

@@ -12,12 +12,12 @@ impl Kdc {
     /// # Errors
     /// [`PartyError`].
     pub async fn rotate(&self, signed: &SignedRotation<'_>, asker: &Asker) -> Result<Vec<u8>, PartyError> {
-        let rotation = match self.authenticated::<Rotation>(signed, self.moment()) {
+        let rotation = match self.authenticated::<Rotation>(signed, self.moment(), asker.address) {
             // Another KDC may have staged the key a moment ago. So that an unknown name costs the same as a key that is
             // not known yet, the database is asked whatever was wrong.
             Err(denied) if denied.problem() == ProblemType::Unauthenticated => {
                 self.ledger.catch_up().await;
-                self.authenticated(signed, self.moment())?
+                self.authenticated(signed, self.moment(), asker.address)?
             }
             outcome => outcome?,
         };

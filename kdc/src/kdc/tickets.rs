@@ -18,7 +18,7 @@ impl Kdc {
     /// [`Denied`] for the whole request; a destination that is refused is part of the reply.
     pub fn tickets(&self, signed: &SignedRequest<'_>, address: Option<IpAddr>) -> Result<Issued, Denied> {
         let moment = self.moment();
-        let request = self.authenticated::<Tickets>(signed, moment)?;
+        let request = self.authenticated::<Tickets>(signed, moment, address)?;
         request.party().seen().mark(moment.now);
         let rules = self.directory.rules();
         let authorized = issuance::authorize(request, &self.directory, &rules.policy, moment.now);

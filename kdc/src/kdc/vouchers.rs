@@ -17,7 +17,7 @@ impl Kdc {
         asker: &Asker,
     ) -> Result<Vec<u8>, PartyError> {
         let moment = self.moment();
-        let asked = self.authenticated::<Vouchers>(signed, moment)?;
+        let asked = self.authenticated::<Vouchers>(signed, moment, asker.address)?;
         asked.party().seen().mark(moment.now);
         self.author_keys.register(&asked, asker).await?;
         let vouching = Vouching {

@@ -34,7 +34,7 @@ pub use error::{SchemaError, StoreError};
 pub use look::AuditQuery;
 pub use record::{
     Buried, Change, ChangeNumber, Changes, Damaged, Earlier, KeyRecord, KeyState, PartyRecord, SecretRecord,
-    Snapshot, UnknownKeyState, ZoneRecord,
+    SeenRecord, Snapshot, UnknownKeyState, ZoneRecord,
 };
 pub use turn::{Alone, Turn};
 
@@ -110,11 +110,11 @@ pub trait Store: AtRest + Send + Sync + 'static {
     async fn buried(&self) -> Result<Vec<Buried>, StoreError>;
 
     /// Notes when parties were last seen; an earlier moment than the one that is there is passed over, and so is a name that
-    /// is no party's. No change, and no record.
-    async fn note_seen(&self, seen: &[(Name, UnixMillis)]) -> Result<(), StoreError>;
+    /// is no party's. The process that signed last is noted apart from that. No change, and no record.
+    async fn note_seen(&self, seen: &[SeenRecord]) -> Result<(), StoreError>;
 
     /// When each party was last seen, of those that were seen at or after `since`.
-    async fn seen(&self, since: UnixMillis) -> Result<Vec<(Name, UnixMillis)>, StoreError>;
+    async fn seen(&self, since: UnixMillis) -> Result<Vec<SeenRecord>, StoreError>;
 
     /// All documents of a kind; a row that is damaged is left out, and named.
     async fn documents(&self, kind: Kind) -> Result<Documents, StoreError>;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, UnixMillis, Zone};
 
 use super::Kind;
-use crate::enrollment::EnrollmentRecord;
+use crate::enrollment::{EnrollmentRecord, Sighting};
 
 /// The zone that a database belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +165,17 @@ pub struct Earlier {
     pub generation: Generation,
     /// The last revision of the party. A party that is made again takes the one after it.
     pub revision: u64,
+}
+
+/// When a party was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// Which party.
+    pub name: Name,
+    /// When, to the minute.
+    pub at: UnixMillis,
+    /// By which of its processes; `None` where an older release noted it.
+    pub by: Option<Sighting>,
 }
 
 /// A party that was deleted, as it was last.

@@ -67,7 +67,8 @@ pub(super) const BURY: &str =
 
 pub(super) const BURIED: &str = "SELECT name, revision, last_generation FROM tombstone ORDER BY name";
 
-pub(super) const SEEN: &str = "SELECT name, at FROM party_seen WHERE at >= $1 OR at < 0 ORDER BY name";
+pub(super) const SEEN: &str = "SELECT name, at, process, address, process_at FROM party_seen
+    WHERE at >= $1 OR at < 0 ORDER BY name";
 pub(super) const FORGET_SEEN: &str = "DELETE FROM party_seen WHERE name = $1";
 
 pub(super) const DOCUMENTS: &str = documents!("WHERE kind = $1 ORDER BY id");

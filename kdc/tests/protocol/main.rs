@@ -5,6 +5,7 @@
 
 mod at_rest;
 mod clocks;
+mod copies;
 mod damage;
 mod groups;
 mod hosts;

@@ -1,6 +1,8 @@
 //! Documents, kept answers, and when parties were last seen.
 
-use keycell_kdc::store::{Documents, Write};
+use keycell_kdc::enrollment::{Process, Sighting};
+use keycell_kdc::store::{Documents, SeenRecord, Write};
+use keycell_protocol::Instance;
 
 use super::*;
 
@@ -99,7 +101,7 @@ pub(crate) async fn the_latest_moment_is_noted(database: Database) {
     for name in ["a@z", "b@z", "c@z"] {
         store.put_party(&party(name, &[1]), None).await.unwrap();
     }
-    let seen = |text: &str, at| (name(text), UnixMillis(at));
+    let seen = |text: &str, at| SeenRecord { name: name(text), at: UnixMillis(at), by: None };
     let note = async |list: &[_]| store.note_seen(list).await.unwrap();
     note(&[seen("b@z", 5), seen("a@z", 3), seen("b@z", 4), seen("nobody@z", 9)]).await;
     assert_eq!(store.seen(UnixMillis(0)).await.unwrap(), [seen("a@z", 3), seen("b@z", 5)]);
@@ -111,4 +113,30 @@ pub(crate) async fn the_latest_moment_is_noted(database: Database) {
     assert_eq!(store.seen(UnixMillis(0)).await.unwrap(), [seen("a@z", 3)]);
     note(&[]).await;
     assert_eq!(store.parties().await.unwrap().change, ChangeNumber(5));
+}
+
+/// Which process signed last is known apart from when the party was seen: two KDCs may note it in any order.
+pub(crate) async fn the_latest_process_is_noted(database: Database) {
+    let store = database.create().await;
+    store.put_party(&party("a@z", &[1]), None).await.unwrap();
+    let seen = |at, by: Option<(u8, &str, u64)>| SeenRecord {
+        name: name("a@z"),
+        at: UnixMillis(at),
+        by: by.map(|(process, address, at)| Sighting {
+            process: Process::of(Instance([process; 16])),
+            address: address.parse().unwrap(),
+            at: UnixMillis(at),
+        }),
+    };
+    let note = async |list: &[_]| store.note_seen(list).await.unwrap();
+    let known = async || store.seen(UnixMillis(0)).await.unwrap();
+    note(&[seen(60, Some((1, "192.0.2.1", 70)))]).await;
+    assert_eq!(known().await, [seen(60, Some((1, "192.0.2.1", 70)))]);
+    note(&[seen(50, Some((2, "2001:db8::2", 80)))]).await;
+    assert_eq!(known().await, [seen(60, Some((2, "2001:db8::2", 80)))]);
+    note(&[seen(90, Some((1, "192.0.2.1", 75)))]).await;
+    assert_eq!(known().await, [seen(90, Some((2, "2001:db8::2", 80)))]);
+    // An earlier release notes none.
+    note(&[seen(100, None)]).await;
+    assert_eq!(known().await, [seen(100, Some((2, "2001:db8::2", 80)))]);
 }

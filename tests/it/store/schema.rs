@@ -1,7 +1,7 @@
 //! A database that another release made.
 
 use keycell_kdc::audit::Action;
-use keycell_kdc::store::{self, SchemaError, StoreError, Write};
+use keycell_kdc::store::{self, SchemaError, SeenRecord, StoreError, Write};
 
 use keycell_tests::schema::Raw;
 use tokio::runtime::Handle;
@@ -103,7 +103,7 @@ pub(crate) async fn a_later_schema_leaves_this_release_working(database: Databas
                     put = store.put_party(&party, None).await;
                 }
                 put.unwrap();
-                let seen = [(name("a@z"), UnixMillis(number))];
+                let seen = [SeenRecord { name: name("a@z"), at: UnixMillis(number), by: None }];
                 let mut noted = store.note_seen(&seen).await;
                 if matches!(noted, Err(StoreError::Unavailable(_))) {
                     noted = store.note_seen(&seen).await;

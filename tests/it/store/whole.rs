@@ -1,7 +1,7 @@
 //! The whole database as rows, and what else backups and revocations need.
 
 use keycell_kdc::backup::{Reader, Writer};
-use keycell_kdc::store::{self, Buried, Replaced, Write};
+use keycell_kdc::store::{self, Buried, Replaced, SeenRecord, Write};
 
 use super::*;
 
@@ -23,7 +23,10 @@ pub(crate) async fn all_of_it_goes_out_and_in_again(database: Database) {
     store.act(vec![gone], vec![event(1, keycell_kdc::audit::Action::PartyDelete, "gone@z")]).await.unwrap();
     store.act(vec![put_document(Kind::Rule, "r", 1, None)], vec![]).await.unwrap();
     store.act(vec![Write::KeepAnswer(answer("one", 10))], vec![]).await.unwrap();
-    store.note_seen(&[("a@z".parse().unwrap(), UnixMillis(5))]).await.unwrap();
+    store
+        .note_seen(&[SeenRecord { name: "a@z".parse().unwrap(), at: UnixMillis(5), by: None }])
+        .await
+        .unwrap();
     store.note_moment("backup", UnixMillis(6)).await.unwrap();
 
     let out = lines(&*store).await;

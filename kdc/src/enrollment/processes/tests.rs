@@ -166,7 +166,10 @@ fn what_others_are_told_is_the_latest_and_is_known() {
 fn a_process_goes_into_the_database_and_back() {
     for instance in [[0; 16], [7; 16], [255; 16]] {
         let process = Process::of(Instance(instance));
-        assert_eq!(Process::from_bytes(process.to_bytes()), process);
+        assert_eq!(process.to_string().parse(), Ok(process));
+    }
+    for text in ["", "0000000000000000", "+000000000000001", "7", "0000000000000001 ", "000000000000000A"] {
+        assert_eq!(text.parse::<Process>(), Err(UnknownProcess), "{text}");
     }
 }
 
@@ -213,7 +216,7 @@ proptest! {
             let sighting = Sighting { process, address: address(host), at: UnixMillis(signed) };
             processes.saw(sighting, UnixMillis(came));
             prop_assert_eq!(processes.seen[0].map(|seen| seen.process), Some(process));
-            let mut all: Vec<_> = processes.seen.iter().flatten().map(|seen| seen.process.to_bytes()).collect();
+            let mut all: Vec<_> = processes.seen.iter().flatten().map(|seen| seen.process.0).collect();
             let count = all.len();
             all.sort_unstable();
             all.dedup();

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Postgres};
 
 use super::read;
 use crate::audit::{Record, Seal, SealKind};
-use crate::store::rows::{self, Finding, Replaces};
+use crate::store::rows::{self, Finding, Replaces, SeenRow};
 use crate::store::writer::{Put, Value, Writer};
 use crate::store::{BoundKey, KeyRecord, StoreError, sql};
 
@@ -150,15 +150,23 @@ impl Writer for PgConnection {
 
 /// Notes when parties were last seen. The lock is that of every write: a party that is being deleted is noted before, and
 /// forgotten with it, or not at all.
-pub(super) async fn note_seen(connection: &mut PgConnection, seen: &[(&str, i64)]) -> Result<(), StoreError> {
+pub(super) async fn note_seen(connection: &mut PgConnection, seen: &[SeenRow]) -> Result<(), StoreError> {
     sqlx::query(sql::TAKE_CHANGES).bind(0_i64).execute(&mut *connection).await?;
     sqlx::query(
-        "INSERT INTO party_seen (name, at)
-         SELECT s.name, s.at FROM UNNEST($1::text[], $2::bigint[]) AS s (name, at) JOIN party p ON p.name = s.name
-         ON CONFLICT (name) DO UPDATE SET at = greatest(party_seen.at, excluded.at)",
+        "INSERT INTO party_seen AS known (name, at, process, address, process_at)
+         SELECT s.* FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])
+             AS s (name, at, process, address, process_at) JOIN party p ON p.name = s.name
+         ON CONFLICT (name) DO UPDATE SET
+             at = greatest(known.at, excluded.at),
+             process = CASE WHEN excluded.process_at > known.process_at THEN excluded.process ELSE known.process END,
+             address = CASE WHEN excluded.process_at > known.process_at THEN excluded.address ELSE known.address END,
+             process_at = greatest(known.process_at, excluded.process_at)",
     )
-    .bind(column(seen, |(name, _)| *name))
-    .bind(column(seen, |(_, at)| *at))
+    .bind(column(seen, |row| row.0.as_str()))
+    .bind(column(seen, |row| row.1))
+    .bind(column(seen, |row| row.2.as_str()))
+    .bind(column(seen, |row| row.3.as_str()))
+    .bind(column(seen, |row| row.4))
     .execute(connection)
     .await?;
     Ok(())

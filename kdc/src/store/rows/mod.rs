@@ -8,6 +8,7 @@ mod document;
 mod mangled;
 mod party;
 mod plan;
+mod seen;
 
 use keycell_protocol::{RatchetPeriod, UnixMillis};
 use sqlx::{ColumnIndex, Decode, FromRow, Row};
@@ -18,10 +19,10 @@ pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, 
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    author_column, buried, changes, earlier, enrollment_column, latest, moment_column, parties, seen,
-    snapshot,
+    author_column, buried, changes, earlier, enrollment_column, moment_column, parties, snapshot,
 };
 pub(super) use plan::{Finding, Planned, Replaces, expect, plan, plan_over};
+pub(super) use seen::{SeenRow, latest, seen};
 
 /// name, ratchet_period, created_at
 pub(super) type ZoneRow = (String, i64, i64);

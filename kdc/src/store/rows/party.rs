@@ -1,6 +1,6 @@
 //! Parties and their keys.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, UnixMillis};
 
@@ -97,29 +97,6 @@ pub(in crate::store) fn buried(rows: Vec<(String, i64, i64)>) -> Vec<Buried> {
         read.map(|((name, revision), generation)| Buried { name, revision, generation })
     };
     rows.into_iter().filter_map(read).collect()
-}
-
-/// When parties were last seen; a row that is damaged is left out, for nobody's rights depend on it.
-pub(in crate::store) fn seen(rows: Vec<(String, i64)>) -> Vec<(Name, UnixMillis)> {
-    let seen = |(name, at): (String, i64)| {
-        let read = name.parse().ok().zip(u64::try_from(at).ok());
-        if read.is_none() {
-            tracing::warn!(party = name, at, "a row of party_seen is left out: it is damaged");
-        }
-        read.map(|(name, at)| (name, UnixMillis(at)))
-    };
-    rows.into_iter().filter_map(seen).collect()
-}
-
-/// Each name once with its latest moment, in the order of the names: two that write at once never wait for each other
-/// in a circle.
-pub(in crate::store) fn latest(seen: &[(Name, UnixMillis)]) -> Vec<(&str, i64)> {
-    let mut all = BTreeMap::new();
-    for (name, at) in seen {
-        let latest = all.entry(name.as_str()).or_insert(0);
-        *latest = column(at.0).max(*latest);
-    }
-    all.into_iter().collect()
 }
 
 /// Parties with the numbers of their last changes, and what is wrong with the others.
@@ -266,20 +243,6 @@ fn moment(at: u64) -> Option<UnixMillis> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_damaged_moment_is_left_out() {
-        let row = |name: &str, at| (name.to_owned(), at);
-        let rows = vec![row("no name", 3), row("a@z", 4), row("b@z", -1)];
-        assert_eq!(seen(rows), [("a@z".parse().unwrap(), UnixMillis(4))]);
-    }
-
-    #[test]
-    fn the_latest_moment_of_each_name_counts() {
-        let seen = |name: &str, at| (name.parse().unwrap(), UnixMillis(at));
-        let all = [seen("b@z", 3), seen("a@z", 5), seen("b@z", 4), seen("b@z", 2)];
-        assert_eq!(latest(&all), [("a@z", 5), ("b@z", 4)]);
-    }
 
     #[test]
     fn a_key_without_its_party_is_damage() {

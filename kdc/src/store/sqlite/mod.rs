@@ -21,7 +21,7 @@ use super::dump::{Sink, Source};
 use super::rows::{self, audit_query};
 use super::{
     Act, Answer, AuditQuery, Buried, ChangeNumber, Changes, Document, Documents, Earlier, Kind, PartyRecord,
-    SecretRecord, Snapshot, Store, StoreError, ZoneRecord, commit, schema, sql,
+    SecretRecord, SeenRecord, Snapshot, Store, StoreError, ZoneRecord, commit, schema, sql,
 };
 use crate::audit::{AuditKey, Record, Seal, SealKind};
 
@@ -174,7 +174,7 @@ impl Store for SqliteStore {
         Ok(rows::buried(sqlx::query_as(sql::BURIED).fetch_all(&self.readers).await?))
     }
 
-    async fn note_seen(&self, seen: &[(Name, UnixMillis)]) -> Result<(), StoreError> {
+    async fn note_seen(&self, seen: &[SeenRecord]) -> Result<(), StoreError> {
         for seen in rows::latest(seen).chunks(SEEN) {
             let mut tx = self.begin().await?;
             write::note_seen(&mut tx, seen).await?;
@@ -183,7 +183,7 @@ impl Store for SqliteStore {
         Ok(())
     }
 
-    async fn seen(&self, since: UnixMillis) -> Result<Vec<(Name, UnixMillis)>, StoreError> {
+    async fn seen(&self, since: UnixMillis) -> Result<Vec<SeenRecord>, StoreError> {
         let since = rows::column(since.0);
         Ok(rows::seen(sqlx::query_as(sql::SEEN).bind(since).fetch_all(&self.readers).await?))
     }

@@ -7,7 +7,7 @@ use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::read;
 use crate::audit::{Record, Seal, SealKind};
-use crate::store::rows::{self, Finding, Replaces};
+use crate::store::rows::{self, Finding, Replaces, SeenRow};
 use crate::store::writer::{Put, RUN, Value, Writer};
 use crate::store::{BoundKey, KeyRecord, StoreError, sql};
 
@@ -142,18 +142,19 @@ impl Writer for SqliteConnection {
 }
 
 /// Notes when parties were last seen.
-pub(super) async fn note_seen(
-    connection: &mut SqliteConnection,
-    seen: &[(&str, i64)],
-) -> Result<(), StoreError> {
-    let rows: serde_json::Map<_, _> =
-        seen.iter().map(|(name, at)| ((*name).to_owned(), (*at).into())).collect();
+pub(super) async fn note_seen(connection: &mut SqliteConnection, seen: &[SeenRow]) -> Result<(), StoreError> {
+    let rows: serde_json::Value = seen.iter().map(|row| serde_json::json!(row)).collect();
     sqlx::query(
-        "INSERT INTO party_seen (name, at)
-         SELECT s.key, s.value FROM json_each($1) s JOIN party p ON p.name = s.key WHERE TRUE
-         ON CONFLICT (name) DO UPDATE SET at = max(at, excluded.at)",
+        "INSERT INTO party_seen (name, at, process, address, process_at)
+         SELECT s.value ->> 0, s.value ->> 1, s.value ->> 2, s.value ->> 3, s.value ->> 4
+         FROM json_each($1) s JOIN party p ON p.name = s.value ->> 0 WHERE TRUE
+         ON CONFLICT (name) DO UPDATE SET
+             at = max(at, excluded.at),
+             process = iif(excluded.process_at > process_at, excluded.process, process),
+             address = iif(excluded.process_at > process_at, excluded.address, address),
+             process_at = max(process_at, excluded.process_at)",
     )
-    .bind(serde_json::Value::Object(rows).to_string())
+    .bind(rows.to_string())
     .execute(connection)
     .await?;
     Ok(())

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod backup;
 pub mod cell;
+pub mod copies;
 pub mod group;
 pub mod http;
 pub mod kdc;

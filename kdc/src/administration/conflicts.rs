@@ -111,22 +111,28 @@ impl Conflicts {
         Ok(())
     }
 
-    /// Counts the conflicts, and forgets those of parties that are gone.
+    /// Counts the conflicts of the parties that there are.
     ///
     /// # Errors
     /// The database's.
     pub async fn look(&self) -> Result<u64, AdminError> {
-        let (here, gone): (Vec<_>, Vec<_>) = {
-            let all = self.all().await?;
-            let directory = self.ledger.directory();
-            all.into_iter().partition(|record| directory.party(record.party.as_str()).is_some())
-        };
+        let all = self.all().await?;
+        let here: Vec<_> = all.iter().filter(|record| self.is_here(record)).collect();
         for kind in ConflictKind::ALL {
             let count = here.iter().filter(|record| record.kinds().any(|of| of == *kind)).count();
             let gauge = self.metrics.conflicts.get_or_create(&OfKind { kind: kind.as_str() });
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        for record in gone.iter().take(FORGOTTEN) {
+        Ok(here.len() as u64)
+    }
+
+    /// Forgets the conflicts of parties that are gone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn forget(&self) -> Result<(), AdminError> {
+        let all = self.all().await?;
+        for record in all.iter().filter(|record| !self.is_here(record)).take(FORGOTTEN) {
             // What was just made may not be in memory yet.
             let writes = vec![Write::NoParty(record.party.clone()), deletion(&record.party)];
             match self.ledger.commit(&Act { writes, events: Vec::new() }).await {
@@ -135,7 +141,11 @@ impl Conflicts {
                 done => drop(done?),
             }
         }
-        Ok(here.len() as u64)
+        Ok(())
+    }
+
+    fn is_here(&self, record: &ConflictRecord) -> bool {
+        self.ledger.directory().party(record.party.as_str()).is_some()
     }
 
     /// Counts anew after a change, which is done whether that succeeds or not.

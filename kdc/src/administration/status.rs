@@ -31,6 +31,7 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
         started_at: kdc.started_at(),
         parties,
         groups: kdc.directory().groups().len() as u64,
+        conflicts: kdc.conflicts().look().await?,
         tickets: TicketCounts {
             issued: kdc.metrics().tickets.get(),
             refused: kdc.metrics().refused(),
@@ -220,6 +221,13 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
             out.len()
         );
         warn("groups", text);
+    }
+    if view.conflicts > 0 {
+        let text = format!(
+            "{} of the parties have a conflict, a key in two places or a host with another key: see `keycell party conflicts`",
+            view.conflicts
+        );
+        warn("conflicts", text);
     }
     if view.rules == 0 {
         warn(

@@ -2,6 +2,7 @@
 //! conventions, `openapi.yaml` every field.
 
 mod audit;
+mod conflict;
 mod group;
 mod identity;
 mod import;
@@ -17,6 +18,7 @@ mod token;
 mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
+pub use conflict::{ConflictPage, ConflictView, CopiesView, SameHostView};
 pub use group::{
     GroupPage, GroupPatch, GroupView, LeftOut, MemberPage, MemberView, NewGroup, UnknownLeftOut,
 };

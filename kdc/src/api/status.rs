@@ -19,6 +19,9 @@ pub struct StatusView {
     /// How many groups there are.
     #[serde(default)]
     pub groups: u64,
+    /// How many parties have a conflict that nobody has cleared.
+    #[serde(default)]
+    pub conflicts: u64,
     /// The tickets of this KDC.
     pub tickets: TicketCounts,
     /// How many rules the policy has.

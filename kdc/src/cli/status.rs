@@ -71,6 +71,7 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
                 ),
             ),
             ("groups", view.groups.to_string()),
+            ("conflicts", view.conflicts.to_string()),
             ("tickets", format!("{:.1}/s, {} since the start", tickets.per_second, tickets.issued)),
             (
                 "denials",

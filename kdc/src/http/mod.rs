@@ -65,6 +65,8 @@ pub fn routes() -> Vec<Route> {
         route(M::GET, "/v1/admin/parties/{name}/keys", admin::parties::keys),
         route(M::POST, "/v1/admin/parties/{name}/keys", admin::keys::replace),
         route(M::DELETE, "/v1/admin/parties/{name}/author-key", admin::keys::forget_author),
+        route(M::GET, "/v1/admin/conflicts", admin::conflicts::list),
+        route(M::DELETE, "/v1/admin/conflicts/{name}", admin::conflicts::clear),
         route(M::POST, "/v1/admin/keys/rotate", admin::keys::rotate),
         route(M::GET, "/v1/admin/groups", admin::groups::list),
         route(M::POST, "/v1/admin/groups", admin::groups::create),

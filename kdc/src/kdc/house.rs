@@ -50,6 +50,7 @@ impl Kdc {
         failed.note("looking at the schema", self.store.check_schema().await);
         failed.note("recording damaged keys", self.record_damaged().await);
         failed.note("noting who was seen", self.exchange_seen().await);
+        failed.note("forgetting conflicts of parties that are gone", self.conflicts.forget().await);
         failed.note("counting conflicts", self.conflicts.look().await);
         failed.note("erasing keys that have ended", self.keys.erase_ended().await);
         failed.note("forgetting old answers", self.store.forget_answers(self.now()).await);

@@ -123,6 +123,16 @@ async fn an_operation_leaves_its_records_and_no_others() {
     }
     admin.tried.insert(("POST".to_owned(), format!("{PARTIES}/import")));
 
+    // Conflicts.
+    let conflict = "/v1/admin/conflicts/{name}";
+    admin.does((delete, conflict), "b@test.internal", &[], &Value::Null, (404, none)).await;
+    let here = kdc.http();
+    signs.copied([&here, &here], &admin.http).await;
+    admin.seen += 1;
+    let cleared: &[(&str, &str)] = &[("conflict.clear", "b@test.internal")];
+    admin.does((delete, conflict), "b@test.internal", &[], &Value::Null, (204, cleared)).await;
+    admin.does((delete, conflict), "b@test.internal", &[], &Value::Null, (404, none)).await;
+
     // Groups.
     let groups = format!("{GROUPS}/{{name}}");
     let (g, i) = ("g@test.internal", "i@test.internal");

@@ -188,6 +188,7 @@ impl Seen {
         }
         self.send(409, Method::POST, parties, &json!({ "name": "new@test.internal" })).await;
         self.groups().await;
+        self.conflicts().await;
         self.send(409, Method::POST, rules, &rule).await;
         let made = self.send(201, Method::POST, tokens, &token).await;
         let id = made.json()["info"]["id"].as_str().unwrap().to_owned();
@@ -290,6 +291,20 @@ impl Seen {
         self.send(201, Method::POST, "/v1/admin/policy/rules", &never).await;
         let rules = "/v1/admin/policy/rules?destination=group%40test.internal";
         self.see(200, self.admin.request(Method::GET, rules)).await;
+    }
+
+    /// Two whose keys are used in two places.
+    async fn conflicts(&mut self) {
+        for name in ["copied@test.internal", "new2@test.internal"] {
+            let party = self.admin.add(name).await;
+            party.copied([&self.http, &self.http], &self.admin).await;
+        }
+        let clear = "/v1/admin/conflicts/copied%40test.internal";
+        self.send(204, Method::DELETE, clear, &json!(null)).await;
+        for query in ["?kind=clone", "?limit=1&party=new2%40test.internal", "?after=a%40test.internal"] {
+            let listed = format!("/v1/admin/conflicts{query}");
+            self.see(200, self.admin.request(Method::GET, &listed)).await;
+        }
     }
 
     async fn preconditions(&mut self) {

@@ -31,6 +31,8 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("GET", "/v1/admin/parties/{name}/keys", "auditor"),
     ("POST", "/v1/admin/parties/{name}/keys", "operator"),
     ("DELETE", "/v1/admin/parties/{name}/author-key", "operator"),
+    ("GET", "/v1/admin/conflicts", "auditor"),
+    ("DELETE", "/v1/admin/conflicts/{name}", "operator"),
     ("POST", "/v1/admin/keys/rotate", "operator"),
     ("GET", "/v1/admin/groups", "auditor"),
     ("POST", "/v1/admin/groups", "operator"),

@@ -2,6 +2,7 @@
 
 mod add;
 mod author;
+mod conflicts;
 mod delete;
 mod list;
 pub(super) mod show;
@@ -37,6 +38,8 @@ pub(super) enum Party {
     Enable(update::Enable),
     /// Remove the key that a party signs with as an author, so that it can register another
     ForgetAuthorKey(author::ForgetAuthorKey),
+    /// Show whose key is used in two places, and which hosts came with another key; or clear one
+    Conflicts(conflicts::Conflicts),
     /// Delete a party and its keys; tickets that are out end with their lifetime
     Delete(delete::Delete),
 }
@@ -68,6 +71,7 @@ impl Party {
             Self::Disable(disable) => disable.run(&admin, output).await?,
             Self::Enable(enable) => enable.run(&admin, output).await?,
             Self::ForgetAuthorKey(forget) => forget.run(&admin, output).await?,
+            Self::Conflicts(conflicts) => conflicts.run(&admin, output).await?,
             Self::Delete(delete) => delete.run(&admin, output).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 mod answer;
 pub(super) mod audit;
 pub(super) mod body;
+pub(super) mod conflicts;
 pub(super) mod groups;
 pub(super) mod identities;
 pub(super) mod import;

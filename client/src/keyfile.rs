@@ -6,7 +6,7 @@ mod form;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use keycell_protocol::{AuthorKey, LongTermKey, Name, RatchetPeriod, SignerKey, UnixSeconds};
 use rand_core::Rng as _;
@@ -128,7 +128,7 @@ impl AgentKey {
     /// [`KeyFileError::Exists`] when there is one; [`KeyFileError::Write`].
     pub fn write_new(&self, path: impl AsRef<Path>) -> Result<(), KeyFileError> {
         let path = path.as_ref();
-        write_new(path, &self.to_json()).map_err(|error| {
+        write_new(path, &self.to_json(), 0o600).map_err(|error| {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 KeyFileError::Exists { path: path.to_owned() }
             } else {
@@ -160,15 +160,41 @@ pub(crate) fn open_to_lock(path: &Path) -> Result<File, KeyFileError> {
 }
 
 /// A temporary file beside it, synced, then linked to its place: a link never overwrites.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder(path);
-    let temporary = folder.join(format!(".keycell-{:016x}.tmp", crate::system_rng().next_u64()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-    let written =
-        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&temporary, path));
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = write_beside(path, bytes, mode)?;
+    let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary)?;
-    written?;
-    File::open(folder)?.sync_all()
+    linked?;
+    File::open(folder(path))?.sync_all()
+}
+
+/// A temporary file beside it, synced, then put in its place, whether there is one or not.
+pub(crate) fn write_over(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let temporary = write_beside(path, bytes, mode)?;
+    if let Err(error) = fs::rename(&temporary, path) {
+        let _ = fs::remove_file(&temporary);
+        return Err(error);
+    }
+    File::open(folder(path))?.sync_all()
+}
+
+/// A new file beside `path`, which is on the disk when this returns.
+fn write_beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let name = format!("{TEMPORARY}{:016x}.tmp", crate::system_rng().next_u64());
+    let temporary = folder(path).join(name);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    match file.write_all(bytes).and_then(|()| file.sync_all()) {
+        Ok(()) => Ok(temporary),
+        Err(error) => {
+            let _ = fs::remove_file(&temporary);
+            Err(error)
+        }
+    }
+}
+
+/// Whether a file has a name that only one has that is being written.
+pub(crate) fn is_left_over(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY).is_some_and(|rest| rest.len() == 20 && rest.ends_with(".tmp"))
 }
 
 /// The folder that a file is in.
@@ -180,6 +206,7 @@ pub(crate) fn folder(path: &Path) -> &Path {
 }
 
 const MAX_SIZE: u64 = 1 << 20;
+const TEMPORARY: &str = ".keycell-";
 
 #[cfg(test)]
 mod tests;

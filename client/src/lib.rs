@@ -140,6 +140,7 @@ mod contents;
 mod correction;
 mod error;
 mod groups;
+mod hosts;
 #[cfg(feature = "https")]
 pub mod https;
 mod kept;
@@ -163,6 +164,7 @@ pub use clock::{Clock, SystemClock};
 pub use config::AgentConfig;
 pub use error::SealError;
 pub use groups::{MemberOf, Membership};
+pub use hosts::{HostStore, HostStoreError, StoredHost};
 pub use kept::Unsaved;
 pub use keycell_protocol as protocol;
 pub use keycell_protocol::{

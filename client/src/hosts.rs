@@ -1,0 +1,374 @@
+//! What a host has to enroll with, in one folder.
+
+mod error;
+mod folder;
+
+use core::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use keycell_protocol::{
+    AuthorKey, AuthorPublicKey, Bundle, EnrolledName, Fingerprint, HostName, Name, ServiceName, Zone,
+};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::keyfile::AgentKey;
+
+pub use error::HostStoreError;
+use folder::{Folder, For, Turn};
+
+/// One folder with what a host needs to come aboard a zone, and what it is given there. Only its owner may look into it.
+///
+/// ```text
+/// 0700  the folder
+/// 0644  example.com.bundle                        where the zone's KDCs are, and by which keys they are known
+/// 0644  nanoprobe.web1.example.com@example.com.pub    the public half of the host's own key, and its fingerprint
+/// 0600  nanoprobe.web1.example.com@example.com.seed   its secret half: made once, never overwritten
+/// 0600  nanoprobe.web1.example.com@example.com.key    the key file: what enrolling gave
+/// ```
+///
+/// The pair is named after the service and the host: a host that was renamed, or copied and renamed, makes a pair of its
+/// own and leaves the other alone, and several services of a host stand beside each other. A link in the place of a file
+/// is refused, and so is what others could read or change, with the command that mends it.
+#[derive(Debug, Clone)]
+pub struct HostStore(Folder);
+
+impl HostStore {
+    /// Opens a folder, and makes it if there is none; the folder above must be there.
+    ///
+    /// # Errors
+    /// [`HostStoreError`], also when anybody else could look into it.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, HostStoreError> {
+        Folder::open(folder.as_ref()).map(Self)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The bundle of a zone, if there is one.
+    ///
+    /// # Errors
+    /// [`HostStoreError`].
+    pub fn bundle(&self, zone: &Zone) -> Result<Option<Bundle>, HostStoreError> {
+        let path = self.bundle_path(zone);
+        let Some(file) = folder::open(&path, For::Everybody)? else { return Ok(None) };
+        let json = folder::read(&file, &path, Bundle::MAX as u64)?;
+        let bundle = Bundle::from_json(&json).map_err(|error| error.to_string());
+        match bundle.and_then(|bundle| {
+            if bundle.zone == *zone { Ok(bundle) } else { Err(format!("it is of the zone {}", bundle.zone)) }
+        }) {
+            Ok(bundle) => Ok(Some(bundle)),
+            Err(what) => Err(HostStoreError::Form { path, what }),
+        }
+    }
+
+    /// Takes a bundle that came with the host's software, unless the one that is there is of a later identity of the KDC.
+    /// Gives the one that counts.
+    ///
+    /// # Errors
+    /// [`HostStoreError::OtherKdc`] when both are of the same identity, and not by the same keys.
+    pub fn install(&self, bundle: Bundle) -> Result<Bundle, HostStoreError> {
+        if self.bundle(&bundle.zone)?.is_some_and(|known| known == bundle) {
+            return Ok(bundle);
+        }
+        self.put(bundle, &self.0.turn()?)
+    }
+
+    /// The pair of a service on a host, which is made now if there is none. It is this process's alone as long as the value
+    /// lives.
+    ///
+    /// # Errors
+    /// [`HostStoreError::InUse`] when another process has it, and [`HostStoreError`].
+    pub fn host(
+        &self,
+        zone: &Zone,
+        service: &ServiceName,
+        host: &HostName,
+    ) -> Result<StoredHost, HostStoreError> {
+        let paths = self.paths(zone, service, host);
+        // Before the secret half is looked for: another process may just be making both, that one first.
+        let other = [&paths.public, &paths.key].into_iter().find(|path| path.symlink_metadata().is_ok());
+        let held = match folder::open(&paths.seed, For::Owner)? {
+            Some(held) => held,
+            None => match other {
+                Some(other) => {
+                    return Err(HostStoreError::NoSeed { seed: paths.seed, other: other.clone() });
+                }
+                None => make_seed(&paths.seed, &self.0.turn()?)?,
+            },
+        };
+        lock(&held, &paths.seed)?;
+        let key = read_seed(&held, &paths.seed)?;
+        let fingerprint = Fingerprint::of(&key.public());
+        let name = EnrolledName { service: service.clone(), host: host.clone(), fingerprint };
+        self.check_public(&paths, &name, zone, key.public())?;
+        Ok(StoredHost { store: self.clone(), zone: zone.clone(), name, key, paths, held })
+    }
+
+    /// Under which name a service on a host is enrolled, if it is.
+    ///
+    /// # Errors
+    /// [`HostStoreError`] when its key file cannot be read.
+    pub fn enrolled(
+        &self,
+        zone: &Zone,
+        service: &ServiceName,
+        host: &HostName,
+    ) -> Result<Option<Name>, HostStoreError> {
+        let path = self.paths(zone, service, host).key;
+        match folder::open(&path, For::Owner)? {
+            Some(file) => Ok(Some(AgentKey::read(&file, &path)?.name)),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts a bundle in its place, unless that would be a step back.
+    fn put(&self, bundle: Bundle, turn: &Turn) -> Result<Bundle, HostStoreError> {
+        let path = self.bundle_path(&bundle.zone);
+        if let Some(known) = self.bundle(&bundle.zone)?
+            && let (Some(old), Some(new)) = (known.identities.first(), bundle.identities.first())
+        {
+            if old.name > new.name {
+                return Ok(known);
+            }
+            if old.name == new.name && old != new {
+                return Err(HostStoreError::OtherKdc { path, zone: bundle.zone });
+            }
+            if known == bundle {
+                return Ok(known);
+            }
+        }
+        turn.replace(&path, &bundle.to_json(), For::Everybody)?;
+        Ok(bundle)
+    }
+
+    /// The public half says what the secret one is; one that is missing is written.
+    fn check_public(
+        &self,
+        paths: &Paths,
+        name: &EnrolledName,
+        zone: &Zone,
+        key: AuthorPublicKey,
+    ) -> Result<(), HostStoreError> {
+        let public = Public {
+            zone: zone.clone(),
+            service: name.service.clone(),
+            host: name.host.clone(),
+            public_key: key,
+            fingerprint: name.fingerprint,
+        };
+        let path = &paths.public;
+        let file = match folder::open(path, For::Everybody)? {
+            Some(file) => file,
+            None => {
+                self.0.turn()?.write_new(path, &public.to_json(), For::Everybody)?;
+                return Ok(());
+            }
+        };
+        let json = folder::read(&file, path, MAX_PUBLIC)?;
+        let read: Public = serde_json::from_slice(&json).map_err(|error| HostStoreError::Form {
+            path: path.clone(),
+            what: format!("it is no public key: see line {}, column {}", error.line(), error.column()),
+        })?;
+        if read == public {
+            Ok(())
+        } else {
+            Err(HostStoreError::NotAPair { public: path.clone(), seed: paths.seed.clone() })
+        }
+    }
+
+    fn bundle_path(&self, zone: &Zone) -> PathBuf {
+        self.0.file(&format!("{zone}.bundle"))
+    }
+
+    fn paths(&self, zone: &Zone, service: &ServiceName, host: &HostName) -> Paths {
+        // Letters, digits, `.`, `-` and `_`, and 217 bytes of them at the most: a name that every file system takes.
+        let file = |end: &str| self.0.file(&format!("{service}.{host}@{zone}.{end}"));
+        Paths { public: file("pub"), seed: file("seed"), key: file("key") }
+    }
+}
+
+/// A service on a host with its pair of keys, which no other process uses.
+pub struct StoredHost {
+    store: HostStore,
+    zone: Zone,
+    name: EnrolledName,
+    key: AuthorKey,
+    paths: Paths,
+    /// The secret half, locked. It is never replaced, so that the lock is of all processes that ever look for it.
+    held: File,
+}
+
+impl StoredHost {
+    /// Which zone it is for.
+    #[must_use]
+    pub const fn zone(&self) -> &Zone {
+        &self.zone
+    }
+
+    /// What it is called, without the zone.
+    #[must_use]
+    pub const fn name(&self) -> &EnrolledName {
+        &self.name
+    }
+
+    /// What it is called once it is enrolled.
+    #[must_use]
+    pub fn full_name(&self) -> Name {
+        self.name.name(&self.zone)
+    }
+
+    /// What it proves with that it is itself, and that it wrote something.
+    #[must_use]
+    pub const fn key(&self) -> &AuthorKey {
+        &self.key
+    }
+
+    /// Where its key file is, or will be.
+    #[must_use]
+    pub fn key_path(&self) -> &Path {
+        &self.paths.key
+    }
+
+    /// Whether it has a key file.
+    ///
+    /// # Errors
+    /// [`HostStoreError`] when that cannot be used.
+    pub fn is_enrolled(&self) -> Result<bool, HostStoreError> {
+        let enrolled = self.store.enrolled(&self.zone, &self.name.service, &self.name.host)?;
+        match enrolled {
+            Some(name) if name != self.full_name() => Err(HostStoreError::Form {
+                path: self.paths.key.clone(),
+                what: format!("it is of {name}, and this host's own key makes it {}", self.full_name()),
+            }),
+            enrolled => Ok(enrolled.is_some()),
+        }
+    }
+
+    /// The bundle of its zone.
+    ///
+    /// # Errors
+    /// [`HostStoreError::NoBundle`] when there is none.
+    pub fn bundle(&self) -> Result<Bundle, HostStoreError> {
+        self.store.bundle(&self.zone)?.ok_or_else(|| HostStoreError::NoBundle {
+            folder: self.store.folder().to_owned(),
+            zone: self.zone.clone(),
+        })
+    }
+
+    /// Takes the bundle that came in a sealed answer.
+    ///
+    /// # Errors
+    /// [`HostStoreError`]; then the one before is still there.
+    pub fn keep_bundle(&self, bundle: &Bundle) -> Result<(), HostStoreError> {
+        if self.store.bundle(&self.zone)?.is_some_and(|known| known == *bundle) {
+            // Nothing to write: in a folder that is read-only that is no failure.
+            return Ok(());
+        }
+        self.store.put(bundle.clone(), &self.store.0.turn()?).map(|_| ())
+    }
+
+    /// Writes the first key file.
+    ///
+    /// # Errors
+    /// [`HostStoreError::KeyFile`], also when there is one: that is never overwritten.
+    pub fn keep_key(&self, key: &AgentKey) -> Result<(), HostStoreError> {
+        let _turn = self.store.0.turn()?;
+        Ok(key.write_new(&self.paths.key)?)
+    }
+}
+
+impl fmt::Debug for StoredHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, zone, name, key: _, paths: _, held: _ } = self;
+        let folder = store.folder();
+        f.debug_struct("StoredHost")
+            .field("folder", &folder)
+            .field("zone", zone)
+            .field("name", name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for StoredHost {
+    fn drop(&mut self) {
+        // Closing is not enough while a child process that is just being made has the file open too.
+        let _ = flock(&self.held, FlockOperation::Unlock);
+    }
+}
+
+#[derive(Clone)]
+struct Paths {
+    public: PathBuf,
+    seed: PathBuf,
+    key: PathBuf,
+}
+
+/// The public half of a host's pair, for whoever is to compare fingerprints.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Public {
+    zone: Zone,
+    service: ServiceName,
+    host: HostName,
+    public_key: AuthorPublicKey,
+    fingerprint: Fingerprint,
+}
+
+impl Public {
+    fn to_json(&self) -> Vec<u8> {
+        // Strings only: there is nothing that JSON could not say.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+}
+
+/// Makes the secret half of a pair; what another process made first is the one.
+fn make_seed(path: &Path, turn: &Turn) -> Result<File, HostStoreError> {
+    let key = AuthorKey::generate(&mut crate::system_rng());
+    let mut line = Zeroizing::new([b'\n'; SEED_LINE]);
+    // 32 bytes are 43 of base64url, and one is left for the end of the line.
+    let _ = URL_SAFE_NO_PAD.encode_slice(key.expose_secret(), &mut *line);
+    turn.write_new(path, &*line, For::Owner)?;
+    folder::open(path, For::Owner)?.ok_or_else(|| HostStoreError::Read {
+        path: path.to_owned(),
+        error: std::io::ErrorKind::NotFound.into(),
+    })
+}
+
+fn read_seed(file: &File, path: &Path) -> Result<AuthorKey, HostStoreError> {
+    let line = folder::read(file, path, SEED_LINE as u64)?;
+    let text = line.strip_suffix(b"\n").unwrap_or(&line);
+    let mut seed = Zeroizing::new([0; AuthorKey::SIZE]);
+    match URL_SAFE_NO_PAD.decode_slice(text, &mut *seed) {
+        Ok(AuthorKey::SIZE) => Ok(AuthorKey::new(&seed)),
+        _ => Err(HostStoreError::Form {
+            path: path.to_owned(),
+            what: "it is not 32 bytes in base64url".to_owned(),
+        }),
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), HostStoreError> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(HostStoreError::InUse { path: path.to_owned() }),
+        Err(error) => Err(HostStoreError::Read { path: path.to_owned(), error: error.into() }),
+    }
+}
+
+/// 43 characters and the end of the line.
+const SEED_LINE: usize = 44;
+const MAX_PUBLIC: u64 = 4096;
+
+#[cfg(test)]
+mod tests;

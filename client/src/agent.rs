@@ -279,7 +279,7 @@ impl Agent {
         match kind {
             Kind::Groups => self.groups.retry.failing_since(),
             Kind::Voucher => self.author.retry.failing_since(),
-            Kind::Tickets | Kind::Rotation => self.retry.failing_since(),
+            Kind::Tickets | Kind::Rotation | Kind::Enrollment => self.retry.failing_since(),
         }
     }
 

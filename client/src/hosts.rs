@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keycell_protocol::{
-    AuthorKey, AuthorPublicKey, Bundle, EnrolledName, Fingerprint, HostName, Name, ServiceName, Zone,
+    AuthorKey, AuthorPublicKey, Bundle, EnrolledName, Fingerprint, HostName, JoinToken, Name, ServiceName,
+    Zone,
 };
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::enrollment::Enrollment;
 use crate::keyfile::AgentKey;
 
 pub use error::HostStoreError;
@@ -274,6 +276,18 @@ impl StoredHost {
             return Ok(());
         }
         self.store.put(bundle.clone(), &self.store.0.turn()?).map(|_| ())
+    }
+
+    /// How it enrolls, or enrolls again. A host that is known needs no token.
+    ///
+    /// # Errors
+    /// [`HostStoreError`] as from [`bundle`](Self::bundle).
+    pub fn enrollment(&self, token: Option<JoinToken>) -> Result<Enrollment, HostStoreError> {
+        let EnrolledName { service, host, fingerprint: _ } = self.name.clone();
+        let bundle = self.bundle()?;
+        Enrollment::new(bundle, service, host, self.key.clone(), token, crate::system_rng()).ok_or_else(
+            || HostStoreError::NoBundle { folder: self.store.folder().to_owned(), zone: self.zone.clone() },
+        )
     }
 
     /// Writes the first key file.

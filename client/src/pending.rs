@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     Groups,
     Rotation,
     Voucher,
+    Enrollment,
 }
 
 impl PendingRequest {
@@ -36,6 +37,7 @@ impl PendingRequest {
             Kind::Groups => "/v1/group-keys",
             Kind::Rotation => "/v1/keys/rotate",
             Kind::Voucher => "/v1/vouchers",
+            Kind::Enrollment => "/v1/enroll",
         }
     }
 
@@ -43,7 +45,9 @@ impl PendingRequest {
     #[must_use]
     pub const fn max_reply(&self) -> usize {
         // Of groups: 100 with 40 keys each at most, which is less than this allows for each request. For tickets: a record is 211 bytes, an entry of the metadata at most 350, both in base64 (and the metadata once more).
-        (1 << 20) + self.destinations * 1024
+        // Of enrollment: a bundle, in base64.
+        let most = if matches!(self.kind, Kind::Enrollment) { 2 << 20 } else { 1 << 20 };
+        most + self.destinations * 1024
     }
 }
 

@@ -68,6 +68,7 @@ impl Agent {
             Kind::Groups => return self.take_groups(now, pending.nonce, body),
             Kind::Rotation => Some(self.take_rotation(now, pending.nonce, body)),
             Kind::Voucher => Some(self.take_voucher(now, pending.nonce, body)),
+            Kind::Enrollment => Some(Err(TakeError::NotPending)),
         };
         if let Some(taken) = own {
             return taken.map(|()| Taken { granted: 0, refused: Vec::new() });
@@ -115,6 +116,7 @@ impl Agent {
             Kind::Groups => return self.take_groups_problem(now, pending.nonce, problem),
             Kind::Rotation => return self.take_rotation_problem(now, pending.nonce, problem),
             Kind::Voucher => return self.take_voucher_problem(now, pending.nonce, problem),
+            Kind::Enrollment => return,
         }
         let Some(asked) = self.pending.remove(&pending.nonce) else { return };
         let corrected = self.date_requests(asked.at, now, problem);
@@ -160,6 +162,7 @@ impl Agent {
             Kind::Groups => self.give_up_groups(now, pending.nonce),
             Kind::Rotation => self.give_up_rotation(now, pending.nonce),
             Kind::Voucher => self.give_up_voucher(now, pending.nonce),
+            Kind::Enrollment => {}
         }
     }
 

@@ -191,7 +191,7 @@ fn note(shared: &Shared, request: &PendingRequest, failure: String) {
             *shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
         }
         Kind::Groups => shared.group_failures().unanswered(failure),
-        Kind::Rotation => {}
+        Kind::Rotation | Kind::Enrollment => {}
     }
 }
 

@@ -3,6 +3,7 @@
 mod asking;
 mod grouping;
 mod keeping;
+mod reenrolling;
 mod rotating;
 mod spreading;
 mod vouching;
@@ -34,6 +35,7 @@ use crate::sealer::Draft;
 use crate::stats::Stats;
 use crate::tickets::Tickets;
 
+use reenrolling::Reenrolling;
 pub use vouching::WithAuthorProof;
 
 /// One party: seals messages, opens them, answers them, and says which tickets it needs.
@@ -65,6 +67,8 @@ pub struct Agent {
     rng: Box<dyn CryptoRng + Send>,
     /// For an agent that keeps its key file up.
     kept: Option<Box<Kept>>,
+    /// For the agent of a host that enrolled.
+    reenrolling: Option<Box<Reenrolling>>,
     author: Author,
     stats: Stats,
 }
@@ -109,6 +113,7 @@ impl Agent {
             instance: Instance::generate(&mut rng),
             rng,
             kept: None,
+            reenrolling: None,
             author,
             stats: Stats::default(),
         }

@@ -106,6 +106,11 @@ impl Author {
         self.wanted = false;
     }
 
+    /// Another KDC is to vouch for it: what was vouched for or refused before counts no more.
+    pub(crate) fn look_again(&mut self) {
+        self.wanted |= self.voucher.take().is_some() || self.refused.take().is_some();
+    }
+
     /// Takes what was asked, if this is its answer.
     pub(crate) fn answered(&mut self, nonce: Nonce) -> Option<AskedVoucher> {
         self.asked.take_if(|asked| asked.request.nonce == nonce)

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use keycell_protocol::{Nonce, Step, UnixMillis};
+use keycell_protocol::{Bundle, Nonce, Step, UnixMillis};
 
 use crate::keyfile::{AgentKey, KdcAddress};
 use crate::pending::AskedRotation;
@@ -128,13 +128,15 @@ impl Kept {
 pub struct Unsaved {
     /// What the file is to say.
     pub key: AgentKey,
+    /// The bundle that the KDC sent, for a host that enrolled again: it is stored first.
+    pub bundle: Option<Bundle>,
     pub(crate) change: u64,
 }
 
 impl fmt::Debug for Unsaved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, change } = self;
-        f.debug_struct("Unsaved").field("key", key).field("change", change).finish()
+        let Self { key, bundle, change } = self;
+        f.debug_struct("Unsaved").field("key", key).field("bundle", bundle).field("change", change).finish()
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Stats {
     pub key_save_failures: u64,
     /// Rotations of its key.
     pub rotations: u64,
+    /// Times it enrolled again.
+    pub reenrollments: u64,
     /// Vouchers given for its author key.
     pub vouchers: u64,
     /// Destinations in its table now.

@@ -150,6 +150,25 @@ impl Tickets {
         }
     }
 
+    /// A refusal of this party, and not of `name`: it is asked for again once the refusal is over, whether it is used or not.
+    pub(crate) fn ask_again(&mut self, name: &Name) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.used = true;
+        }
+    }
+
+    /// What was refused is asked for again now: this party has another key.
+    pub(crate) fn retry_refused(&mut self, now: UnixMillis) {
+        for (name, entry) in &mut self.entries {
+            if let Want::Refused { problem: Some(ProblemType::Unauthenticated), until, .. } = &mut entry.want
+            {
+                *until = now;
+                entry.used = true;
+                self.timers.push(Reverse((now, name.clone())));
+            }
+        }
+    }
+
     /// A request failed: its names are wanted again.
     pub(crate) fn requeue(&mut self, now: UnixMillis, names: &[Name]) {
         for name in names {

@@ -10,11 +10,12 @@ use crate::sealer::Sealer;
 
 impl Agent {
     /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time; after them
-    /// the keys of its groups, a voucher for its author key, and what a rotation of its long-term key takes. `None` when
-    /// nothing is wanted, or it is too early to try again.
+    /// the keys of its groups, a voucher for its author key, and what a rotation of its long-term key or another enrollment
+    /// takes. `None` when nothing is wanted, or it is too early to try again.
     pub fn wants(&mut self, now: UnixMillis) -> Option<PendingRequest> {
         let messages = self.wants_tickets(now).or_else(|| self.wants_groups(now));
-        messages.or_else(|| self.wants_voucher(now)).or_else(|| self.wants_rotation(now))
+        let own = messages.or_else(|| self.wants_voucher(now)).or_else(|| self.wants_rotation(now));
+        own.or_else(|| self.wants_enrollment(now))
     }
 
     /// As [`wants`](Self::wants), for tickets only.
@@ -68,7 +69,7 @@ impl Agent {
             Kind::Groups => return self.take_groups(now, pending.nonce, body),
             Kind::Rotation => Some(self.take_rotation(now, pending.nonce, body)),
             Kind::Voucher => Some(self.take_voucher(now, pending.nonce, body)),
-            Kind::Enrollment => Some(Err(TakeError::NotPending)),
+            Kind::Enrollment => Some(self.take_enrollment(now, pending.nonce, body)),
         };
         if let Some(taken) = own {
             return taken.map(|()| Taken { granted: 0, refused: Vec::new() });
@@ -116,7 +117,7 @@ impl Agent {
             Kind::Groups => return self.take_groups_problem(now, pending.nonce, problem),
             Kind::Rotation => return self.take_rotation_problem(now, pending.nonce, problem),
             Kind::Voucher => return self.take_voucher_problem(now, pending.nonce, problem),
-            Kind::Enrollment => return,
+            Kind::Enrollment => return self.take_enrollment_problem(now, pending.nonce, problem),
         }
         let Some(asked) = self.pending.remove(&pending.nonce) else { return };
         let corrected = self.date_requests(asked.at, now, problem);
@@ -142,9 +143,13 @@ impl Agent {
             | ProblemType::Timeout
             | ProblemType::Internal => self.failed(now, &asked, problem.retry_after),
             kind => {
+                let again = kind == ProblemType::Unauthenticated && self.unknown_to_kdcs(now, problem);
                 let corrected = self.correction.apply(now);
                 for destination in &asked.request.destinations {
                     self.tickets.refused(corrected, destination, Some(kind));
+                    if again {
+                        self.tickets.ask_again(destination);
+                    }
                 }
                 self.stats.refusals += asked.request.destinations.len() as u64;
             }
@@ -162,7 +167,7 @@ impl Agent {
             Kind::Groups => self.give_up_groups(now, pending.nonce),
             Kind::Rotation => self.give_up_rotation(now, pending.nonce),
             Kind::Voucher => self.give_up_voucher(now, pending.nonce),
-            Kind::Enrollment => {}
+            Kind::Enrollment => self.give_up_enrollment(now, pending.nonce),
         }
     }
 

@@ -200,7 +200,11 @@ impl Agent {
             | ProblemType::Timeout
             | ProblemType::Internal => self.groups_failed(now, problem.retry_after),
             // A KDC of an earlier release, or one that will have none of this party.
-            _ => {
+            kind => {
+                if kind == ProblemType::Unauthenticated && self.unknown_to_kdcs(now, problem) {
+                    let jitter = below(&mut self.rng, AGAIN_MS);
+                    return self.groups.retry.hold(now, AGAIN_MS / 2 + jitter);
+                }
                 let jitter = below(&mut self.rng, HOLD_MS);
                 self.groups.retry.hold(now, HOLD_MS / 2 + jitter);
             }
@@ -237,3 +241,5 @@ impl Agent {
 
 /// Five minutes.
 const HOLD_MS: u64 = 300_000;
+/// For who enrolls again if that is meant.
+const AGAIN_MS: u64 = 20_000;

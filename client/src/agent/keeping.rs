@@ -36,7 +36,9 @@ impl Agent {
         let mut key = self.keys.to_file(self.me.clone(), kept.kdc.clone());
         key.author = self.author.key().cloned();
         key.signers = self.zone().map(|zone| self.opener.signers(&zone)).unwrap_or_default();
-        Some(Unsaved { key, change })
+        let reenrolled = self.reenrolling.as_ref();
+        let reenrolled = reenrolled.filter(|own| own.bundle.is_some_and(|change| !kept.has_saved(change)));
+        Some(Unsaved { key, bundle: reenrolled.map(|own| own.bundle().clone()), change })
     }
 
     /// Whether [`unsaved`](Self::unsaved) gives something, and which change it is.
@@ -104,6 +106,9 @@ impl Agent {
             // A staged key is accepted for its commit only, so this one is active: the answer to the commit was lost.
             self.activated(generation, now);
         }
+        if let Some(reenrolling) = &mut self.reenrolling {
+            reenrolling.accepted();
+        }
         let changed = self.keys.accepted(generation, now, self.end_of_tickets(now));
         if let Some(kept) = &mut self.kept {
             // What was said to the key before is past.
@@ -133,7 +138,7 @@ impl Agent {
     }
 
     /// When no ticket is alive any more that a KDC seals now. Another KDC of the zone may hear of a new key a moment later.
-    const fn end_of_tickets(&self, now: UnixSeconds) -> UnixSeconds {
+    pub(super) const fn end_of_tickets(&self, now: UnixSeconds) -> UnixSeconds {
         now.plus(self.max_lifetime).plus(LATE)
     }
 }

@@ -112,7 +112,7 @@ impl Agent {
             Some(lost) => Some(lost),
             None => kept.step(self.keys.has_staged()).map(|_| kept.retry.not_before().max(now)),
         };
-        [expiry, rotation].into_iter().flatten().min()
+        [expiry, rotation, self.next_enrollment_wakeup(now)].into_iter().flatten().min()
     }
 }
 

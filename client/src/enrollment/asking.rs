@@ -243,6 +243,14 @@ impl Asking {
         self.lost_at().unwrap_or_else(|| self.retry.not_before().max(now))
     }
 
+    /// Begins anew, at `at`.
+    pub(crate) fn begin_at(&mut self, now: UnixMillis, at: UnixMillis) {
+        self.asked = None;
+        self.standing = Standing::Asking;
+        self.retry.success();
+        self.retry.hold(now, at.0.saturating_sub(now.0));
+    }
+
     /// The KDC works with another identity. Only one that the bundle has and that came later is gone over to: the word is
     /// not sealed, and whoever has stolen an identity must not call hosts back to it.
     fn go_up(&mut self, now: UnixMillis, named: Option<IdentityName>, rng: &mut impl CryptoRng) {

@@ -94,6 +94,16 @@ impl Memberships {
         }
     }
 
+    /// Asks for the keys of all groups anew, at once; those that are held go on.
+    pub(crate) fn look_again(&mut self, now: UnixMillis) {
+        if let Some(all) = &mut self.all {
+            all.look = Timer::new(now, now);
+        }
+        for entry in self.entries.values_mut() {
+            entry.refresh = Timer::new(now, now);
+        }
+    }
+
     /// A message came under a later generation than any that is held.
     pub(crate) fn missed(
         &mut self,

@@ -1,6 +1,7 @@
 //! The same for programs without a runtime.
 
 mod authored;
+mod enroll;
 
 use core::time::Duration;
 use std::path::Path;
@@ -11,10 +12,11 @@ use keycell_protocol::{CannotOpen, Name};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-use super::{Config, ConnectError, Error, Https, OpenError, Transport};
-use crate::{AgentKey, Clock, KeyStore, Membership, Opened, SealError, Stats, SystemClock};
+use super::{Config, ConnectError, Error, OpenError, Transport};
+use crate::{AgentKey, Clock, Membership, Opened, SealError, Stats, StoredHost};
 
 pub use authored::WithAuthorProof;
+pub use enroll::enroll;
 
 /// One party, with its connection to the KDCs on a thread of its own.
 ///
@@ -33,9 +35,17 @@ impl Agent {
     /// # Errors
     /// [`ConnectError`].
     pub fn connect_file(path: impl AsRef<Path>, config: Config) -> Result<Self, ConnectError> {
-        let (store, key) = KeyStore::open(path)?;
-        let transport = Https::new(&key.kdc.tls_roots, config.attempt_timeout)?;
-        Self::start(key, Some(store), config, Arc::new(transport), Arc::new(SystemClock))
+        let path = path.as_ref().to_owned();
+        Self::start(move || super::Agent::connect_file(path, config))
+    }
+
+    /// Starts an agent for a host that is [enrolled](enroll), and keeps its key file and its bundle up. When no KDC of its
+    /// zone knows its keys any more it enrolls again by itself.
+    ///
+    /// # Errors
+    /// [`ConnectError`], also when the host is not enrolled.
+    pub fn connect_host(host: StoredHost, config: Config) -> Result<Self, ConnectError> {
+        Self::start(move || super::Agent::connect_host(host, config))
     }
 
     /// Starts an agent with a key that stays what it is. Nothing is sent before the first ticket is needed.
@@ -43,8 +53,7 @@ impl Agent {
     /// # Errors
     /// [`ConnectError`].
     pub fn connect(key: AgentKey, config: Config) -> Result<Self, ConnectError> {
-        let transport = Https::new(&key.kdc.tls_roots, config.attempt_timeout)?;
-        Self::with(key, config, Arc::new(transport), Arc::new(SystemClock))
+        Self::start(move || super::Agent::connect(key, config))
     }
 
     /// As [`connect`](Self::connect), over another transport and by another clock.
@@ -57,15 +66,11 @@ impl Agent {
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ConnectError> {
-        Self::start(key, None, config, transport, clock)
+        Self::start(move || super::Agent::with(key, config, transport, clock))
     }
 
     fn start(
-        key: AgentKey,
-        store: Option<KeyStore>,
-        config: Config,
-        transport: Arc<dyn Transport>,
-        clock: Arc<dyn Clock>,
+        make: impl FnOnce() -> Result<super::Agent, ConnectError> + Send + 'static,
     ) -> Result<Self, ConnectError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(ConnectError::Thread)?;
         let handle = runtime.handle().clone();
@@ -75,8 +80,7 @@ impl Agent {
             .name("keycell".to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    let agent = super::Agent::start(key, store, config, transport, clock);
-                    if started.send(agent).is_ok() {
+                    if started.send(make()).is_ok() {
                         let _ = stopped.await;
                     }
                 });

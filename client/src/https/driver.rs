@@ -46,7 +46,8 @@ pub(super) async fn turn(
     request: &PendingRequest,
 ) {
     let failing = shared.lock().failing(request.kind);
-    let (outcome, kdc) = ask(shared, kdcs, transport, request).await;
+    let patience = shared.config.attempt_timeout;
+    let (outcome, kdc) = ask(patience, kdcs, transport, request, |why| note(shared, request, why)).await;
     let good = settle(shared, request, outcome, failing);
     match kdc {
         Some(at) if good => kdcs.answered(at),
@@ -57,7 +58,7 @@ pub(super) async fn turn(
 }
 
 /// What a round through the KDCs came to.
-enum Outcome {
+pub(super) enum Outcome {
     Reply(Vec<u8>),
     Problem(Problem),
     Nobody,
@@ -67,11 +68,12 @@ enum Outcome {
 ///
 /// One that may have got the request before and lost its answer on the way does no harm: to it the second is a
 /// replay, and a new request follows at once.
-async fn ask(
-    shared: &Shared,
+pub(super) async fn ask(
+    patience: Duration,
     kdcs: &mut Kdcs,
     transport: &dyn Transport,
     request: &PendingRequest,
+    mut note: impl FnMut(String),
 ) -> (Outcome, Option<usize>) {
     let mut refused = None;
     let start = Instant::now();
@@ -82,9 +84,9 @@ async fn ask(
         }
         let url = kdcs.url(at, request.path());
         let post = transport.post(&url, request.body.clone(), request.max_reply());
-        let answer = match tokio::time::timeout(shared.config.attempt_timeout, post).await {
+        let answer = match tokio::time::timeout(patience, post).await {
             Ok(answer) => answer,
-            Err(_) => Err(TransportError(format!("no answer within {:?}", shared.config.attempt_timeout))),
+            Err(_) => Err(TransportError(format!("no answer within {patience:?}"))),
         };
         let failure = match answer.map(read) {
             Ok(Ok(Outcome::Problem(problem))) if is_busy(problem.kind) => {
@@ -106,7 +108,7 @@ async fn ask(
         };
         debug!(url, failure, "a KDC failed");
         kdcs.failed(at, Instant::now(), &mut system_rng());
-        note(shared, request, format!("{url}: {failure}"));
+        note(format!("{url}: {failure}"));
     }
     (refused.map_or(Outcome::Nobody, Outcome::Problem), None)
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use keycell_protocol::{CannotOpen, Name, ProblemType};
 
-use crate::{KeyFileError, SealError};
+use crate::{HostStoreError, KeyFileError, SealError};
 
 /// Why a message was not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,9 @@ pub enum ConnectError {
     /// The key file cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The folder of the host cannot be used.
+    #[error(transparent)]
+    Host(#[from] HostStoreError),
     /// No KDC is named.
     #[error("the key file names no KDC; set \"urls\" in it, for instance [\"https://kdc.example.com:7423\"]")]
     NoUrls,

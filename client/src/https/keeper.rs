@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use keycell_protocol::Generation;
 use rand_core::Rng as _;
 use tokio::time::{Duration, Instant};
 use tracing::{info, warn};
@@ -10,32 +11,42 @@ use super::driver;
 use super::kdcs::Kdcs;
 use super::shared::Shared;
 use super::transport::Transport;
-use crate::{KeyFileError, KeyStore, Unsaved, system_rng};
+use crate::pending::Kind;
+use crate::{HostStoreError, KeyStore, StoredHost, Unsaved, system_rng};
 
 /// Apart from the task that fetches tickets, so that a message never waits for a rotation or a disk.
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut kdcs: Kdcs,
     transport: Arc<dyn Transport>,
-    store: Arc<Mutex<Option<KeyStore>>>,
+    files: Arc<Mutex<Option<Files>>>,
 ) {
     let mut saving = Saving { failures: 0, next: Instant::now() };
     loop {
         let unsaved = if saving.next <= Instant::now() { shared.lock().unsaved() } else { None };
         if let Some(unsaved) = unsaved {
-            saving.save(&shared, &store, unsaved).await;
+            saving.save(&shared, &files, unsaved).await;
         }
         let now = shared.clock.now();
         let (request, wakeup, unsaved) = {
             let mut agent = shared.lock();
-            (agent.wants_rotation(now), agent.next_key_wakeup(now), agent.unsaved_change().is_some())
+            let request = agent.wants_rotation(now).or_else(|| agent.wants_enrollment(now));
+            (request, agent.next_key_wakeup(now), agent.unsaved_change().is_some())
         };
         if let Some(request) = request {
-            let generation = shared.lock().generation();
+            if request.kind == Kind::Enrollment {
+                info!("no KDC knows this host's key any more; it enrolls again");
+            }
+            let before = counts(&shared.lock());
             driver::turn(&shared, &mut kdcs, &*transport, &request).await;
-            let rotated = shared.lock().generation();
-            if rotated != generation {
-                info!(generation = rotated.0, "this party's key was rotated");
+            let (generation, rotations, reenrollments) = counts(&shared.lock());
+            if rotations != before.1 {
+                info!(generation = generation.0, "this party's key was rotated");
+            }
+            if reenrollments != before.2 {
+                info!(generation = generation.0, "this host is enrolled again");
+                // What was refused is asked for anew.
+                shared.wake.notify_one();
             }
             continue;
         }
@@ -49,6 +60,29 @@ pub(super) async fn run(
     }
 }
 
+/// What the log is told of.
+fn counts(agent: &crate::Agent) -> (Generation, u64, u64) {
+    let stats = agent.stats();
+    (agent.generation(), stats.rotations, stats.reenrollments)
+}
+
+/// What is kept up: a key file, and for a host that enrolled the bundle too.
+pub(super) struct Files {
+    pub(super) keys: KeyStore,
+    pub(super) host: Option<StoredHost>,
+}
+
+impl Files {
+    /// The bundle first: without it a host cannot enroll again, and with a key of an identity that it does not know it can do
+    /// everything else.
+    fn save(&mut self, unsaved: &Unsaved) -> Result<(), HostStoreError> {
+        if let (Some(host), Some(bundle)) = (&self.host, &unsaved.bundle) {
+            host.keep_bundle(bundle)?;
+        }
+        Ok(self.keys.save(&unsaved.key)?)
+    }
+}
+
 /// How storing goes.
 struct Saving {
     failures: u32,
@@ -56,14 +90,14 @@ struct Saving {
 }
 
 impl Saving {
-    async fn save(&mut self, shared: &Shared, store: &Arc<Mutex<Option<KeyStore>>>, unsaved: Unsaved) {
-        let store = Arc::clone(store);
+    async fn save(&mut self, shared: &Shared, files: &Arc<Mutex<Option<Files>>>, unsaved: Unsaved) {
+        let files = Arc::clone(files);
         let saved = tokio::task::spawn_blocking(move || {
-            let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-            let saved = store.as_mut().map(|store| store.save(&unsaved.key));
+            let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+            let saved = files.as_mut().map(|files| files.save(&unsaved));
             (unsaved, saved)
         });
-        // Without a store the agent has ended: nothing more is saved.
+        // Without files the agent has ended: nothing more is saved.
         let Ok((unsaved, Some(saved))) = saved.await else { return };
         match saved {
             Ok(()) => self.saved(shared, &unsaved),
@@ -82,7 +116,7 @@ impl Saving {
         *self = Self { failures: 0, next: Instant::now() };
     }
 
-    fn failed(&mut self, shared: &Shared, error: &KeyFileError) {
+    fn failed(&mut self, shared: &Shared, error: &HostStoreError) {
         shared.lock().save_failed();
         let failure = error.to_string();
         if self.failures == 0 {

@@ -9,7 +9,8 @@ use tokio::task::AbortHandle;
 
 use super::Config;
 use super::failures::GroupFailures;
-use crate::{Clock, KeyStore};
+use super::keeper::Files;
+use crate::Clock;
 
 pub(super) struct Shared {
     pub(super) name: Name,
@@ -68,16 +69,16 @@ impl Shared {
 /// What runs in the background, and ends with the last handle.
 pub(super) struct Tasks {
     pub(super) driver: AbortHandle,
-    pub(super) keeper: Option<(AbortHandle, Arc<Mutex<Option<KeyStore>>>)>,
+    pub(super) keeper: Option<(AbortHandle, Arc<Mutex<Option<Files>>>)>,
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.driver.abort();
-        if let Some((task, store)) = &self.keeper {
+        if let Some((task, files)) = &self.keeper {
             task.abort();
             // A file that is being written is waited for; after that it is free for the next.
-            store.lock().unwrap_or_else(PoisonError::into_inner).take();
+            files.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 }

@@ -97,6 +97,14 @@ impl Keys {
         self.staged = Some(RatchetedKey::new(key));
     }
 
+    /// The KDC knows this key only, and gave it to the holder of another proof than a key. The active one before opens messages
+    /// `until` then; what is held of this generation or later the KDC has never heard of.
+    pub(crate) fn board(&mut self, key: LongTermKey, until: UnixSeconds) {
+        self.staged = None;
+        self.retiring.retain(|old| old.key.generation() < key.generation());
+        self.replace(RatchetedKey::new(key), until);
+    }
+
     /// The KDC uses the staged key. Whether it is that generation.
     pub(crate) fn activate(&mut self, generation: Generation, until: UnixSeconds) -> bool {
         match self.staged.take_if(|staged| staged.generation() == generation) {

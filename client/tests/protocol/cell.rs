@@ -1,5 +1,6 @@
 //! A whole cell in memory: a KDC, its parties and one clock. No socket, and nobody sleeps.
 
+mod enrollment;
 mod groups;
 mod host;
 mod rotation;
@@ -16,6 +17,7 @@ use keycell_protocol::{
 };
 use rand_core::SeedableRng as _;
 
+pub(crate) use enrollment::{Admit, Gate};
 pub(crate) use groups::{Group, TURN, TURN_MS};
 pub(crate) use host::Host;
 pub(crate) use rotation::Party;
@@ -48,6 +50,8 @@ pub(crate) struct Cell {
     pub(crate) group_requests: Vec<GroupKeysRequest>,
     /// Where vouchers are given.
     pub(crate) desk: Desk,
+    /// Where hosts come aboard.
+    pub(crate) gate: Gate,
     pub(crate) rng: ChaCha20Rng,
     processes: u64,
 }
@@ -65,6 +69,7 @@ impl Cell {
             groups: HashMap::new(),
             group_requests: Vec::new(),
             desk: Desk::new(),
+            gate: Gate::new(),
             rng: ChaCha20Rng::seed_from_u64(7),
             processes: 0,
         }
@@ -132,6 +137,7 @@ impl Cell {
             "/v1/group-keys" => Some(self.give_groups(body)),
             "/v1/keys/rotate" if !self.rotates => Some(Err(Problem::new(ProblemType::NotFound))),
             "/v1/keys/rotate" => Some(self.rotate(body)),
+            "/v1/enroll" => Some(self.enroll(body)),
             "/v1/vouchers" => Some(self.vouch(body)),
             _ => unreachable!("{path}"),
         }

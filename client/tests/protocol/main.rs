@@ -15,6 +15,8 @@ mod https;
 mod many;
 mod properties;
 #[cfg(test)]
+mod reenrolling;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod survival;

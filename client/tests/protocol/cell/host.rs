@@ -1,9 +1,9 @@
 //! A host: an agent, and a disk with its key file.
 
 use chacha20::ChaCha20Rng;
-use keycell_client::{Agent, AgentConfig, AgentKey, PendingRequest};
-use keycell_protocol::{ProblemType, UnixMillis};
-use rand_core::SeedableRng as _;
+use keycell_client::{Agent, AgentConfig, AgentKey, Enrollment, PendingRequest};
+use keycell_protocol::{AuthorKey, Bundle, ProblemType, UnixMillis};
+use rand_core::{Rng as _, SeedableRng as _};
 
 use super::{Cell, name};
 
@@ -11,6 +11,8 @@ pub(crate) struct Host {
     pub(crate) agent: Agent,
     /// The bytes of its key file.
     pub(crate) disk: Vec<u8>,
+    /// Those of its bundle, if it enrolled.
+    pub(crate) bundle: Option<Vec<u8>>,
     pub(crate) disk_full: bool,
     /// By how many milliseconds its clock is wrong.
     pub(crate) off: i64,
@@ -22,8 +24,25 @@ impl Host {
     pub(crate) fn new(cell: &mut Cell, party: &str) -> Self {
         let key = cell.key(party);
         let disk = key.to_json().to_vec();
-        let agent = agent(&disk, cell.now, 0);
-        Self { agent, disk, disk_full: false, off: 0, processes: 0 }
+        let agent = agent(&disk, None, cell.now, 0);
+        Self { agent, disk, bundle: None, disk_full: false, off: 0, processes: 0 }
+    }
+
+    /// A host that came aboard by itself.
+    pub(crate) fn enrolled(cell: &mut Cell, service: &str, host: &str) -> Self {
+        let key = AuthorKey::generate(&mut cell.rng);
+        let rng = ChaCha20Rng::seed_from_u64(cell.rng.next_u64());
+        let (service, host) = (service.parse().unwrap(), host.parse().unwrap());
+        let mut enrollment = Enrollment::new(cell.gate.bundle(), service, host, key, None, rng).unwrap();
+        let pending = enrollment.wants(cell.now).unwrap();
+        let answer = cell.answer_at(pending.path(), &pending.body).unwrap().unwrap();
+        let boarded = enrollment.take_reply(cell.now, &pending, &answer).unwrap().unwrap();
+        let disk = boarded.key_file(enrollment.key()).to_json().to_vec();
+        let bundle = boarded.bundle.to_json();
+        let processes = cell.rng.next_u64() >> 1;
+        let agent = agent(&disk, Some(&bundle), cell.now, processes);
+        assert!(agent.reenrolls());
+        Self { agent, disk, bundle: Some(bundle), disk_full: false, off: 0, processes }
     }
 
     pub(crate) fn now(&self, cell: &Cell) -> UnixMillis {
@@ -40,6 +59,9 @@ impl Host {
         if self.disk_full {
             self.agent.save_failed();
         } else {
+            if let Some(bundle) = &unsaved.bundle {
+                self.bundle = Some(bundle.to_json());
+            }
             self.disk = unsaved.key.to_json().to_vec();
             self.agent.saved(&unsaved);
             assert!(self.agent.unsaved().is_none());
@@ -49,7 +71,7 @@ impl Host {
     /// The process is killed, and another started with what is on the disk.
     pub(crate) fn crash(&mut self, cell: &Cell) {
         self.processes += 1;
-        self.agent = agent(&self.disk, self.now(cell), self.processes);
+        self.agent = agent(&self.disk, self.bundle.as_deref(), self.now(cell), self.processes);
     }
 
     /// Asks for a ticket.
@@ -105,10 +127,14 @@ impl Host {
     }
 }
 
-fn agent(disk: &[u8], now: UnixMillis, process: u64) -> Agent {
+fn agent(disk: &[u8], bundle: Option<&[u8]>, now: UnixMillis, process: u64) -> Agent {
     let mut config = AgentConfig::default().first_use();
     // What a clock is off is not what is looked at here.
     config.opener.max_ahead_ms = 60_000;
     let key = AgentKey::from_json(disk).unwrap();
-    Agent::keeping(key, &config, now, ChaCha20Rng::seed_from_u64(50_000 + process))
+    let agent = Agent::keeping(key, &config, now, ChaCha20Rng::seed_from_u64(50_000 + process));
+    match bundle {
+        Some(bundle) => agent.reenrolling(Bundle::from_json(bundle).unwrap()),
+        None => agent,
+    }
 }

@@ -23,6 +23,17 @@ impl Party {
         let last = key.generation();
         Self { active: key, staged: None, retiring: None, last, wanted: last }
     }
+
+    /// The last generation that it ever had.
+    pub(crate) const fn last(&self) -> Generation {
+        self.last
+    }
+
+    /// One that it never had.
+    pub(crate) fn next(&mut self) -> Generation {
+        self.last = self.last.next().unwrap();
+        self.last
+    }
 }
 
 impl Cell {
@@ -48,6 +59,7 @@ impl Cell {
     pub(super) fn stranger(&self) -> Problem {
         let mut problem = Problem::new(ProblemType::Unauthenticated);
         problem.server_time = Some(self.now);
+        problem.reenroll_within = self.gate.within;
         problem
     }
 

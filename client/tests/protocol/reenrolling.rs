@@ -1,0 +1,370 @@
+//! A host that no KDC knows any more comes aboard again by itself, and no other does.
+
+use keycell_client::Standing;
+use keycell_protocol::{Bundle, Generation, IdentityName, Problem, ProblemType, UnixMillis};
+
+use crate::cell::{Admit, Cell, DAY, Host, LIFETIME, name};
+
+const HOUR: u64 = 3_600_000;
+
+/// A host that keeps a ticket for `b`, as one does that is to notice what becomes of it.
+fn cell() -> (Cell, Host) {
+    let mut cell = Cell::new();
+    cell.key("b");
+    let mut host = Host::enrolled(&mut cell, "nanoprobe", "web1.example");
+    host.agent.keep(cell.now, &name("b")).unwrap();
+    host.serve(&mut cell);
+    assert!(has_ticket(&cell, &host));
+    (cell, host)
+}
+
+fn has_ticket(cell: &Cell, host: &Host) -> bool {
+    host.agent.ticket_expiration(host.now(cell), &name("b")).is_some()
+}
+
+/// Lets time pass, a second at a time.
+fn live(cell: &mut Cell, host: &mut Host, millis: u64) {
+    let end = cell.now.plus(millis);
+    while cell.now < end {
+        host.serve(cell);
+        cell.pass(1_000);
+    }
+    host.serve(cell);
+}
+
+/// The ticket that it has ends, so that it needs the KDC.
+fn need_a_ticket(cell: &mut Cell, host: &mut Host) {
+    live(cell, host, LIFETIME * 1000);
+}
+
+fn enrollments(cell: &Cell) -> usize {
+    cell.gate.requests.len() - 1
+}
+
+fn b_again(cell: &mut Cell) {
+    cell.key("b");
+}
+
+fn is_well(cell: &mut Cell, host: &mut Host) {
+    need_a_ticket(cell, host);
+    assert!(has_ticket(cell, host));
+    let mut sender = cell.agent("sender");
+    let me = host.agent.name().local().to_owned();
+    let message = cell.seal(&mut sender, &me, "", b"");
+    assert!(host.opens(cell, &message));
+    let party = &cell.parties[host.agent.name()];
+    assert_eq!(host.file().key.generation(), party.active.generation());
+    assert!(host.file().staged.is_none());
+    assert_eq!(host.bundle, Some(cell.gate.bundle().to_json()));
+}
+
+#[test]
+fn after_a_recovery_the_host_comes_back_under_its_name() {
+    let (mut cell, mut host) = cell();
+    let me = host.agent.name().clone();
+    let mut sender = cell.agent("sender");
+    let in_flight = cell.seal(&mut sender, me.local(), "", b"under the key before");
+    let author = host.agent.author_key();
+    cell.recover();
+    b_again(&mut cell);
+    live(&mut cell, &mut host, HOUR);
+    assert_eq!((enrollments(&cell), host.agent.stats().reenrollments), (1, 1));
+    let (_, request) = cell.gate.requests.last().unwrap();
+    assert_eq!((request.name().name(&"z".parse().unwrap()), request.token.is_none()), (me.clone(), true));
+    assert_eq!((host.agent.name(), host.agent.author_key()), (&me, author));
+    assert_eq!(host.agent.generation(), Generation(2));
+    let bundle = Bundle::from_json(host.bundle.as_ref().unwrap()).unwrap();
+    assert_eq!(bundle.identities[0].name, IdentityName::SECONDARY);
+    assert_eq!(host.file().signers, [bundle.identities[0].signing_key, bundle.identities[1].signing_key]);
+    // What was sealed before is too old by now; the key for it is kept for as long as a ticket may last.
+    assert!(!host.opens(&cell, &in_flight));
+    assert_eq!(host.file().retiring.len(), 1);
+    is_well(&mut cell, &mut host);
+    cell.pass(DAY + HOUR);
+    host.serve(&mut cell);
+    assert!(host.file().retiring.is_empty());
+    // And another time.
+    cell.recover();
+    b_again(&mut cell);
+    live(&mut cell, &mut host, HOUR);
+    assert_eq!(host.agent.generation(), Generation(3));
+    is_well(&mut cell, &mut host);
+    assert_eq!(enrollments(&cell), 2);
+}
+
+#[test]
+fn nothing_that_is_under_way_is_lost() {
+    let (mut cell, mut host) = cell();
+    let me = host.agent.name().local().to_owned();
+    // It comes to ask while it still has a ticket.
+    live(&mut cell, &mut host, 590_000);
+    let mut sender = cell.agent("sender");
+    let in_flight: Vec<_> = (0..2).map(|_| cell.seal(&mut sender, &me, "", b"")).collect();
+    let b = cell.parties[&name("b")].clone();
+    cell.recover();
+    cell.parties.insert(name("b"), b);
+    live(&mut cell, &mut host, 150_000);
+    assert_eq!(host.agent.generation(), Generation(2));
+    assert!(host.opens(&cell, &in_flight[0]));
+    host.crash(&cell);
+    assert!(host.opens(&cell, &in_flight[1]), "from what is in the file");
+    // Tickets go on too.
+    let (mut cell, mut host) = self::cell();
+    let mut other = cell.agent("b");
+    live(&mut cell, &mut host, 590_000);
+    let b = cell.parties[&name("b")].clone();
+    cell.recover();
+    cell.parties.insert(name("b"), b);
+    for _ in 0..150 {
+        let message = host.agent.seal(cell.now, &name("b"), "", b"").unwrap();
+        assert!(other.open(cell.now, &message).is_ok());
+        live(&mut cell, &mut host, 1_000);
+    }
+    assert_eq!((host.agent.generation(), enrollments(&cell)), (Generation(2), 1));
+}
+
+#[test]
+fn it_takes_three_refusals_over_half_a_minute() {
+    let (mut cell, mut host) = cell();
+    need_a_ticket(&mut cell, &mut host);
+    let party = cell.parties[host.agent.name()].clone();
+    let me = host.agent.name().clone();
+    for _ in 0..20 {
+        // Two refusals, and the KDC knows it again.
+        cell.erase(&me);
+        let before = host.agent.stats().refusals;
+        while host.agent.stats().refusals < before + 2 {
+            live(&mut cell, &mut host, 1_000);
+        }
+        cell.parties.insert(me.clone(), party.clone());
+        need_a_ticket(&mut cell, &mut host);
+        assert!(has_ticket(&cell, &host));
+    }
+    assert_eq!(enrollments(&cell), 0);
+    // Many refusals within a moment are not enough either.
+    cell.erase(&me);
+    let now = cell.now;
+    for n in 0..30 {
+        let _ = host.agent.want(now, &name(&format!("c{n}")));
+        host.serve(&mut cell);
+    }
+    assert!(host.agent.stats().refusals > 30);
+    assert_eq!((enrollments(&cell), host.agent.reenrollment_standing()), (0, None));
+    live(&mut cell, &mut host, 5 * 60_000);
+    assert_eq!(enrollments(&cell), 1);
+}
+
+#[test]
+fn a_wrong_clock_is_no_reason() {
+    for off in [7_200_000, -7_200_000, 3 * DAY as i64, -3 * DAY as i64, 61_000, -61_000] {
+        let (mut cell, mut host) = cell();
+        // While it was off for a day its clock went wrong; it is known as ever.
+        cell.pass(DAY);
+        host.off = off;
+        host.crash(&cell);
+        let now = host.now(&cell);
+        host.agent.keep(now, &name("b")).unwrap();
+        live(&mut cell, &mut host, HOUR);
+        assert_eq!((enrollments(&cell), has_ticket(&cell, &host)), (0, true), "{off}");
+        // And when it is not known: it cannot tell, until its clock is right.
+        let (mut cell, mut host) = self::cell();
+        let me = host.agent.name().clone();
+        cell.erase(&me);
+        host.off = off;
+        host.crash(&cell);
+        let now = host.now(&cell);
+        host.agent.keep(now, &name("b")).unwrap();
+        live(&mut cell, &mut host, HOUR);
+        assert_eq!(enrollments(&cell), 0, "{off}");
+        host.off = 0;
+        host.ask(&mut cell, "b");
+        live(&mut cell, &mut host, HOUR);
+        assert_eq!(enrollments(&cell), 1, "{off}");
+        is_well(&mut cell, &mut host);
+    }
+}
+
+#[test]
+fn a_clock_that_a_sealed_answer_corrected_is_right() {
+    let (mut cell, mut host) = cell();
+    host.off = 7_200_000;
+    need_a_ticket(&mut cell, &mut host);
+    assert_eq!(host.agent.clock_correction_ms(), -7_200_000);
+    cell.recover();
+    b_again(&mut cell);
+    live(&mut cell, &mut host, HOUR);
+    assert_eq!(enrollments(&cell), 1);
+}
+
+#[test]
+fn other_refusals_and_no_answers_are_no_reason() {
+    let problems = [
+        ProblemType::PartyDisabled,
+        ProblemType::NotAllowed,
+        ProblemType::ClockSkew,
+        ProblemType::Replayed,
+        ProblemType::Unavailable,
+        ProblemType::RateLimited,
+        ProblemType::Internal,
+        // One that does not tell the time, so that nobody knows whose clock is right.
+        ProblemType::Unauthenticated,
+    ];
+    for kind in problems {
+        let (mut cell, mut host) = cell();
+        cell.busy = Some(Problem::new(kind));
+        live(&mut cell, &mut host, 3 * HOUR);
+        assert_eq!(enrollments(&cell), 0, "{kind:?}");
+        cell.busy = None;
+        is_well(&mut cell, &mut host);
+    }
+    let (mut cell, mut host) = cell();
+    cell.up = false;
+    live(&mut cell, &mut host, 12 * HOUR);
+    cell.up = true;
+    is_well(&mut cell, &mut host);
+    assert_eq!((enrollments(&cell), host.agent.generation()), (0, Generation(1)));
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on() {
+    for second in (0..150).step_by(3) {
+        for disk_full in [false, true] {
+            let (mut cell, mut host) = cell();
+            need_a_ticket(&mut cell, &mut host);
+            cell.recover();
+            b_again(&mut cell);
+            host.disk_full = disk_full;
+            live(&mut cell, &mut host, second * 1_000);
+            host.disk_full = false;
+            host.crash(&cell);
+            host.agent.keep(cell.now, &name("b")).unwrap();
+            live(&mut cell, &mut host, 10 * 60_000);
+            is_well(&mut cell, &mut host);
+        }
+    }
+}
+
+/// Its file is from before a rotation, and the KDC has a living key of it.
+#[test]
+fn a_restored_host_gets_a_key_beside_the_living_one_and_commits_it() {
+    let (mut cell, mut host) = cell();
+    let (old, bundle) = (host.disk.clone(), host.bundle.clone());
+    assert!(host.agent.rotate());
+    host.serve(&mut cell);
+    assert_eq!(host.agent.generation(), Generation(2));
+    cell.pass(2 * DAY);
+    (host.disk, host.bundle) = (old, bundle);
+    host.crash(&cell);
+    host.agent.keep(cell.now, &name("b")).unwrap();
+    live(&mut cell, &mut host, 10 * 60_000);
+    assert_eq!((host.agent.generation(), enrollments(&cell)), (Generation(3), 1));
+    assert_eq!(host.agent.stats().rotations, 1);
+    is_well(&mut cell, &mut host);
+}
+
+/// The host has been given more keys than the KDC knows of.
+#[test]
+fn a_restored_kdc_is_come_to_again() {
+    for rotations in 1..4 {
+        let (mut cell, mut host) = cell();
+        let backup = cell.parties[host.agent.name()].clone();
+        for _ in 0..rotations {
+            cell.pass(2 * DAY);
+            assert!(host.agent.rotate());
+            host.serve(&mut cell);
+        }
+        assert_eq!(host.agent.generation().0, 1 + rotations);
+        cell.pass(2 * DAY);
+        host.serve(&mut cell);
+        cell.parties.insert(host.agent.name().clone(), backup);
+        live(&mut cell, &mut host, 3 * HOUR);
+        is_well(&mut cell, &mut host);
+        assert!(enrollments(&cell) <= 4, "{rotations}: {}", enrollments(&cell));
+    }
+}
+
+#[test]
+fn who_is_not_let_in_again_asks_seldom() {
+    let (mut cell, mut host) = cell();
+    let me = host.agent.name().clone();
+    cell.erase(&me);
+    cell.gate.admit = Admit::Nobody;
+    live(&mut cell, &mut host, DAY);
+    assert!((20..60).contains(&enrollments(&cell)), "{} in a day", enrollments(&cell));
+    assert_eq!(host.agent.reenrollment_standing(), Some(Standing::Refused));
+    // Or an administrator is to look first.
+    cell.gate.admit = Admit::Later(600);
+    live(&mut cell, &mut host, 2 * HOUR);
+    assert!(matches!(host.agent.reenrollment_standing(), Some(Standing::Pending { .. })));
+    cell.gate.admit = Admit::Everybody;
+    live(&mut cell, &mut host, HOUR);
+    assert_eq!(host.agent.reenrollment_standing(), None);
+    is_well(&mut cell, &mut host);
+}
+
+#[test]
+fn known_again_it_asks_no_more() {
+    let (mut cell, mut host) = cell();
+    let me = host.agent.name().clone();
+    let party = cell.parties[&me].clone();
+    cell.erase(&me);
+    cell.gate.within = Some(86_400);
+    live(&mut cell, &mut host, 20 * 60_000);
+    assert_eq!(host.agent.reenrollment_standing(), Some(Standing::Asking));
+    cell.parties.insert(me, party);
+    live(&mut cell, &mut host, DAY);
+    assert_eq!((enrollments(&cell), host.agent.reenrollment_standing()), (0, None));
+    is_well(&mut cell, &mut host);
+}
+
+#[test]
+fn a_fleet_comes_back_spread_over_the_time_that_the_kdc_names() {
+    let mut cell = Cell::new();
+    cell.gate.within = Some(600);
+    cell.key("b");
+    let mut hosts: Vec<_> =
+        (0..200).map(|n| Host::enrolled(&mut cell, "nanoprobe", &format!("web{n}"))).collect();
+    let enrolled = cell.gate.requests.len();
+    cell.recover();
+    b_again(&mut cell);
+    for host in &mut hosts {
+        host.agent.keep(cell.now, &name("b")).unwrap();
+    }
+    let begin = cell.now;
+    for _ in 0..720 {
+        hosts.iter_mut().for_each(|host| host.serve(&mut cell));
+        cell.pass(1_000);
+    }
+    let times: Vec<UnixMillis> = cell.gate.requests[enrolled..].iter().map(|(at, _)| *at).collect();
+    assert_eq!(times.len(), 200);
+    let minute = |n: u64| times.iter().filter(|at| (at.0 - begin.0) / 60_000 == n).count();
+    // Two refusals 30 s apart, and a third: none earlier than after a minute, then evenly.
+    assert_eq!(minute(0), 0);
+    assert!((1..=10).all(|n| (5..45).contains(&minute(n))), "{:?}", (0..12).map(minute).collect::<Vec<_>>());
+    for host in &mut hosts {
+        assert!(host.agent.ticket_expiration(cell.now, &name("b")).is_some());
+    }
+}
+
+#[test]
+fn only_a_host_that_enrolled_does() {
+    let mut cell = Cell::new();
+    let bundle = cell.gate.bundle();
+    let by_hand = Host::new(&mut cell, "web.host1").agent.reenrolling(bundle.clone());
+    assert!(!by_hand.reenrolls());
+    let host = Host::enrolled(&mut cell, "nanoprobe", "web1");
+    let mut elsewhere = bundle.clone();
+    elsewhere.zone = "y".parse().unwrap();
+    assert!(!host.agent.reenrolling(elsewhere).reenrolls());
+    // Not with another's key.
+    let host = Host::enrolled(&mut cell, "nanoprobe", "web1");
+    let mut file = host.file();
+    file.author = Host::enrolled(&mut cell, "nanoprobe", "web1").file().author;
+    let config = keycell_client::AgentConfig::default();
+    let rng = keycell_client::system_rng();
+    assert!(
+        !keycell_client::Agent::keeping(file, &config, cell.now, rng).reenrolling(bundle.clone()).reenrolls()
+    );
+    let rng = keycell_client::system_rng();
+    assert!(!keycell_client::Agent::new(host.file(), &config, cell.now, rng).reenrolling(bundle).reenrolls());
+}

@@ -90,21 +90,21 @@ pub async fn enroll_with(
         let name = || enrollment.name();
         let wakeup = enrollment.next_wakeup(now).map_or(0, |at| at.0.saturating_sub(now.0));
         let nap = Duration::from_millis(wakeup).clamp(SHORTEST, NAP);
-        let over = end.is_some_and(|end| Instant::now() + Duration::from_millis(wakeup) > end);
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         match enrollment.standing() {
             Standing::Enrolled => return Ok(name()),
             Standing::Refused => return Err(EnrollError::Refused { name: name() }),
             Standing::IdentityUnknown { named } => return Err(EnrollError::Identity { named }),
             Standing::Unreadable => return Err(EnrollError::Identity { named: None }),
             Standing::NotTaken(problem) => return Err(EnrollError::NotTaken { problem }),
-            Standing::Pending { .. } if over => {
+            Standing::Pending { .. } if left.is_some_and(|left| left < Duration::from_millis(wakeup)) => {
                 return Err(EnrollError::Pending { name: name(), waited: options.wait });
             }
-            _ if over => {
+            _ if left.is_some_and(|left| left.is_zero()) => {
                 let last = last.unwrap_or_else(|| "no KDC has answered yet".to_owned());
                 return Err(EnrollError::NoAnswer { waited: options.wait, last });
             }
-            _ => tokio::time::sleep(nap).await,
+            _ => tokio::time::sleep(left.map_or(nap, |left| left.min(nap))).await,
         }
     }
 }

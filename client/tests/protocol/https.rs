@@ -3,6 +3,7 @@
 
 mod files;
 mod groups;
+mod hosts;
 mod net;
 
 use core::time::Duration;

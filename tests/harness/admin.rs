@@ -21,6 +21,12 @@ pub const TOKENS: &str = "/v1/admin/tokens";
 pub const ZONE: &str = "/v1/admin/zone";
 /// The path of the zone's rates.
 pub const LIMITS: &str = "/v1/admin/limits";
+/// The path of the settings of enrollment.
+pub const ENROLLMENT: &str = "/v1/admin/enrollment";
+/// The path of the join tokens.
+pub const JOIN_TOKENS: &str = "/v1/admin/join-tokens";
+/// The path of the hosts that wait.
+pub const ENROLLMENTS: &str = "/v1/admin/enrollments";
 /// The path of the audit log.
 pub const AUDIT: &str = "/v1/admin/audit";
 

@@ -83,6 +83,7 @@ const BY_CHANCE: &[(&str, u16)] = &[
     ("POST /v1/admin/tokens", 409),
     ("PATCH /v1/admin/zone", 409),
     ("PATCH /v1/admin/limits", 409),
+    ("PATCH /v1/admin/enrollment", 409),
     ("POST /v1/admin/audit/trim", 409),
     ("GET /v1/admin/audit/seal", 404),
 ];

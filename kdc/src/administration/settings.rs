@@ -1,5 +1,7 @@
 //! The zone's settings and rates.
 
+mod enrollment;
+
 use std::sync::Arc;
 
 use super::{AdminError, Caller, Ledger, Precondition};

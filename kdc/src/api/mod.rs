@@ -3,6 +3,7 @@
 
 mod audit;
 mod conflict;
+mod enrollment;
 mod group;
 mod identity;
 mod import;
@@ -19,6 +20,7 @@ mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
 pub use conflict::{ConflictPage, ConflictView, CopiesView, SameHostView};
+pub use enrollment::{EnrollmentPatch, EnrollmentView};
 pub use group::{
     GroupPage, GroupPatch, GroupView, LeftOut, MemberPage, MemberView, NewGroup, UnknownLeftOut,
 };

@@ -9,6 +9,7 @@ mod certificate;
 mod check_config;
 mod completions;
 mod dev;
+mod enroll;
 mod evidence;
 mod group;
 mod identity;
@@ -206,6 +207,8 @@ enum Command {
     Policy(Group<policy::Policy>),
     /// Administrators' tokens
     Token(Group<token::Token>),
+    /// Hosts that come aboard by themselves: who may, who waits
+    Enroll(Group<enroll::Enroll>),
     /// Settings that hold for the whole zone
     Zone(Group<zone::Zone>),
     /// How often an address or a party may ask
@@ -260,6 +263,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Group(group) => group.command.run(&global.at(group.profile), output).await?,
         Command::Policy(policy) => policy.command.run(&global.at(policy.profile), output).await?,
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
+        Command::Enroll(enroll) => enroll.command.run(&global.at(enroll.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,
         Command::Limits(limits) => limits.command.run(&global.at(limits.profile), output).await?,
         Command::Bundle(bundle) => bundle.command.run(&global.at(bundle.profile), output).await?,

@@ -94,6 +94,8 @@ pub fn routes() -> Vec<Route> {
         route(M::PATCH, "/v1/admin/zone", admin::zone::update),
         route(M::GET, "/v1/admin/limits", admin::zone::show_limits),
         route(M::PATCH, "/v1/admin/limits", admin::zone::update_limits),
+        route(M::GET, "/v1/admin/enrollment", admin::enrollment::show),
+        route(M::PATCH, "/v1/admin/enrollment", admin::enrollment::update),
         route(M::GET, "/v1/admin/identities", admin::identities::show),
         route(M::GET, "/v1/admin/master-key", admin::master_key::show),
         route(M::POST, "/v1/admin/master-key/rotate", admin::master_key::rotate),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keycell_protocol::AuthorKey;
-use keycell_tests::admin::{AUDIT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
+use keycell_tests::admin::{AUDIT, ENROLLMENT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
 use keycell_tests::party::Party;
@@ -215,6 +215,13 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((patch, LIMITS), "", &[], &rate, (200, &[("limits.update", "")])).await;
     admin.does((patch, LIMITS), "", &[], &rate, (200, none)).await;
     admin.does((patch, LIMITS), "", &[], &json!({ "per_address": 1 }), (400, none)).await;
+
+    // Hosts that come aboard by themselves.
+    let tofu = json!({ "mode": "tofu", "hosts": ["web*"] });
+    admin.does((patch, ENROLLMENT), "", &[], &tofu, (200, &[("enrollment.update", "")])).await;
+    admin.does((patch, ENROLLMENT), "", &[], &tofu, (200, none)).await;
+    admin.does((patch, ENROLLMENT), "", &[("if-match", "\"7\"")], &tofu, (412, none)).await;
+    admin.does((patch, ENROLLMENT), "", &[], &json!({ "hosts": ["A"] }), (400, none)).await;
 
     // Keys.
     signs.voucher(&kdc.http(), &AuthorKey::generate(&mut keycell_client::system_rng())).await.unwrap();

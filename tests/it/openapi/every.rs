@@ -216,6 +216,12 @@ impl Seen {
                 "/v1/admin/limits",
                 json!({ "tickets_per_party": { "per_second": 1, "burst": 1000 } }),
             ),
+            (
+                Method::PATCH,
+                "/v1/admin/enrollment",
+                json!({ "mode": "approve", "networks": ["127.0.0.0/8"] }),
+            ),
+            (Method::PATCH, "/v1/admin/enrollment", json!({ "services": null, "clones": "disable" })),
             (Method::PUT, "/v1/admin/policy?dry_run=true", json!({ "rules": [] })),
             (Method::PUT, "/v1/admin/policy", json!({ "rules": [rule] })),
             (Method::POST, "/v1/admin/policy/test", json!({ "source": "a", "destination": "b" })),

@@ -1,7 +1,7 @@
 //! Which role reaches which operation: all of them.
 
 use keycell_protocol::ProblemType;
-use keycell_tests::admin::{GROUPS, LIMITS, TOKENS, ZONE, group_path};
+use keycell_tests::admin::{ENROLLMENT, GROUPS, LIMITS, TOKENS, ZONE, group_path};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::party_path;
 use reqwest::Method;
@@ -60,6 +60,8 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("PATCH", "/v1/admin/zone", "admin"),
     ("GET", "/v1/admin/limits", "auditor"),
     ("PATCH", "/v1/admin/limits", "admin"),
+    ("GET", "/v1/admin/enrollment", "auditor"),
+    ("PATCH", "/v1/admin/enrollment", "admin"),
     ("GET", "/v1/admin/identities", "auditor"),
     ("GET", "/v1/admin/master-key", "auditor"),
     ("POST", "/v1/admin/master-key/rotate", "admin"),
@@ -118,7 +120,9 @@ async fn who_may_not_changes_nothing() {
     assert_eq!(admin.send(Method::POST, GROUPS, &group).await.status, 201);
     let state = async || {
         let mut state = String::new();
-        for path in [&party_path("a@test.internal"), "/v1/admin/policy", GROUPS, TOKENS, ZONE, LIMITS] {
+        for path in
+            [&party_path("a@test.internal"), "/v1/admin/policy", GROUPS, TOKENS, ZONE, LIMITS, ENROLLMENT]
+        {
             state.push_str(&admin.get(path).await.text());
         }
         state
@@ -139,6 +143,7 @@ async fn who_may_not_changes_nothing() {
             (Method::DELETE, "/v1/admin/policy/rules/open".to_owned(), Value::Null),
             (Method::PATCH, ZONE.to_owned(), json!({ "ticket_lifetime_seconds": 60 })),
             (Method::PATCH, LIMITS.to_owned(), json!({ "per_address": { "per_second": 1, "burst": 1 } })),
+            (Method::PATCH, ENROLLMENT.to_owned(), json!({ "mode": "tofu" })),
             (Method::POST, "/v1/admin/audit/trim".to_owned(), json!({ "before": 9_999_999_999_999_u64 })),
         ];
         for above in ["auditor", "operator", "admin"] {

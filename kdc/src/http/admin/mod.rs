@@ -4,6 +4,7 @@ mod answer;
 pub(super) mod audit;
 pub(super) mod body;
 pub(super) mod conflicts;
+pub(super) mod enrollment;
 pub(super) mod groups;
 pub(super) mod identities;
 pub(super) mod import;

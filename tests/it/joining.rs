@@ -1,0 +1,6 @@
+//! What administrators do so that hosts come aboard by themselves: settings, join tokens, those who wait.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
+
+#[path = "joining/settings.rs"]
+mod settings;

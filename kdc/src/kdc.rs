@@ -21,8 +21,8 @@ use keycell_protocol::{UnixMillis, Zone};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
-    Access, AuthorKeys, Conflicts, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies,
-    Sampler, Tokens, ZoneSettingsDesk,
+    Access, AuthorKeys, Conflicts, Groups, IdentityDesk, JoinTokens, Keys, Ledger, MasterKeyDesk, Parties,
+    Policies, Sampler, Tokens, ZoneSettingsDesk,
 };
 use crate::audit::Recorder;
 use crate::clock::Clock;
@@ -69,6 +69,7 @@ pub struct Kdc {
     policies: Policies,
     groups: Groups,
     tokens: Tokens,
+    join_tokens: JoinTokens,
     settings: ZoneSettingsDesk,
     master_key: MasterKeyDesk,
     rewrapper: Arc<Rewrapper>,
@@ -234,6 +235,12 @@ impl Kdc {
     #[must_use]
     pub const fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// What lets hosts in that nobody knows yet.
+    #[must_use]
+    pub const fn join_tokens(&self) -> &JoinTokens {
+        &self.join_tokens
     }
 
     /// The zone's settings, for administrators.

@@ -4,3 +4,5 @@
 
 #[path = "joining/settings.rs"]
 mod settings;
+#[path = "joining/tokens.rs"]
+mod tokens;

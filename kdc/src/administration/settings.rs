@@ -11,6 +11,8 @@ use crate::limit::Rate;
 use crate::settings::{LimitsSetting, Settings, ZoneSetting};
 use crate::store::{Act, Kind, StoreError, Write};
 
+pub(super) use enrollment::{check_hosts, check_networks};
+
 /// Where settings are changed.
 pub struct ZoneSettingsDesk {
     ledger: Arc<Ledger>,

@@ -7,6 +7,7 @@ mod enrollment;
 mod group;
 mod identity;
 mod import;
+mod join_token;
 mod key;
 mod master_key;
 mod object;
@@ -26,6 +27,9 @@ pub use group::{
 };
 pub use identity::{IdentitiesView, IdentityState, IdentityView, PrivateHalf};
 pub use import::{ImportLine, ImportOutcome, ImportRow, ImportSummary, Imported};
+pub use join_token::{
+    CreatedJoinToken, JoinTokenPage, JoinTokenState, JoinTokenView, NewJoinToken, UnknownJoinTokenState,
+};
 pub use key::{NewPartyKey, RotateKeys, RotationAsked};
 pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, RatchetView};
 pub(crate) use object::Object;

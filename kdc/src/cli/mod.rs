@@ -16,6 +16,7 @@ mod identity;
 mod import;
 mod init;
 mod inspect;
+mod join_token;
 mod key;
 mod limits;
 mod man;
@@ -209,6 +210,8 @@ enum Command {
     Token(Group<token::Token>),
     /// Hosts that come aboard by themselves: who may, who waits
     Enroll(Group<enroll::Enroll>),
+    /// Join tokens: what lets hosts in that nobody knows yet
+    JoinToken(Group<join_token::JoinToken>),
     /// Settings that hold for the whole zone
     Zone(Group<zone::Zone>),
     /// How often an address or a party may ask
@@ -264,6 +267,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Policy(policy) => policy.command.run(&global.at(policy.profile), output).await?,
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Enroll(enroll) => enroll.command.run(&global.at(enroll.profile), output).await?,
+        Command::JoinToken(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,
         Command::Limits(limits) => limits.command.run(&global.at(limits.profile), output).await?,
         Command::Bundle(bundle) => bundle.command.run(&global.at(bundle.profile), output).await?,

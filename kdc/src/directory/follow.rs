@@ -72,7 +72,7 @@ impl Follower {
         follower.take_groups(&follower.store.documents(Kind::Group).await?, None).await?;
         let join_tokens = follower.store.documents(Kind::JoinToken).await?;
         let join_tokens = documents::join_tokens(&join_tokens, &follower.keyring, &JoinTokenRecords::new());
-        follower.directory.set_join_tokens(join_tokens);
+        follower.keep_join_tokens_revoked(&mut *follower.place.lock().await, join_tokens);
         // What there is at the start does not begin.
         follower.directory.chains_begun.store(0, Ordering::Relaxed);
         follower.keep_revoked(&mut *follower.place.lock().await, tokens);
@@ -93,6 +93,7 @@ impl Follower {
         let place = self.place.lock().await;
         watermark.take_in(&*self.store).await?;
         place.revoked.iter().for_each(|(id, token)| watermark.saw_token(id, token));
+        place.revoked_join.iter().for_each(|(id, token)| watermark.saw_join_token(*id, token));
         self.directory.groups().values().for_each(|record| watermark.saw_group(record));
         // Also those that were deleted while this KDC was down.
         let living = watermark.living_groups();
@@ -157,7 +158,7 @@ impl Follower {
             self.waits.store(true, Ordering::Relaxed);
         } else if self.waits() {
             // What could not be read without it is read now, whenever it was changed.
-            for kind in [Kind::Token, Kind::Group] {
+            for kind in [Kind::Token, Kind::Group, Kind::JoinToken] {
                 if let Err(error) = self.read(kind, place).await {
                     outcome = Err(error);
                 }
@@ -267,4 +268,6 @@ struct Place {
     pending: BTreeSet<Kind>,
     /// Tokens that are known to be revoked, also those whose rows are gone.
     revoked: TokenRecords,
+    /// The same of join tokens.
+    revoked_join: JoinTokenRecords,
 }

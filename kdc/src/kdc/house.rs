@@ -55,6 +55,7 @@ impl Kdc {
         failed.note("erasing keys that have ended", self.keys.erase_ended().await);
         failed.note("forgetting old answers", self.store.forget_answers(self.now()).await);
         failed.note("forgetting old tokens", self.tokens.forget().await);
+        failed.note("forgetting old join tokens", self.join_tokens.forget().await);
         failed.note("audit retention", self.retain().await);
         self.measure_keys();
         self.measure_groups().await;

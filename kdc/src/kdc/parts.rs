@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, Semaphore};
 use super::Kdc;
 use super::copies::Found;
 use crate::administration::{
-    Access, AuthorKeys, Conflicts, Groups, IdentityDesk, Keys, Ledger, MasterKeyDesk, Parties, Policies,
-    Sampler, Tokens, ZoneSettingsDesk,
+    Access, AuthorKeys, Conflicts, Groups, IdentityDesk, JoinTokens, Keys, Ledger, MasterKeyDesk, Parties,
+    Policies, Sampler, Tokens, ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Recorder};
 use crate::clock::Clock;
@@ -99,6 +99,7 @@ impl Kdc {
             policies: Policies::new(ledger.clone()),
             groups: Groups::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
+            join_tokens: JoinTokens::new(ledger.clone()),
             settings: ZoneSettingsDesk::new(ledger.clone()),
             master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
             rewrapper,

@@ -3,11 +3,12 @@
 use keycell_protocol::{Generation, Name, UnixMillis};
 
 use super::check::{REPLACES, gives_back};
-use super::known::{PartyMark, State};
+use super::known::{PartyMark, State, join_token};
 use super::{Undone, Verdict, Watermark, What};
 use crate::administration::{AdminError, Caller};
 use crate::audit::{Action, Link};
 use crate::cell::Cell;
+use crate::enrollment::JoinTokenRecord;
 use crate::keyring::Standing;
 use crate::store::{Act, KeyRecord, KeyState, Kind, PartyRecord, StoreError, Write};
 use crate::token::TokenRecord;
@@ -57,6 +58,7 @@ pub async fn accept(
                 Kept::Forget => {
                     let _ = undone.name.parse::<Name>().map(|name| known.parties.remove(&name));
                     known.tokens.remove(&undone.name);
+                    known.tokens.remove(&join_token(&undone.name));
                 }
             }
         }
@@ -111,6 +113,19 @@ async fn again(
         let document = cell.keyring.seal_document(Kind::Token, id, revision, body, random);
         act.writes.push(Write::ForceDocument(document));
         act.events.push(event(Action::TokenRevoke));
+        return Ok(());
+    }
+    if undone.what == What::JoinTokenRevoked {
+        let Some(document) = cell.store.document(Kind::JoinToken, &undone.name).await? else { return Ok(()) };
+        let mut token: JoinTokenRecord = serde_json::from_str(&document.body)?;
+        let mark = known.tokens.get(&join_token(&undone.name));
+        token.revoked_at = mark.map(|mark| mark.revoked_at).or(Some(now));
+        let body = serde_json::to_string(&token)?;
+        let (id, revision) = (document.id, document.revision.saturating_add(1));
+        let random = &mut crate::random::system();
+        let document = cell.keyring.seal_document(Kind::JoinToken, id, revision, body, random);
+        act.writes.push(Write::ForceDocument(document));
+        act.events.push(event(Action::JoinTokenRevoke));
         return Ok(());
     }
     if matches!(undone.what, What::GroupDeleted | What::GroupMembers | What::GroupKeys) {

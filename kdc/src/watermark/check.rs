@@ -5,9 +5,10 @@ use std::fmt;
 use keycell_protocol::Name;
 use serde::Serialize;
 
-use super::known::{GroupMark, PartyMark, State};
+use super::known::{GroupMark, PartyMark, State, join_token};
 use super::{Known, WatermarkError};
 use crate::audit::{Action, AuditKey, Link, Record, SealKind};
+use crate::enrollment::JoinTokenRecord;
 use crate::groups::{Chain, GroupRecord};
 use crate::store::{AuditQuery, KeyState, Kind, PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
@@ -58,6 +59,8 @@ pub enum What {
     OlderKey,
     /// The token was revoked.
     TokenRevoked,
+    /// The join token was revoked.
+    JoinTokenRevoked,
     /// The group was deleted.
     GroupDeleted,
     /// Members of the group were taken out.
@@ -74,6 +77,7 @@ impl fmt::Display for Undone {
             What::Deleted => write!(f, "{name} was deleted"),
             What::OlderKey => write!(f, "{name} goes back to an older key"),
             What::TokenRevoked => write!(f, "the token {name} was revoked"),
+            What::JoinTokenRevoked => write!(f, "the join token {name} was revoked"),
             What::GroupDeleted => write!(f, "the group {name} was deleted"),
             What::GroupMembers => write!(f, "members of the group {name} were taken out"),
             What::GroupKeys => write!(f, "the group {name} goes back to older keys"),
@@ -147,6 +151,14 @@ pub async fn undone(store: &dyn Store, known: &Known) -> Result<Vec<Undone>, Sto
                 .is_ok_and(|token| token.revoked_at.is_none())
         {
             undone.push(Undone { name: document.id, what: What::TokenRevoked });
+        }
+    }
+    for document in store.documents(Kind::JoinToken).await?.documents {
+        if known.tokens.contains_key(&join_token(&document.id))
+            && serde_json::from_str::<JoinTokenRecord>(&document.body)
+                .is_ok_and(|token| token.revoked_at.is_none())
+        {
+            undone.push(Undone { name: document.id, what: What::JoinTokenRevoked });
         }
     }
     for document in store.documents(Kind::Group).await?.documents {

@@ -1,14 +1,16 @@
 //! What is remembered: for each party and token the strictest thing that was seen of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
-use keycell_protocol::{IdentityName, Name, UnixMillis};
+use keycell_protocol::{IdentityName, JoinTokenId, Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::file::Version;
 use super::forgotten::Forgotten;
 use super::is_over;
 use crate::audit::Link;
+use crate::enrollment::JoinTokenRecord;
 use crate::groups::{Chain, GroupRecord};
 use crate::policy::Pattern;
 use crate::store::{Buried, KeyState, PartyRecord};
@@ -157,6 +159,16 @@ impl Entry {
         let mark = TokenMark { revoked_at: token.revoked_at?, expires_at: token.expires_at };
         Some(Self::Token(id.to_owned(), mark))
     }
+
+    pub(super) fn of_join_token(id: JoinTokenId, token: &JoinTokenRecord) -> Option<Self> {
+        let mark = TokenMark { revoked_at: token.revoked_at?, expires_at: token.expires_at };
+        Some(Self::Token(join_token(id), mark))
+    }
+}
+
+/// Under what a join token is remembered, beside the tokens of administrators: their ids have no colon.
+pub(super) fn join_token(id: impl Display) -> String {
+    format!("join:{id}")
 }
 
 impl GroupMark {

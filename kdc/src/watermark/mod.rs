@@ -19,10 +19,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
-use keycell_protocol::{IdentityName, UnixMillis};
+use keycell_protocol::{IdentityName, JoinTokenId, UnixMillis};
 
 use crate::audit::{AuditKey, Link, SealKind, WatermarkKey};
 use crate::clock::{Clock as _, SystemClock};
+use crate::enrollment::JoinTokenRecord;
 use crate::groups::GroupRecord;
 use crate::store::{Documents, Kind, PartyRecord, Store, StoreError};
 use crate::token::TokenRecord;
@@ -169,6 +170,13 @@ impl Watermark {
     /// Takes in a token.
     pub fn saw_token(&self, id: &str, token: &TokenRecord) {
         if let Some(entry) = Entry::of_token(id, token) {
+            self.saw(entry);
+        }
+    }
+
+    /// Takes in a join token.
+    pub fn saw_join_token(&self, id: JoinTokenId, token: &JoinTokenRecord) {
+        if let Some(entry) = Entry::of_join_token(id, token) {
             self.saw(entry);
         }
     }

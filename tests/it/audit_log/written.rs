@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keycell_protocol::AuthorKey;
-use keycell_tests::admin::{AUDIT, ENROLLMENT, GROUPS, LIMITS, POLICY, RULES, TOKENS, ZONE};
+use keycell_tests::admin::{AUDIT, ENROLLMENT, GROUPS, JOIN_TOKENS, LIMITS, POLICY, RULES, TOKENS, ZONE};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
 use keycell_tests::party::Party;
@@ -222,6 +222,17 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((patch, ENROLLMENT), "", &[], &tofu, (200, none)).await;
     admin.does((patch, ENROLLMENT), "", &[("if-match", "\"7\"")], &tofu, (412, none)).await;
     admin.does((patch, ENROLLMENT), "", &[], &json!({ "hosts": ["A"] }), (400, none)).await;
+
+    let join = json!({ "service": "web", "hosts": ["web*"], "uses": 3 });
+    let again = [("idempotency-key", "j")];
+    let expected: &[(&str, &str)] = &[("join_token.create", "{id}")];
+    let made = admin.does((post, JOIN_TOKENS), "", &again, &join, (201, expected)).await.json();
+    admin.does((post, JOIN_TOKENS), "", &again, &join, (201, none)).await;
+    admin.does((post, JOIN_TOKENS), "", &[], &json!({ "service": "web", "hosts": [] }), (400, none)).await;
+    let (join, made) = (format!("{JOIN_TOKENS}/{{id}}"), made["info"]["id"].as_str().unwrap());
+    admin.does((delete, &join), made, &[], &Value::Null, (204, &[("join_token.revoke", made)])).await;
+    admin.does((delete, &join), made, &[], &Value::Null, (204, none)).await;
+    admin.does((delete, &join), "0000000000000000", &[], &Value::Null, (404, none)).await;
 
     // Keys.
     signs.voucher(&kdc.http(), &AuthorKey::generate(&mut keycell_client::system_rng())).await.unwrap();

@@ -25,10 +25,10 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
     let mut seen = Seen { http: kdc.http(), admin, all: BTreeSet::new() };
 
     seen.tickets().await;
-    let token = seen.successes().await;
+    let (token, join) = seen.successes().await;
     seen.preconditions().await;
     seen.refused(&auditor, &token).await;
-    seen.deleted(&token).await;
+    seen.deleted(&token, &join).await;
     for path in ["/openapi.yaml", "/docs"] {
         let etag = seen.http.get(path).await.header(ETAG.as_str()).to_owned();
         seen.see(304, seen.http.request(Method::GET, path).header(IF_NONE_MATCH, etag)).await;
@@ -138,17 +138,22 @@ impl Seen {
         }
     }
 
-    /// Everything that succeeds; returns the id of a token.
-    async fn successes(&mut self) -> String {
+    /// Everything that succeeds; returns the ids of a token and of a join token.
+    async fn successes(&mut self) -> (String, String) {
         let key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
         let party =
             json!({ "name": "new@test.internal", "key": key, "note": "Rack 12.", "log_tickets": true });
         let rule = json!({ "id": "rule", "effect": "allow", "source": "a*", "destination": "{b,c}*@*", "max_lifetime_seconds": 60, "expires_at": 1 });
         let token = json!({ "subject": "alice", "role": "auditor", "ttl_seconds": 60 });
+        let join = json!({ "service": "web", "hosts": ["web*"], "networks": ["192.0.2.0/24"], "uses": 5 });
         let (parties, rules, tokens) = ("/v1/admin/parties", "/v1/admin/policy/rules", "/v1/admin/tokens");
-        for (path, body, field) in
-            [(parties, &party, "note"), (rules, &rule, "note"), (tokens, &token, "subject")]
-        {
+        let joins = "/v1/admin/join-tokens";
+        for (path, body, field) in [
+            (parties, &party, "note"),
+            (rules, &rule, "note"),
+            (tokens, &token, "subject"),
+            (joins, &join, "note"),
+        ] {
             let with_key = |body: &Value| {
                 json_to(self.admin.request(Method::POST, path), body).header("idempotency-key", path)
             };
@@ -192,6 +197,8 @@ impl Seen {
         self.send(409, Method::POST, rules, &rule).await;
         let made = self.send(201, Method::POST, tokens, &token).await;
         let id = made.json()["info"]["id"].as_str().unwrap().to_owned();
+        let made = self.send(201, Method::POST, joins, &join).await;
+        let join = made.json()["info"]["id"].as_str().unwrap().to_owned();
 
         let import = "/v1/admin/parties/import";
         for (media_type, body) in [
@@ -236,7 +243,11 @@ impl Seen {
         }
         for (operation, _) in Description::shared().operations() {
             if let Some(path) = operation.strip_prefix("GET ") {
-                let id = if path.contains("/tokens/") { &id } else { "rule" };
+                let id = match path {
+                    path if path.contains("/join-tokens/") => &join,
+                    path if path.contains("/tokens/") => &id,
+                    _ => "rule",
+                };
                 self.see(200, request(&self.admin, &operation, "new%40test.internal", id, "")).await;
             }
         }
@@ -250,6 +261,7 @@ impl Seen {
             "/v1/admin/audit?limit=1&order=oldest",
             "/v1/admin/groups?limit=1",
             "/v1/admin/tokens?limit=1",
+            "/v1/admin/join-tokens?limit=1&state=live&service=web",
             "/v1/admin/policy/rules?limit=1",
         ] {
             assert!(
@@ -257,7 +269,7 @@ impl Seen {
                 "{path}"
             );
         }
-        id
+        (id, join)
     }
 
     /// A group with the party that is there, and everything that is done with one.
@@ -358,7 +370,7 @@ impl Seen {
         }
     }
 
-    async fn deleted(&mut self, token: &str) {
+    async fn deleted(&mut self, token: &str, join: &str) {
         for (operation, id) in [
             ("DELETE /v1/admin/groups/{name}/excluded/{party}", ""),
             ("DELETE /v1/admin/groups/{name}", ""),
@@ -366,6 +378,7 @@ impl Seen {
             ("DELETE /v1/admin/parties/{name}", ""),
             ("DELETE /v1/admin/policy/rules/{id}", "rule"),
             ("DELETE /v1/admin/tokens/{id}", token),
+            ("DELETE /v1/admin/join-tokens/{id}", join),
         ] {
             self.see(204, request(&self.admin, operation, "new%40test.internal", id, "")).await;
         }

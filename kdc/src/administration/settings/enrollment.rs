@@ -58,13 +58,13 @@ fn check(patch: &EnrollmentPatch) -> Result<(), AdminError> {
 }
 
 /// What can be wrong with several patterns of hosts.
-fn check_hosts(hosts: &[HostPattern]) -> Result<(), AdminError> {
+pub(in crate::administration) fn check_hosts(hosts: &[HostPattern]) -> Result<(), AdminError> {
     let texts: Vec<_> = hosts.iter().map(HostPattern::as_str).collect();
     counted(&texts, SOME, "hosts", "1 to 64 patterns, each once; * stands for any host")
 }
 
 /// What can be wrong with several networks.
-fn check_networks(networks: &[IpNet]) -> Result<(), AdminError> {
+pub(in crate::administration) fn check_networks(networks: &[IpNet]) -> Result<(), AdminError> {
     counted(networks, 0..=MOST, "networks", "at most 64, each once")?;
     for network in networks {
         // Such an address is taken for the one of version 4 in it, and would be in no network.

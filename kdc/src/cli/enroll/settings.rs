@@ -1,6 +1,5 @@
 //! `keycell enroll settings`
 
-use std::fmt::Display;
 use std::io::{self, Write};
 
 use clap::Args;
@@ -9,6 +8,7 @@ use keycell_protocol::ServiceName;
 
 use super::super::Outcome;
 use super::super::admin::Admin;
+use super::super::join_token::joined;
 use super::super::moment::{DAY, exact, span};
 use super::super::output::Output;
 use super::super::party::Expected;
@@ -127,10 +127,6 @@ fn show(out: &mut dyn Write, view: &EnrollmentView) -> io::Result<()> {
             ("revision", view.revision.to_string()),
         ],
     )
-}
-
-fn joined<T: Display>(items: &[T]) -> String {
-    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn network(text: &str) -> Result<Network, &'static str> {

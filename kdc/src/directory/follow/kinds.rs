@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Follower, Place};
 use crate::directory::documents::{self, not_older};
-use crate::directory::{FollowError, Rules, TokenRecords};
+use crate::directory::{FollowError, JoinTokenRecords, Rules, TokenRecords};
 use crate::groups::Memberships;
 use crate::settings::{IdentitiesSetting, MasterKeySetting};
 use crate::store::{Documents, Kind, StoreError};
@@ -63,7 +63,8 @@ impl Follower {
             Kind::Group => self.take_groups(&found, living).await?,
             Kind::JoinToken => {
                 let known = self.directory.join_tokens();
-                self.directory.set_join_tokens(documents::join_tokens(&found, &self.keyring, &known));
+                let tokens = documents::join_tokens(&found, &self.keyring, &known);
+                self.keep_join_tokens_revoked(place, tokens);
             }
             Kind::Enrollment | Kind::Conflict => {}
         }
@@ -150,5 +151,23 @@ impl Follower {
             }
         }
         self.directory.set_tokens(tokens);
+    }
+
+    /// The same of join tokens.
+    pub(super) fn keep_join_tokens_revoked(&self, place: &mut Place, mut tokens: JoinTokenRecords) {
+        for (id, token) in &mut tokens {
+            match (token.revoked_at, place.revoked_join.get(id)) {
+                (Some(_), None) => {
+                    self.watermark.get().inspect(|watermark| watermark.saw_join_token(*id, token));
+                    place.revoked_join.insert(*id, token.clone());
+                }
+                (None, Some(revoked)) => {
+                    tracing::error!(join_token = %id, "the database row of a revoked join token was put back: it stays revoked");
+                    *token = revoked.clone();
+                }
+                _ => {}
+            }
+        }
+        self.directory.set_join_tokens(tokens);
     }
 }

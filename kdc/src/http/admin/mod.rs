@@ -8,6 +8,7 @@ pub(super) mod enrollment;
 pub(super) mod groups;
 pub(super) mod identities;
 pub(super) mod import;
+pub(super) mod join_tokens;
 pub(super) mod keys;
 pub(super) mod master_key;
 mod order;

@@ -1,6 +1,7 @@
 //! How hosts come aboard by themselves (docs/protocol.md §10): what is kept of it, and the rules that need no database.
 
 mod conflict;
+mod decide;
 mod hosts;
 mod join_token;
 mod processes;
@@ -9,6 +10,7 @@ mod setting;
 mod waiting;
 
 pub use conflict::{ConflictKind, ConflictRecord, Copies, CopiesKind, SameHost, UnknownConflictKind};
+pub use decide::{Admit, Applicant, Crowd, Known, Refusal, Verdict, decide, retry_after};
 pub use hosts::{HostPattern, HostPatternError};
 pub use join_token::{JoinTokenRecord, TokenRefusal};
 pub use processes::{Alternation, Process, Processes, Sighting, UnknownProcess};

@@ -11,6 +11,8 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use keycell_protocol::Name;
 use serde::{Deserialize, Serialize};
 
+use crate::settings::Rates;
+
 /// Sustained rate and burst of one kind of limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,21 +35,23 @@ impl Rate {
     }
 }
 
-/// The three limits of the KDC.
+/// The limits of the KDC.
 pub struct Limits {
     addresses: Keyed<Network>,
     failures: Keyed<Network>,
+    enrollments: Keyed<Network>,
     parties: Keyed<Name>,
 }
 
 impl Limits {
     /// Limits with nothing counted yet. Each remembers about `capacity` keys.
     #[must_use]
-    pub fn new(address: Rate, failure: Rate, party: Rate, capacity: usize) -> Self {
+    pub fn new(rates: &Rates, capacity: usize) -> Self {
         Self {
-            addresses: Keyed::new(address, capacity),
-            failures: Keyed::new(failure, capacity),
-            parties: Keyed::new(party, capacity),
+            addresses: Keyed::new(rates.per_address, capacity),
+            failures: Keyed::new(rates.failures_per_address, capacity),
+            enrollments: Keyed::new(rates.enrollments_per_address, capacity),
+            parties: Keyed::new(rates.tickets_per_party, capacity),
         }
     }
 
@@ -68,6 +72,14 @@ impl Limits {
         self.failures.take(&Network::of(address), NonZeroU32::MIN)
     }
 
+    /// One request to enroll from `address`. Opening one costs as much as a hundred tickets, so it has a rate of its own.
+    ///
+    /// # Errors
+    /// [`TooOften`] when the address is over its rate.
+    pub fn enrollment(&self, address: IpAddr) -> Result<(), TooOften> {
+        self.enrollments.take(&Network::of(address), NonZeroU32::MIN)
+    }
+
     /// A request of `party` for `tickets` tickets, which costs as many.
     ///
     /// # Errors
@@ -78,23 +90,25 @@ impl Limits {
     }
 
     /// Goes over to other rates. Where a rate changes, what was counted so far is forgotten.
-    pub fn set(&self, address: Rate, failure: Rate, party: Rate) {
-        self.addresses.set(address);
-        self.failures.set(failure);
-        self.parties.set(party);
+    pub fn set(&self, rates: &Rates) {
+        self.addresses.set(rates.per_address);
+        self.failures.set(rates.failures_per_address);
+        self.enrollments.set(rates.enrollments_per_address);
+        self.parties.set(rates.tickets_per_party);
     }
 
     /// Forgets who has not asked for so long that it makes no difference.
     pub fn prune(&self) {
         self.addresses.prune();
         self.failures.prune();
+        self.enrollments.prune();
         self.parties.prune();
     }
 
     /// How many keys are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.addresses.len() + self.failures.len() + self.parties.len()
+        self.addresses.len() + self.failures.len() + self.enrollments.len() + self.parties.len()
     }
 
     /// Whether none is.
@@ -201,9 +215,16 @@ const fn at_least_one(n: u32) -> NonZeroU32 {
 mod tests {
     use super::*;
 
+    /// Rates so low that nothing comes back while the test runs.
+    const RATES: Rates = Rates {
+        per_address: Rate::new(1, 50),
+        failures_per_address: Rate::new(1, 3),
+        enrollments_per_address: Rate::new(1, 7),
+        tickets_per_party: Rate::new(1, 1000),
+    };
+
     fn limits() -> Limits {
-        // Rates so low that nothing comes back while the test runs.
-        Limits::new(Rate::new(1, 50), Rate::new(1, 3), Rate::new(1, 1000), 100)
+        Limits::new(&RATES, 100)
     }
 
     #[test]
@@ -235,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn enrollments_have_a_rate_of_their_own_too() {
+        let limits = limits();
+        let (one, other) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
+        assert_eq!((0..10).take_while(|_| limits.enrollment(one).is_ok()).count(), 7);
+        limits.enrollment(other).unwrap();
+        limits.request(one).unwrap();
+        limits.failure(one).unwrap();
+    }
+
+    #[test]
     fn one_ipv6_host_is_its_whole_network() {
         let network = |address: &str| Network::of(address.parse().unwrap());
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff"));
@@ -247,9 +278,9 @@ mod tests {
         let limits = limits();
         let one: IpAddr = "192.0.2.1".parse().unwrap();
         while limits.request(one).is_ok() {}
-        limits.set(Rate::new(1, 50), Rate::new(1, 3), Rate::new(1, 1000));
+        limits.set(&RATES);
         assert!(limits.request(one).is_err(), "the same rate changes nothing");
-        limits.set(Rate::new(1, 2), Rate::new(1, 3), Rate::new(1, 1000));
+        limits.set(&Rates { per_address: Rate::new(1, 2), ..RATES });
         assert_eq!((0..10).take_while(|_| limits.request(one).is_ok()).count(), 2);
     }
 

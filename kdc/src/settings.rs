@@ -40,7 +40,7 @@ impl Settings {
         self.zone.ticket_lifetime_seconds.unwrap_or(tickets.lifetime_seconds)
     }
 
-    /// The rates in force on a KDC of this configuration: of an address, of its failures, of a party.
+    /// The rates in force on a KDC of this configuration.
     #[must_use]
     pub fn rates(&self, config: &Config) -> Rates {
         Rates {
@@ -49,18 +49,24 @@ impl Settings {
                 .limits
                 .failures_per_address
                 .unwrap_or(config.limits.failures_per_address),
+            enrollments_per_address: self
+                .limits
+                .enrollments_per_address
+                .unwrap_or(config.limits.enrollments_per_address),
             tickets_per_party: self.limits.tickets_per_party.unwrap_or(config.limits.tickets_per_party),
         }
     }
 }
 
-/// The three rates.
+/// The rates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rates {
     /// Requests of one address.
     pub per_address: Rate,
     /// Failed authentications of one address.
     pub failures_per_address: Rate,
+    /// Requests of one address to enroll.
+    pub enrollments_per_address: Rate,
     /// Tickets of one party.
     pub tickets_per_party: Rate,
 }
@@ -94,6 +100,10 @@ pub struct LimitsSetting {
     pub failures_per_address: Option<Rate>,
     /// Tickets of one party.
     pub tickets_per_party: Option<Rate>,
+    /// Requests of one address to enroll. Not written unless set, so that the release before, which does not know it, can
+    /// read the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enrollments_per_address: Option<Rate>,
 }
 
 impl LimitsSetting {

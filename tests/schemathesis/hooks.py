@@ -77,7 +77,7 @@ def before_call(context, case, kwargs):
             body["name"] = f"{local}@{ZONE}"
     if operation == "updateLimits" and isinstance(body, dict):
         # A rate of 1 a second is a good one, and would end the test.
-        for name in ("per_address", "failures_per_address"):
+        for name in ("per_address", "failures_per_address", "enrollments_per_address"):
             rate = body.get(name)
             for field in rate if isinstance(rate, dict) else ():
                 if type(rate[field]) is int and 0 < rate[field] < ENOUGH:

@@ -84,6 +84,7 @@ impl ZoneSettingsDesk {
         for (name, change, rate) in [
             ("per_address", patch.per_address, &mut limits.per_address),
             ("failures_per_address", patch.failures_per_address, &mut limits.failures_per_address),
+            ("enrollments_per_address", patch.enrollments_per_address, &mut limits.enrollments_per_address),
             ("tickets_per_party", patch.tickets_per_party, &mut limits.tickets_per_party),
         ] {
             if let Some(value) = change {

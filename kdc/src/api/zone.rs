@@ -59,6 +59,8 @@ pub struct LimitsView {
     pub per_address: RateView,
     /// Failed authentications of one address.
     pub failures_per_address: RateView,
+    /// Requests of one address to enroll.
+    pub enrollments_per_address: RateView,
     /// Tickets of one party.
     pub tickets_per_party: RateView,
 }
@@ -83,6 +85,14 @@ pub struct LimitsPatch {
         skip_serializing_if = "Option::is_none"
     )]
     pub failures_per_address: Option<Option<Rate>>,
+    /// Requests of one address to enroll.
+    #[serde(
+        default,
+        serialize_with = "given::serialize",
+        deserialize_with = "given::object",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub enrollments_per_address: Option<Option<Rate>>,
     /// Tickets of one party; the burst is at least 1,000.
     #[serde(
         default,

@@ -31,6 +31,9 @@ pub(super) struct Set {
     /// Failed authentications of one address
     #[arg(long, group = "setting", value_name = "RATE", value_parser = setting)]
     failures_per_address: Option<Setting>,
+    /// Requests of one address to enroll, for instance 100/1000
+    #[arg(long, group = "setting", value_name = "RATE", value_parser = setting)]
+    enrollments_per_address: Option<Setting>,
     /// Tickets of one party; the burst is at least 1000
     #[arg(long, group = "setting", value_name = "RATE", value_parser = setting)]
     tickets_per_party: Option<Setting>,
@@ -51,6 +54,7 @@ impl Limits {
                 let patch = LimitsPatch {
                     per_address: set.per_address.map(|setting| setting.0),
                     failures_per_address: set.failures_per_address.map(|setting| setting.0),
+                    enrollments_per_address: set.enrollments_per_address.map(|setting| setting.0),
                     tickets_per_party: set.tickets_per_party.map(|setting| setting.0),
                 };
                 admin.patch(LIMITS).if_revision(set.expected.if_revision).json(&patch)?.read().await?
@@ -71,6 +75,7 @@ fn show(out: &mut dyn Write, view: &LimitsView) -> io::Result<()> {
         [
             row("requests per address", &view.per_address),
             row("failures per address", &view.failures_per_address),
+            row("enrollments per address", &view.enrollments_per_address),
             row("tickets per party", &view.tickets_per_party),
         ],
     )?;

@@ -103,6 +103,8 @@ pub struct LimitsConfig {
     pub per_address: Rate,
     /// Failed authentications of one address; past it, the address is refused unread.
     pub failures_per_address: Rate,
+    /// Requests of one address to enroll. Many hosts may share one.
+    pub enrollments_per_address: Rate,
     /// Tickets of one party, after authentication. The burst is at least 1,000, the largest request.
     pub tickets_per_party: Rate,
     /// How many addresses, and how many parties, are remembered for the rates.
@@ -132,6 +134,7 @@ impl Default for LimitsConfig {
         Self {
             per_address: Rate::new(2_000, 10_000),
             failures_per_address: Rate::new(10, 100),
+            enrollments_per_address: Rate::new(100, 1_000),
             tickets_per_party: Rate::new(500, 100_000),
             remembered: 200_000,
             nonces: 4_000_000,

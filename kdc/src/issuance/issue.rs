@@ -136,6 +136,7 @@ mod tests {
     use crate::issuance::{Freshness, Nonces, authenticate, authorize};
     use crate::limit::{Limits, Rate};
     use crate::policy::{MonitorReason, Policy};
+    use crate::settings::Rates;
     use keycell_protocol::{
         Epoch, Generation, Instance, LongTermKey, Nonce, RatchetPeriod, SignedRequest, TicketRequest,
         UnixMillis,
@@ -162,12 +163,18 @@ mod tests {
         let keys = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]).subkeys();
         let json = SignedRequest::sign(&request, &keys).unwrap().to_json();
         let rate = Rate::new(1000, 1000);
+        let rates = Rates {
+            per_address: rate,
+            failures_per_address: rate,
+            enrollments_per_address: rate,
+            tickets_per_party: rate,
+        };
         let directory = directory(parties);
         let authenticated = authenticate(
             &SignedRequest::parse(&json).unwrap(),
             &directory,
             &Nonces::new(60_000, 1000),
-            &Limits::new(rate, rate, rate, 1000),
+            &Limits::new(&rates, 1000),
             moment,
             Freshness { skew_ms: 60_000, since: UnixMillis(0) },
         );

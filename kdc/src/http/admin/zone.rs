@@ -80,6 +80,10 @@ fn limits(kdc: &Kdc, settings: &Settings) -> Response {
             rate: rates.failures_per_address,
             is_set: set.failures_per_address.is_some(),
         },
+        enrollments_per_address: RateView {
+            rate: rates.enrollments_per_address,
+            is_set: set.enrollments_per_address.is_some(),
+        },
         tickets_per_party: RateView {
             rate: rates.tickets_per_party,
             is_set: set.tickets_per_party.is_some(),

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod copies;
+mod enrollments;
 mod groups;
 mod house;
 mod parts;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use keycell_protocol::{UnixMillis, Zone};
 use tokio::sync::{Mutex, Semaphore};
 
@@ -28,6 +29,7 @@ use crate::audit::Recorder;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Directory, Follower};
+use crate::enrollment::EnrollmentDesk;
 use crate::issuance::{self, Authenticated, Denied, Freshness, Kind, Moment, Nonces};
 use crate::lifetimes::Lifetimes;
 use crate::limit::{Limits, TooOften};
@@ -66,6 +68,7 @@ pub struct Kdc {
     /// Keys in two places that are to be looked at.
     found: Found,
     identities: IdentityDesk,
+    enrollments: EnrollmentDesk,
     policies: Policies,
     groups: Groups,
     tokens: Tokens,
@@ -88,6 +91,8 @@ pub struct Kdc {
     /// For who looks through the audit log.
     audits: Arc<Semaphore>,
     certificate: Arc<Served>,
+    /// The roots that hosts are to trust, and when they were read.
+    roots: ArcSwapOption<(Instant, String)>,
     started_at: UnixMillis,
     /// When this process began, by a clock that nobody sets.
     begun: Instant,
@@ -324,7 +329,7 @@ impl Kdc {
     /// Goes over to the rates that are set.
     pub fn settled(&self) {
         let rates = self.directory.settings().rates(&self.config.load());
-        self.limits.set(rates.per_address, rates.failures_per_address, rates.tickets_per_party);
+        self.limits.set(&rates);
         self.lifetimes.note(self.now(), self.directory.rules().policy.ticket_lifetime_seconds());
     }
 

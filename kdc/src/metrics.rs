@@ -2,6 +2,7 @@
 
 mod at_rest;
 mod conflicts;
+mod enrollment;
 mod groups;
 mod identities;
 mod keys;
@@ -20,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use at_rest::AtRestMetrics;
 pub use conflicts::{ConflictMetrics, OfKind};
+pub use enrollment::EnrollmentMetrics;
 pub use groups::GroupMetrics;
 pub use identities::IdentityMetrics;
 pub use keys::{InState, KeyMetrics};
@@ -59,6 +61,8 @@ pub struct Metrics {
     pub at_rest: AtRestMetrics,
     /// Keys in two places, and hosts with another key.
     pub conflicts: ConflictMetrics,
+    /// Hosts that come aboard.
+    pub enrollment: EnrollmentMetrics,
     /// The KDC's identities.
     pub identities: IdentityMetrics,
     /// Keys and their rotation.
@@ -115,6 +119,7 @@ impl Metrics {
             staleness: Gauge::default(),
             at_rest: AtRestMetrics::register(&mut registry),
             conflicts: ConflictMetrics::register(&mut registry),
+            enrollment: EnrollmentMetrics::register(&mut registry),
             identities: IdentityMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
             groups: GroupMetrics::register(&mut registry),

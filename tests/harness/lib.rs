@@ -5,6 +5,7 @@ pub mod backup;
 pub mod cell;
 pub mod copies;
 pub mod group;
+pub mod host;
 pub mod http;
 pub mod kdc;
 pub mod markdown;

@@ -34,6 +34,7 @@ pub use groups::Groups;
 pub use identities::{IdentityDesk, SecondaryOnDisk};
 pub use import::{ImportEntry, ImportResult};
 pub use join_tokens::JoinTokens;
+pub(crate) use keys::States;
 pub use keys::{Keys, NewKey, Replacement, Selected, Selection, Turned, due};
 pub use ledger::Ledger;
 pub use master_key::MasterKeyDesk;

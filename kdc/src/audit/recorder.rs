@@ -108,6 +108,13 @@ impl Recorder {
         self.add(&actor, now, address, std::iter::once(thing));
     }
 
+    /// A host that was refused to come aboard: `target` is the party, where there is one. Hosts are counted by network.
+    pub fn refused_enrollment(&self, now: UnixMillis, address: IpAddr, target: &str, reason: &str) {
+        let actor = Actor::Address(Network::of(address).address());
+        let thing = Thing { action: Action::EnrollmentRefuse, target, problem: reason, rule: "" };
+        self.add(&actor, now, Some(address), std::iter::once(thing));
+    }
+
     /// Writes what is due, every second and when there is much of it, until told to stop; then everything. What cannot be
     /// written stays counted until it can.
     pub async fn run(&self, journal: Journal, stop: CancellationToken) {

@@ -43,6 +43,8 @@ pub struct Directory {
     broken_groups: RwLock<Arc<BTreeSet<String>>>,
     /// How many chains of group keys began while this KDC looked.
     chains_begun: AtomicU64,
+    /// How often the documents of hosts that wait were changed while this KDC looked.
+    waiting_changes: AtomicU64,
     /// The epoch that keys are turned by: the last that was believed.
     epoch: AtomicU32,
 }
@@ -60,6 +62,7 @@ impl Directory {
             groups: RwLock::default(),
             broken_groups: RwLock::default(),
             chains_begun: AtomicU64::new(0),
+            waiting_changes: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
         }
     }
@@ -133,6 +136,16 @@ impl Directory {
         self.broken_groups.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How often what is kept of hosts that wait for an administrator was changed, as far as this KDC looked.
+    pub(crate) fn waiting_changes(&self) -> u64 {
+        self.waiting_changes.load(Ordering::SeqCst)
+    }
+
+    /// Notes that it was changed.
+    fn note_waiting_change(&self) {
+        self.waiting_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// How many chains of group keys began while this KDC looked.
     pub(crate) fn chains_begun(&self) -> u64 {
         self.chains_begun.load(Ordering::Relaxed)
@@ -185,6 +198,17 @@ impl Directory {
             page.extend(parties.filter(|party| wanted(party)).take(limit - page.len()));
         }
         page
+    }
+
+    /// The parties whose full name begins with `prefix`, in the order of their names.
+    #[must_use]
+    pub fn beginning_with(&self, prefix: &str) -> Vec<Arc<Party>> {
+        let names: Vec<Name> = {
+            let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+            let from = names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+            from.take_while(|name| name.as_str().starts_with(prefix)).cloned().collect()
+        };
+        names.iter().filter_map(|name| self.party(name.as_str())).collect()
     }
 
     /// What is remembered of when a party was seen; kept while the party changes.
@@ -307,6 +331,18 @@ pub(crate) mod tests {
         let directory = Directory::new(rules, Settings::default(), TokenRecords::new());
         directory.replace(names.iter().map(|name| party(name)));
         directory
+    }
+
+    #[test]
+    fn those_of_a_host_are_found_by_how_their_names_begin() {
+        let directory = directory(&["a.h::1@z", "a.h::f@z", "a.h:@z", "a.h2::1@z", "a.h@z", "b.h::1@z"]);
+        let found = |prefix| {
+            let parties = directory.beginning_with(prefix);
+            parties.iter().map(|party| party.name().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(found("a.h::"), ["a.h::1@z", "a.h::f@z"]);
+        assert_eq!(found("a.h2::"), ["a.h2::1@z"]);
+        assert!(found("a.x::").is_empty());
     }
 
     #[test]

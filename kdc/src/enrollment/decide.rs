@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use keycell_protocol::{
-    AuthorPublicKey, EnrolledName, Fingerprint, HostName, JoinToken, JoinTokenId, Name, ServiceName,
-    UnixMillis, Zone,
+    AuthorPublicKey, EnrolledName, Fingerprint, HostName, IdentityName, JoinToken, JoinTokenId, Name,
+    ServiceName, UnixMillis, Zone,
 };
 
 use super::{
@@ -24,6 +24,8 @@ pub struct Applicant {
     pub public_key: AuthorPublicKey,
     /// What it was given to be let in.
     pub token: Option<JoinToken>,
+    /// The identity of the KDC that it asked.
+    pub identity: IdentityName,
     /// When it asked, by its own clock.
     pub timestamp: UnixMillis,
     /// The SHA-256 of its request, in hexadecimal.

@@ -1,19 +1,31 @@
 //! How hosts come aboard by themselves (docs/protocol.md §10): what is kept of it, and the rules that need no database.
 
+mod committer;
 mod conflict;
+mod crowd;
 mod decide;
+mod desk;
+mod draft;
+mod error;
+mod found;
 mod hosts;
 mod join_token;
 mod processes;
+mod open;
 mod record;
 mod setting;
 mod waiting;
 
 pub use conflict::{ConflictKind, ConflictRecord, Copies, CopiesKind, SameHost, UnknownConflictKind};
+pub use committer::{Committer, Unsettled};
 pub use decide::{Admit, Applicant, Crowd, Known, Refusal, Verdict, decide, retry_after};
+pub use desk::EnrollmentDesk;
+pub use draft::{How, Request, Settled};
+pub use error::EnrollError;
 pub use hosts::{HostPattern, HostPatternError};
 pub use join_token::{JoinTokenRecord, TokenRefusal};
 pub use processes::{Alternation, Process, Processes, Sighting, UnknownProcess};
+pub use open::{OpenError, Opened, Opener};
 pub use record::{Admission, EnrollmentRecord};
 pub use setting::{ClonesRule, ConflictsRule, EnrollmentMode, EnrollmentSetting};
 pub use waiting::{WaitingFor, WaitingRecord, WaitingState};

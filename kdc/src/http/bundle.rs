@@ -10,17 +10,8 @@ use super::problem::Failure;
 use crate::kdc::Kdc;
 
 pub(super) async fn show(State(kdc): State<Arc<Kdc>>) -> Result<Json<Bundle>, Failure> {
-    let config = kdc.config();
-    let roots = &config.tls.roots;
-    let tls_roots = tokio::fs::read_to_string(roots).await.map_err(|error| {
-        tracing::error!(file = %roots.display(), %error, "the roots that hosts are to trust cannot be read");
+    let unread = || {
         Failure::new(ProblemType::Unavailable).detail("the KDC cannot read the file tls.roots: see its log")
-    })?;
-    Ok(Json(Bundle {
-        zone: kdc.zone().clone(),
-        urls: config.urls.clone(),
-        tls_roots,
-        identities: kdc.identities().public(),
-        trusted: Vec::new(),
-    }))
+    };
+    kdc.bundle().await.map(Json).ok_or_else(unread)
 }

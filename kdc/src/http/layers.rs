@@ -13,7 +13,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
-use keycell_protocol::ProblemType;
+use keycell_protocol::{ProblemType, SealedEnrollment};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
@@ -177,6 +177,9 @@ async fn admitted(gate: &Gate, route: &str, request: Request, next: Next) -> Res
         let time = Duration::from_secs(limits.request_timeout_seconds.into());
         (time, limits.body_bytes, limits.requests_in_flight)
     };
+    if route == super::ENROLL {
+        most = most.min(SealedEnrollment::MAX);
+    }
     let (mut head, mut body) = request.into_parts();
     let fits = body.size_hint().upper().is_some_and(|upper| upper <= most as u64);
     if route == super::POLICY && head.method == Method::PUT && !fits {

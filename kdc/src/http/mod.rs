@@ -3,6 +3,7 @@
 mod admin;
 mod bundle;
 mod docs;
+mod enroll;
 mod group_keys;
 mod health;
 mod heavy;
@@ -52,6 +53,7 @@ pub fn routes() -> Vec<Route> {
         route(M::POST, "/v1/keys/rotate", serve::<Rotation>),
         route(M::POST, "/v1/vouchers", serve::<Vouchers>),
         route(M::POST, "/v1/group-keys", serve::<GroupKeys>),
+        route(M::POST, ENROLL, enroll::enroll),
         route(M::GET, "/v1/zone", zone::show),
         route(M::GET, "/v1/bundle", bundle::show),
         route(M::GET, "/v1/admin/whoami", admin::tokens::whoami),
@@ -141,6 +143,8 @@ where
 
 /// The one path that is hot.
 const TICKETS: &str = "/v1/tickets";
+/// The one whose body is short.
+const ENROLL: &str = "/v1/enroll";
 /// The one whose body is a stream.
 const IMPORT: &str = "/v1/admin/parties/import";
 /// Those that look through the whole audit log, however long that takes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use keycell_protocol::{Problem, ProblemType, UnixMillis};
+use keycell_protocol::{IdentityName, Problem, ProblemType, UnixMillis};
 
 use crate::administration::AdminError;
 use crate::keyring::KeyringError;
@@ -38,6 +38,18 @@ impl Failure {
 
     pub(super) const fn server_time(mut self, now: UnixMillis) -> Self {
         self.0.server_time = Some(now);
+        self
+    }
+
+    /// With the identity that the KDC works with.
+    pub(super) const fn identity(mut self, identity: IdentityName) -> Self {
+        self.0.identity = Some(identity);
+        self
+    }
+
+    /// With over how long hosts spread that find their keys refused.
+    pub(super) const fn reenroll_within(mut self, seconds: u32) -> Self {
+        self.0.reenroll_within = Some(seconds);
         self
     }
 

@@ -94,6 +94,14 @@ impl FromRequest<Arc<Kdc>> for Sent {
     }
 }
 
+impl Sent {
+    /// What it is made of.
+    pub(super) fn into_parts(self) -> (Arc<Kdc>, Origin, Bytes) {
+        let Self { kdc, origin, body } = self;
+        (kdc, origin, body)
+    }
+}
+
 /// Answers a request of the kind `K`.
 pub(super) async fn serve<K: Served>(sent: Sent) -> Result<Response, Failure> {
     let (kdc, origin) = (sent.kdc.clone(), sent.origin);
@@ -163,7 +171,11 @@ fn failure(kdc: &Kdc, denied: Denied, peer: SocketAddr) -> Failure {
                 .server_time(kdc.now()),
             ProblemType::Overloaded => Failure::overloaded(),
             // A clock that is off by an epoch or more makes a request that cannot be authenticated: tell the time.
-            ProblemType::Unauthenticated => counted(kdc, peer, failure.server_time(kdc.now())),
+            // After a recovery that is every host's answer at once: they are told how to spread, whoever asks.
+            ProblemType::Unauthenticated => {
+                let within = kdc.directory().settings().enrollment.reenroll_within_seconds;
+                counted(kdc, peer, failure.server_time(kdc.now()).reenroll_within(within))
+            }
             ProblemType::Replayed => counted(kdc, peer, failure),
             _ => failure.detail(refusal.cause),
         },
@@ -171,7 +183,7 @@ fn failure(kdc: &Kdc, denied: Denied, peer: SocketAddr) -> Failure {
 }
 
 /// The answer to a failure of an address: the failure, or that there are too many.
-fn counted(kdc: &Kdc, peer: SocketAddr, failure: Failure) -> Failure {
+pub(super) fn counted(kdc: &Kdc, peer: SocketAddr, failure: Failure) -> Failure {
     match kdc.failed(peer.ip()) {
         Ok(()) => failure,
         Err(limit) => Failure::failed_too_often(limit),

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::Kdc;
@@ -18,6 +18,7 @@ use crate::audit::{AuditKey, Recorder};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Follower;
+use crate::enrollment::EnrollmentDesk;
 use crate::issuance::Nonces;
 use crate::keyring::Keyring;
 use crate::lifetimes::Lifetimes;
@@ -95,6 +96,11 @@ impl Kdc {
             conflicts: Conflicts::new(ledger.clone(), metrics.conflicts.clone()),
             found: Found::default(),
             identities: IdentityDesk::new(ledger.clone(), metrics.identities.clone()),
+            enrollments: EnrollmentDesk::new(
+                ledger.clone(),
+                Keys::new(ledger.clone(), skew_ms),
+                &metrics.enrollment,
+            ),
             lifetimes: Lifetimes::default(),
             policies: Policies::new(ledger.clone()),
             groups: Groups::new(ledger.clone()),
@@ -103,12 +109,7 @@ impl Kdc {
             settings: ZoneSettingsDesk::new(ledger.clone()),
             master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
             rewrapper,
-            limits: Limits::new(
-                rates.per_address,
-                rates.failures_per_address,
-                rates.tickets_per_party,
-                limits.remembered,
-            ),
+            limits: Limits::new(&rates, limits.remembered),
             nonces: Nonces::new(skew_ms, limits.nonces),
             access: Access::new(token_key, issuers, follower.clone()),
             recorder: Recorder::new(metrics.unrecorded.clone()),
@@ -135,6 +136,7 @@ impl Kdc {
             follower,
             directory,
             certificate,
+            roots: ArcSwapOption::empty(),
         };
         kdc.settled();
         kdc

@@ -7,6 +7,7 @@ mod at_rest;
 mod clocks;
 mod copies;
 mod damage;
+mod enrollment;
 mod groups;
 mod hosts;
 mod keys;

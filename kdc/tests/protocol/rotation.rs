@@ -1,7 +1,7 @@
 //! A party replaces its own key, step by step, and whatever comes between (docs/protocol.md §4.4).
 
 mod attacked;
-mod steps;
+pub(crate) mod steps;
 
 use keycell_kdc::administration::{Asker, Caller, PartyError, Precondition};
 use keycell_kdc::api::PartyPatch;

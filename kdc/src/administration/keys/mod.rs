@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use keycell_protocol::{Generation, LongTermKey, Name, ProblemType, Rotation, Step};
 
-use self::states::{Activated, Next, Refused, States};
+use self::states::{Activated, Next, Refused};
 use super::{AdminError, Asker, Ledger, PartyError};
 use crate::audit::{Action, Actor, Event};
 use crate::issuance::Authenticated;
@@ -18,6 +18,7 @@ use crate::store::{Act, PartyRecord, StoreError, Write};
 
 pub use administer::{NewKey, Replacement, Selected, Selection};
 pub use due::due;
+pub(crate) use states::States;
 
 /// The keys of the zone's parties. Everything here is durable, recorded, and in force on this KDC, when it returns.
 pub struct Keys {
@@ -198,7 +199,7 @@ impl Keys {
         Ok(act.events.len())
     }
 
-    fn states(&self) -> States<'_> {
+    pub(crate) fn states(&self) -> States<'_> {
         let now = self.ledger.now();
         let clock = self.ledger.zone().ratchet_period.epoch(now.seconds());
         States {

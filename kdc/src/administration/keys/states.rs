@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keycell_protocol::{Epoch, Generation, LongTermKey, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, LongTermKey, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -13,12 +13,12 @@ use crate::store::{KeyRecord, KeyState, PartyRecord};
 
 /// What a step depends on besides the record.
 #[derive(Clone, Copy)]
-pub(super) struct States<'a> {
-    pub(super) keyring: &'a Keyring,
-    pub(super) now: UnixMillis,
-    pub(super) epoch: Epoch,
+pub(crate) struct States<'a> {
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) now: UnixMillis,
+    pub(crate) epoch: Epoch,
     /// For how long a key that was replaced is still accepted.
-    pub(super) retire_ms: u64,
+    pub(crate) retire_ms: u64,
 }
 
 /// Why a step is not taken.
@@ -63,7 +63,7 @@ pub(super) enum Activated {
 
 impl States<'_> {
     /// Takes out the keys whose time is over. Returns their generations.
-    pub(super) fn expire(self, record: &mut PartyRecord) -> Vec<Generation> {
+    pub(crate) fn expire(self, record: &mut PartyRecord) -> Vec<Generation> {
         let over = |key: &KeyRecord| key.ends_at.is_some_and(|end| end <= self.now);
         take_out(record, over)
     }
@@ -154,6 +154,46 @@ impl States<'_> {
         Ok(Replaced { key, before, erased })
     }
 
+    /// Takes in a key that a host made together with the KDC by enrolling: the first of a new party, or another one of a
+    /// party that proved by its own key that it is the same. Where a key is active, that one stays until the new one is
+    /// used for the first time; else the new one is active at once, and the host's own key is the one that it signs with
+    /// as an author.
+    ///
+    /// # Errors
+    /// [`KeyringError`] where a key that lives does not open: somebody else than Keycell wrote what the party is.
+    pub(crate) fn enroll(
+        self,
+        record: &mut PartyRecord,
+        key: &LongTermKey,
+        author_key: AuthorPublicKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Joined, KeyringError> {
+        let mut erased = self.expire(record);
+        let alive = |key: &&KeyRecord| key.state != KeyState::Dead;
+        for row in record.keys.iter().filter(alive) {
+            self.keyring.open_key(record, row)?;
+        }
+        if !record.keys.iter().any(|key| alive(&key)) {
+            record.author_key = Some(author_key);
+        }
+        erased.extend(take_out(record, |key| key.state == KeyState::Staged));
+        // Who enrolls again and again, and commits each time, does not pile keys up.
+        let retiring = record.keys.iter().filter(|key| key.state == KeyState::Retiring);
+        let last = retiring.map(|key| key.generation).max();
+        erased
+            .extend(take_out(record, |key| key.state == KeyState::Retiring && Some(key.generation) != last));
+        let is_first = !record.keys.iter().any(|key| key.state == KeyState::Active);
+        let created_at = self.made_at(record);
+        let life = if is_first {
+            record.rotate_after = None;
+            Life::active(created_at)
+        } else {
+            Life { state: KeyState::Staged, created_at, ends_at: Some(self.now.plus(STAGED_MS)) }
+        };
+        record.keys.push(self.keyring.seal_key(&record.name, Standing::of(record), key, life, rng));
+        Ok(Joined { state: life.state, erased })
+    }
+
     /// When a new key counts as made: not before somebody asked for it, wherever that clock was.
     fn made_at(self, record: &PartyRecord) -> UnixMillis {
         record.rotate_after.map_or(self.now, |asked| self.now.max(asked))
@@ -189,6 +229,15 @@ impl States<'_> {
         }
         Ok(())
     }
+}
+
+/// What became of a key by enrolling.
+#[derive(Debug)]
+pub(crate) struct Joined {
+    /// Active, or staged.
+    pub(crate) state: KeyState,
+    /// The keys that are gone.
+    pub(crate) erased: Vec<Generation>,
 }
 
 /// What an administrator's new key did.

@@ -16,6 +16,9 @@ impl Follower {
             self.watermark.get().filter(|_| kind == Kind::Group).map(|watermark| watermark.living_groups());
         // Thousands, which are looked at one by one, where they are needed.
         if matches!(kind, Kind::Enrollment | Kind::Conflict) {
+            if kind == Kind::Enrollment {
+                self.directory.note_waiting_change();
+            }
             return Ok(());
         }
         let found = self.store.documents(kind).await?;

@@ -26,6 +26,7 @@ impl Case {
             host: "web1.example".parse().unwrap(),
             public_key: AuthorPublicKey::new(KEY),
             token: None,
+            identity: IdentityName::PRIMARY,
             timestamp: UnixMillis(40),
             request: "0a".to_owned(),
             address: "192.0.2.9".parse().unwrap(),

@@ -14,7 +14,7 @@ use crate::zone::Zone;
 
 impl Zone {
     /// Takes a step with `key`.
-    pub(super) async fn rotate(
+    pub(crate) async fn rotate(
         &self,
         local: &str,
         step: Step,
@@ -24,7 +24,7 @@ impl Zone {
     }
 
     /// Takes a step with `key`, at one of several KDCs.
-    pub(super) async fn rotate_at(
+    pub(crate) async fn rotate_at(
         &self,
         kdc: &Kdc,
         local: &str,
@@ -45,12 +45,12 @@ impl Zone {
     }
 
     /// A key as its holder uses it now.
-    pub(super) fn turned(&self, key: &LongTermKey) -> LongTermKey {
+    pub(crate) fn turned(&self, key: &LongTermKey) -> LongTermKey {
         let now = self.kdc.zone_record().ratchet_period.epoch(self.now().seconds());
         key.clone().advance(now.max(key.epoch())).unwrap()
     }
 
-    pub(super) async fn stage(&self, local: &str, key: &LongTermKey) -> LongTermKey {
+    pub(crate) async fn stage(&self, local: &str, key: &LongTermKey) -> LongTermKey {
         match self.rotate(local, Step::Stage, key).await.unwrap() {
             Rotated::Staged { key, server_time } => {
                 assert_eq!(server_time, self.now());
@@ -60,14 +60,14 @@ impl Zone {
         }
     }
 
-    pub(super) async fn commit(&self, local: &str, key: &LongTermKey) {
+    pub(crate) async fn commit(&self, local: &str, key: &LongTermKey) {
         let rotated = self.rotate(local, Step::Commit, key).await.unwrap();
         let Rotated::Committed { generation, .. } = rotated else { panic!("not committed") };
         assert_eq!(generation, key.generation());
     }
 
     /// Asks for a ticket from one party to another. Says whether the party is asked to rotate.
-    pub(super) fn ticket(&self, from: &str, key: &LongTermKey, to: &str) -> Result<Ticketed, ProblemType> {
+    pub(crate) fn ticket(&self, from: &str, key: &LongTermKey, to: &str) -> Result<Ticketed, ProblemType> {
         let request = TicketRequest {
             source: self.name(from),
             destinations: vec![self.name(to)],
@@ -89,7 +89,7 @@ impl Zone {
         }
     }
 
-    pub(super) async fn states(&self, local: &str) -> Vec<(u32, KeyState)> {
+    pub(crate) async fn states(&self, local: &str) -> Vec<(u32, KeyState)> {
         let party = self.kdc.directory().party(self.name(local).as_str()).unwrap();
         let stored = self.kdc.ledger().store().party(party.name()).await.unwrap().unwrap();
         let states =
@@ -98,7 +98,7 @@ impl Zone {
         states(&stored.keys)
     }
 
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         local: &str,
         secret: [u8; 32],
@@ -111,7 +111,7 @@ impl Zone {
         (made.key, made.retried)
     }
 
-    pub(super) async fn ask_for_a_new_key(&self, local: &str) {
+    pub(crate) async fn ask_for_a_new_key(&self, local: &str) {
         let selection = Selection::Named(vec![self.name(local)]);
         let selected = self.kdc.keys().select(&selection, None).unwrap();
         assert_eq!((selected.parties.len(), selected.next.clone()), (1, None));
@@ -120,13 +120,13 @@ impl Zone {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Ticketed {
+pub(crate) struct Ticketed {
     /// Of the key that the ticket is sealed under.
-    pub(super) generation: Generation,
-    pub(super) rotate: bool,
+    pub(crate) generation: Generation,
+    pub(crate) rotate: bool,
 }
 
-pub(super) fn problem(outcome: Result<Rotated, PartyError>) -> ProblemType {
+pub(crate) fn problem(outcome: Result<Rotated, PartyError>) -> ProblemType {
     match outcome.unwrap_err() {
         PartyError::Denied(denied) => denied.problem(),
         PartyError::Admin(error) => panic!("{error}"),
@@ -134,7 +134,7 @@ pub(super) fn problem(outcome: Result<Rotated, PartyError>) -> ProblemType {
 }
 
 /// When to come back, in milliseconds.
-pub(super) fn too_soon(outcome: Result<Rotated, PartyError>) -> u64 {
+pub(crate) fn too_soon(outcome: Result<Rotated, PartyError>) -> u64 {
     match outcome.unwrap_err() {
         PartyError::Admin(AdminError::NotYet { retry_after, .. }) => {
             u64::try_from(retry_after.as_millis()).unwrap()

@@ -134,6 +134,15 @@ async fn limits_change_without_a_restart() {
     assert_eq!(admin.send(Method::PATCH, LIMITS, &json!({ "failures_per_address": null })).await.status, 200);
     assert_eq!(stranger.get(PARTIES).await.status, 401);
 
+    let hosts = json!({ "enrollments_per_address": { "per_second": 1, "burst": 3 } });
+    let set = admin.send(Method::PATCH, LIMITS, &hosts).await;
+    let rate = &hosts["enrollments_per_address"];
+    assert_eq!(set.json()["enrollments_per_address"], json!({ "rate": rate, "is_set": true }));
+    let flood = from(&kdc, 6);
+    until("hosts are limited", async || (flood.enroll(b"{}".to_vec()).await.status == 429).then_some(()))
+        .await;
+    assert_eq!(flood.get("/v1/zone").await.status, 200);
+
     for (body, field) in [
         (json!({ "per_address": { "per_second": 0, "burst": 1 } }), "per_address.per_second"),
         (json!({ "per_address": { "per_second": 1, "burst": 0 } }), "per_address.burst"),

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use keycell_kdc::keyring::MasterKeySource;
-use keycell_protocol::{AuthorKey, Step};
+use keycell_protocol::{AuthorKey, JoinToken, Step};
 use keycell_tests::cell::Cell;
+use keycell_tests::host::Host;
 use keycell_tests::http::{Answer, Http};
 use keycell_tests::openapi::Description;
-use keycell_tests::party::Party;
+use keycell_tests::party::{Party, now};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
@@ -18,11 +19,12 @@ use super::{answering, request};
 pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
     let cell = Cell::sqlite();
     cell.configure("limits = { body_bytes = 8192 }");
+    let join_token = cell.join_token(1).await;
     let kdc = cell.serve();
     let master = MasterKeySource::File(cell.file("master.key"));
     master.append(None, &mut keycell_kdc::random::system()).unwrap();
     let (admin, auditor) = (cell.admin(&kdc), kdc.http().with_token(&cell.token("auditor")));
-    let mut seen = Seen { http: kdc.http(), admin, all: BTreeSet::new() };
+    let mut seen = Seen { http: kdc.http(), admin, join_token, all: BTreeSet::new() };
 
     seen.tickets().await;
     let (token, join) = seen.successes().await;
@@ -41,6 +43,8 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
 struct Seen {
     http: Http,
     admin: Http,
+    /// What lets a host in.
+    join_token: JoinToken,
     all: BTreeSet<(String, u16)>,
 }
 
@@ -78,6 +82,7 @@ impl Seen {
             self.see(status, request).await;
         }
         self.group_keys(&a, &off).await;
+        self.enrollment().await;
         self.rotation(&a, &off).await;
         let c = self.admin.add("c@test.internal").await;
         self.vouchers(&c, &off).await;
@@ -112,6 +117,27 @@ impl Seen {
         let ask = |party: &Party| party.sign_group_keys(&party.group_keys(&["nobody@test.internal"]));
         let once = ask(a);
         let requests = [(200, post(once.clone())), (401, post(once)), (403, post(ask(off)))];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+    }
+
+    async fn enrollment(&mut self) {
+        let bundle = self.http.bundle().await;
+        let post = |body: Vec<u8>| {
+            let request = self.http.request(Method::POST, "/v1/enroll");
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        let host = Host::new("nanoprobe", "web1.example");
+        let let_in = host.clone().with(&self.join_token);
+        let mut secondary = bundle.clone();
+        secondary.identities.remove(0);
+        let requests = [
+            (200, post(let_in.request(&bundle).json)),
+            (401, post(let_in.request_at(&bundle, now().minus(3_600_000)).json)),
+            (403, post(Host::new("nanoprobe", "web2.example").request(&bundle).json)),
+            (409, post(host.request(&secondary).json)),
+        ];
         for (status, request) in requests {
             self.see(status, request).await;
         }
@@ -337,8 +363,13 @@ impl Seen {
 
     /// What is wrong with a request whatever the operation is.
     async fn refused(&mut self, auditor: &Http, token: &str) {
-        let of_parties =
-            ["POST /v1/tickets", "POST /v1/keys/rotate", "POST /v1/group-keys", "POST /v1/vouchers"];
+        let of_parties = [
+            "POST /v1/tickets",
+            "POST /v1/keys/rotate",
+            "POST /v1/group-keys",
+            "POST /v1/vouchers",
+            "POST /v1/enroll",
+        ];
         let of_others =
             |status| answering(status).into_iter().filter(|operation| !of_parties.contains(&&**operation));
         for operation in of_others(401) {

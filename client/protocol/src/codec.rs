@@ -4,6 +4,7 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 
 /// Takes a byte string apart from front to back. Every method fails instead of reading past the end.
 pub(crate) struct Reader<'a>(&'a [u8]);
@@ -86,6 +87,14 @@ pub(crate) fn array_from_base64url<const N: usize>(text: &str) -> Option<[u8; N]
         return None;
     }
     from_base64url(text)?.try_into().ok()
+}
+
+/// Reads a JSON object. By itself serde takes a list of the values, in their order, for one as well.
+pub(crate) fn from_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Option<T> {
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
 }
 
 /// Bytes in hexadecimal digits, the letters in lower case.

@@ -12,7 +12,7 @@ use super::request::Content;
 use super::{EnrollmentError, EnrollmentKeys, EnrollmentRequest};
 use crate::author::{AuthorPublicKey, SIGNATURE};
 use crate::bundle::IdentityName;
-use crate::codec::{self, from_base64url};
+use crate::codec::{self, from_base64url, from_object};
 use crate::name::Zone;
 use crate::signer::verify;
 use crate::xwing::{Encapsulated, IdentitySecret};
@@ -41,7 +41,7 @@ impl SealedEnrollment {
         if json.len() > Self::MAX {
             return Err(EnrollmentError::Malformed);
         }
-        let form: Form<'_> = serde_json::from_slice(json).map_err(|_| EnrollmentError::Malformed)?;
+        let form: Form<'_> = from_object(json).ok_or(EnrollmentError::Malformed)?;
         Ok(Self {
             zone: form.zone,
             identity: form.identity,

@@ -22,9 +22,20 @@ mod tests {
     use crate::{make, run};
 
     /// All but `message` and `published`, which have runners of their own.
-    const FOLDERS: [&str; 12] = [
-        "author", "bundle", "content", "derive", "group", "name", "replay", "reply", "request", "rotation",
-        "ticket", "voucher",
+    const FOLDERS: [&str; 13] = [
+        "author",
+        "bundle",
+        "content",
+        "derive",
+        "enrollment",
+        "group",
+        "name",
+        "replay",
+        "reply",
+        "request",
+        "rotation",
+        "ticket",
+        "voucher",
     ];
 
     fn root() -> PathBuf {

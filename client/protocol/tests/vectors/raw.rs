@@ -2,6 +2,7 @@
 
 pub(crate) mod author;
 pub(crate) mod bundle;
+pub(crate) mod enrollment;
 pub(crate) mod group;
 
 use base64::Engine as _;

@@ -6,6 +6,7 @@ mod author;
 mod bundle;
 mod case;
 mod derive;
+mod enrollment;
 mod group;
 mod known;
 mod reasons;
@@ -42,6 +43,7 @@ impl Tally {
 
 /// Every reason that the functions below can give.
 pub(crate) const REASONS: &[&str] = &[
+    "another-kdc",
     "another-request",
     "author-expired",
     "author-forged",
@@ -51,8 +53,11 @@ pub(crate) const REASONS: &[&str] = &[
     "body",
     "destinations",
     "expired",
+    "fingerprint",
     "forged",
+    "host",
     "identities",
+    "identity",
     "kind",
     "length",
     "local-byte",
@@ -60,9 +65,12 @@ pub(crate) const REASONS: &[&str] = &[
     "local-start",
     "malformed",
     "no-zone",
+    "not-enrolled",
     "possession",
     "seen",
+    "service",
     "source",
+    "token",
     "too-far",
     "too-long",
     "too-old",
@@ -85,12 +93,20 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
         "author" => each(path, text, author::message),
         "bundle" => each(path, text, bundle::bundle),
         "content" => each(path, text, author::content),
+        "encryption-key" => each(path, text, enrollment::encryption_key),
+        "enrolled-name" => each(path, text, enrollment::name),
+        "enrollment" => each(path, text, enrollment::request),
+        "enrollment-reply" => each(path, text, enrollment::reply),
         "epoch" => each(path, text, derive::epoch),
         "evidence" => each(path, text, author::evidence),
+        "fingerprint" => each(path, text, enrollment::fingerprint),
         "group-key" => each(path, text, group::key),
         "group-reply" => each(path, text, group::reply),
         "group-request" => each(path, text, group::request),
+        "host" => each(path, text, enrollment::host),
+        "join-token" => each(path, text, enrollment::token),
         "name" => each(path, text, name),
+        "own-host" => each(path, text, enrollment::own_host),
         "ratchet" => each(path, text, derive::ratchet),
         "replay" => replay(path, text),
         "reply" => each(path, text, reply::reply),
@@ -98,6 +114,7 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
         "rotation-reply" => each(path, text, rotation::reply),
         "rotation-request" => each(path, text, rotation::request),
         "sek" => each(path, text, derive::sek),
+        "service" => each(path, text, enrollment::service),
         "subkeys" => each(path, text, derive::subkeys),
         "ticket" => each(path, text, ticket),
         "voucher" => each(path, text, author::voucher),

@@ -4,6 +4,7 @@ mod author;
 mod bundle;
 mod decoders;
 mod derive;
+mod enrollment;
 mod group;
 mod message;
 mod name;
@@ -27,6 +28,7 @@ pub(crate) fn all() -> BTreeMap<String, String> {
         group::files(),
         author::files(),
         bundle::files(),
+        enrollment::files(),
         message::files(),
     ];
     for (path, text) in all.concat() {

@@ -12,7 +12,22 @@ pub(super) fn bundle(case: &format::BundleCase) -> Result<format::Bundle, &'stat
     let bundle = Bundle::from_json(json.as_bytes()).map_err(|error| bundle_reason(&error))?;
     assert_eq!(Bundle::from_json(&bundle.to_json()), Ok(bundle.clone()), "{}", case.case);
     let signers = bundle.signers();
-    let parts = format::Bundle {
+    let parts = parts(bundle);
+    // Each zone's keys vouch for names of that zone.
+    let own = [(parts.zone.as_str(), &parts.identities)];
+    let all = parts.trusted.iter().map(|trusted| (trusted.zone.as_str(), &trusted.identities)).chain(own);
+    for (zone, identities) in all {
+        let known: Vec<_> = signers.of(&zone.parse().unwrap()).copied().collect();
+        let expected: Vec<_> = identities.iter().map(|one| SignerKey::new(one.signing_key.array())).collect();
+        assert_eq!(known, expected, "{}", case.case);
+    }
+    let written = raw::bundle::bundle(&parts);
+    assert_eq!(Bundle::from_json(written.as_bytes()), Bundle::from_json(json.as_bytes()), "{}", case.case);
+    Ok(parts)
+}
+
+pub(super) fn parts(bundle: Bundle) -> format::Bundle {
+    format::Bundle {
         zone: bundle.zone.as_str().to_owned(),
         urls: bundle.urls,
         tls_roots: bundle.tls_roots,
@@ -25,18 +40,7 @@ pub(super) fn bundle(case: &format::BundleCase) -> Result<format::Bundle, &'stat
                 identities: identities(&trusted.identities),
             })
             .collect(),
-    };
-    // Each zone's keys vouch for names of that zone.
-    let own = [(parts.zone.as_str(), &parts.identities)];
-    let all = parts.trusted.iter().map(|trusted| (trusted.zone.as_str(), &trusted.identities)).chain(own);
-    for (zone, identities) in all {
-        let known: Vec<_> = signers.of(&zone.parse().unwrap()).copied().collect();
-        let expected: Vec<_> = identities.iter().map(|one| SignerKey::new(one.signing_key.array())).collect();
-        assert_eq!(known, expected, "{}", case.case);
     }
-    let written = raw::bundle::bundle(&parts);
-    assert_eq!(Bundle::from_json(written.as_bytes()), Bundle::from_json(json.as_bytes()), "{}", case.case);
-    Ok(parts)
 }
 
 fn identities(identities: &[KdcIdentity]) -> Vec<format::Identity> {

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::format::author::*;
 use crate::format::bundle::*;
+use crate::format::enrollment::*;
 use crate::format::group::*;
 use crate::format::*;
 
@@ -34,18 +35,27 @@ cases! {
     AuthorCase => Authored,
     BundleCase => Bundle,
     ContentCase => Hex,
+    EncryptionKeyCase => (),
+    EnrolledNameCase => EnrolledParts,
+    EnrollmentCase => Enrolling,
+    EnrollmentReplyCase => Answer,
     EpochCase => (),
     EvidenceCase => Said,
+    FingerprintCase => (),
     GroupKeyCase => Hex,
     GroupReplyCase => GroupReply,
     GroupRequestCase => GroupRequest,
+    HostCase => (),
+    JoinTokenCase => String,
     NameCase => NameParts,
+    OwnHostCase => String,
     RatchetCase => Hex,
     ReplyCase => Reply,
     RequestCase => Request,
     RotationCase => Rotation,
     RotationReplyCase => Answered,
     SekCase => (),
+    ServiceCase => (),
     SubkeysCase => (),
     TicketCase => TicketParts,
     VoucherCase => Voucher,

@@ -1,8 +1,8 @@
 //! The names of errors in vectors: of each variant, in kebab-case.
 
 use keycell_protocol::{
-    BundleError, EvidenceError, NameError, RatchetError, ReplayError, ReplyError, RequestError, TicketError,
-    VoucherError,
+    BundleError, EnrollmentError, EvidenceError, JoinTokenError, NameError, RatchetError, ReplayError,
+    ReplyError, RequestError, TicketError, VoucherError,
 };
 
 pub(super) fn name_reason(error: NameError) -> &'static str {
@@ -92,5 +92,21 @@ pub(super) fn bundle_reason(error: &BundleError) -> &'static str {
         BundleError::Trusted => "trusted",
         // Of one that is alone: in a bundle it makes the JSON that of none.
         BundleError::IdentityName => "identity-name",
+    }
+}
+
+pub(super) fn enrollment_reason(error: EnrollmentError) -> &'static str {
+    match error {
+        EnrollmentError::Malformed => "malformed",
+        EnrollmentError::Forged => "forged",
+        EnrollmentError::Identity => "identity",
+    }
+}
+
+pub(super) fn join_token_reason(error: JoinTokenError) -> &'static str {
+    match error {
+        JoinTokenError::Token => "token",
+        // Of one that is alone.
+        JoinTokenError::Id => "id",
     }
 }

@@ -65,7 +65,7 @@ fn parts(voucher: &author::Voucher) -> Voucher {
 }
 
 /// S of a signature, and the order of the base point: the same number, spelt otherwise.
-fn respelt(signature: &[u8]) -> Vec<u8> {
+pub(super) fn respelt(signature: &[u8]) -> Vec<u8> {
     const ORDER: [u8; 16] = *b"\xed\xd3\xf5\x5c\x1a\x63\x12\x58\xd6\x9c\xf7\xa2\xde\xf9\xde\x14";
     let mut signature = signature.to_vec();
     let s = signature.len() - 32;
@@ -79,7 +79,7 @@ fn respelt(signature: &[u8]) -> Vec<u8> {
 }
 
 /// A key of small order, and a signature that fits it and every message for who does not look: R = B, S = 1.
-fn for_everything() -> ([u8; 32], [u8; 64]) {
+pub(super) fn for_everything() -> ([u8; 32], [u8; 64]) {
     let (mut neutral, mut signature) = ([0; 32], [0; 64]);
     neutral[0] = 1;
     signature[..32].fill(0x66);

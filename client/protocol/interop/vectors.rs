@@ -29,6 +29,9 @@ fn what_keycell_seals_is_opened() {
     let mut opened = 0;
     for (case, accepted) in accepted() {
         let form = Form::of(&case);
+        let encapsulated = Encapsulated::from_bytes(&form.encapsulated).unwrap();
+        let shared = XWing::decap(&secret(&case), None, &encapsulated).unwrap();
+        assert_eq!(shared.0[..], bytes(&accepted["shared_secret"]), "{}", case["case"]);
         let (context, plaintext) = form.open(&secret(&case)).expect("it opens");
         let (signature, json) = plaintext.split_first_chunk::<64>().unwrap();
         let host = VerifyingKey::from_bytes(&bytes(&accepted["public_key"]).try_into().unwrap()).unwrap();

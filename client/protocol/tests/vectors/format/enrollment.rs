@@ -25,6 +25,7 @@ pub(crate) struct Enrolling {
     pub(crate) name: String,
     pub(crate) public_key: Hex,
     pub(crate) digest: Hex,
+    pub(crate) shared_secret: Hex,
     pub(crate) long_term_key: Hex,
     pub(crate) reply_key: Hex,
 }

@@ -190,6 +190,7 @@ impl Enrollment {
             name: name(request, &public_key),
             public_key: public_key.into(),
             digest: Sha256::digest(body)[..].into(),
+            shared_secret: self.encapsulation().secret().into(),
             long_term_key: context.export("keycell/1 enrollment key").into(),
             reply_key: context.export("keycell/1 enrollment reply").into(),
         }

@@ -44,6 +44,8 @@ pub(super) fn request(case: &format::EnrollmentCase) -> Result<format::Enrolling
         name: request.name().name(sealed.zone()).to_string(),
         public_key: request.public_key.as_bytes().into(),
         digest: sealed.digest().into(),
+        // Nobody is shown it; it is right if what follows from it is.
+        shared_secret: made.encapsulation().secret().into(),
         long_term_key: long_term_key(&keys).into(),
         reply_key: made.reply_key().into(),
     })

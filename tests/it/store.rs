@@ -38,7 +38,7 @@ use at_rest::{
     what_is_left_is_found_page_by_page, wrapping_anew_is_no_change,
 };
 use audit::{
-    a_failing_act_leaves_no_record, committers_at_once_keep_the_chain,
+    a_failing_act_leaves_no_record, another_key_seals_the_log_anew, committers_at_once_keep_the_chain,
     damage_is_neither_hidden_nor_in_the_way, many_records_leave_checkpoints, queries_find_what_they_ask_for,
     records_follow_each_other, what_is_trimmed_is_sealed,
 };
@@ -113,6 +113,7 @@ on_both! {
     many_records_leave_checkpoints,
     queries_find_what_they_ask_for,
     what_is_trimmed_is_sealed,
+    another_key_seals_the_log_anew,
     damage_is_neither_hidden_nor_in_the_way,
     a_document_names_the_revision_it_expects,
     followers_hear_of_documents,

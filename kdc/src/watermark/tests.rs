@@ -182,7 +182,51 @@ fn a_file_is_of_the_version_that_its_lines_need() {
     fs::write(&path, text.replacen("-2", "-1", 1)).unwrap();
     let error = file::read(&path, &key()).unwrap_err();
     assert!(matches!(error, WatermarkError::Altered { line: 2, .. }), "{error}");
-    fs::write(&path, text.replacen("-2", "-3", 1)).unwrap();
+    fs::write(&path, text.replacen("-2", "-4", 1)).unwrap();
     let error = file::read(&path, &key()).unwrap_err();
     assert!(matches!(error, WatermarkError::Newer { .. }), "{error}");
+}
+
+#[test]
+fn who_cannot_check_the_file_reads_in_it_which_identities_are_retired() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revocations");
+    let mark = |primary, last| IdentityMark {
+        primary: IdentityName::new(primary).unwrap(),
+        last: IdentityName::new(last).unwrap(),
+        since: UnixMillis(u64::MAX),
+    };
+    assert_eq!(Watermark::retired(&path), None, "there is no file");
+    let a = watermark(&path);
+    a.saw_party(&party("a", 2, false, 1, ONE));
+    append(&a);
+    assert_eq!(Watermark::retired(&path), None, "none is retired");
+    a.saw_identities(mark(2, 3));
+    append(&a);
+    assert_eq!(Watermark::retired(&path), Some(mark(2, 3)));
+    let first = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+    assert_eq!(first, "keycell-revocations-3");
+    // One that was retired never comes back, and no number is used twice.
+    a.saw_identities(mark(1, 4));
+    append(&a);
+    let (known, _) = file::read(&path, &key()).unwrap().unwrap();
+    assert_eq!((known.identities, known.len()), (Some(mark(2, 4)), 1));
+    a.saw_identities(mark(3, 4));
+    a.saw_party(&party("b", 2, false, 1, ONE));
+    append(&a);
+    let (known, written) = file::read(&path, &key()).unwrap().unwrap();
+    assert_eq!((known.identities, known.len()), (Some(mark(3, 4)), 2));
+    assert_eq!(watermark(&path).last_identity(), IdentityName::new(4));
+    drop(written);
+
+    // Under the key of another identity, all of it is written anew.
+    let audit_key = AuditKey::new(&AuditKey::generate().unwrap(), &"z".parse().unwrap()).unwrap();
+    let moved = Arc::new(Arc::into_inner(watermark(&path)).unwrap().under(&audit_key));
+    append(&moved);
+    assert!(matches!(file::read(&path, &key()), Err(WatermarkError::Altered { line: 2, .. })));
+    assert_eq!(Watermark::retired(&path), Some(mark(3, 4)));
+    assert_eq!(Watermark::open(&path, &audit_key).unwrap().known(), known);
+    let stored = WatermarkKey::from_secret(audit_key.watermark().expose_secret()).unwrap();
+    assert_eq!(Watermark::open_with(&path, &stored).unwrap().known(), known);
+    assert_eq!(format!("{stored:?}"), "WatermarkKey(..)");
 }

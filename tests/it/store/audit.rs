@@ -1,7 +1,7 @@
 //! The audit log: a chain that goes on whatever happens, and what can be asked of it.
 
-use keycell_kdc::audit::{Action, Actor, Event, Link, Outcome, Record, SealKind};
-use keycell_kdc::store::{AuditQuery, CHECKPOINT_EVERY, Write};
+use keycell_kdc::audit::{Action, Actor, AuditKey, Event, Link, Outcome, PublicKey, Record, Seal, SealKind};
+use keycell_kdc::store::{Act, AuditQuery, CHECKPOINT_EVERY, Write};
 
 use super::*;
 
@@ -194,6 +194,58 @@ pub(crate) async fn what_is_trimmed_is_sealed(database: Database) {
     assert_eq!(store.audit_seals(SealKind::Trim).await.unwrap().len(), 2);
     store.act(vec![], updates(1)).await.unwrap();
     assert_eq!(chain(&*store).await[0].seq, 2_102);
+}
+
+/// The log goes over to another key: all that the one before sealed holds by the new one, and nothing else does.
+pub(crate) async fn another_key_seals_the_log_anew(database: Database) {
+    let store = database.create().await;
+    store.act(vec![], updates(2_100)).await.unwrap();
+    let records = chain(&*store).await;
+    let trim = KEY.seal(SealKind::Trim, records[99].link(), UnixMillis(9), "{}");
+    store.act(vec![Write::TrimAudit(trim)], vec![]).await.unwrap();
+    store.act(vec![Write::KeepAnswer(answer("k", 5))], vec![]).await.unwrap();
+    // Somebody else's, which stays so.
+    let zeros = if database.is_sqlite() { "zeroblob(64)" } else { "decode(repeat('00', 64), 'hex')" };
+    database
+        .run(&format!("UPDATE audit_seal SET signature = {zeros} WHERE kind = 'checkpoint' AND seq = 1000"))
+        .await;
+    let key = || AuditKey::new(&AuditKey::generate().unwrap(), KEY.zone()).unwrap();
+    let (new, stranger) = (key(), key());
+    let anew = |before: &AuditKey| Write::SealAnew { before: PublicKey::of(before.public()).unwrap() };
+    let act =
+        |write| Act { writes: vec![write], events: vec![event(9, Action::IdentityRecover, "#KDC#00002")] };
+    // Nobody who does not name the key that signed its end.
+    for before in [&stranger, &new] {
+        let refused = store.commit(&act(anew(before)), &new).await;
+        assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+    }
+    let mut whole = act(anew(&KEY));
+    whole.writes.push(Write::ForgetAnswers);
+    store.commit(&whole, &new).await.unwrap();
+    assert_eq!(store.answer("console:root", "k").await.unwrap(), None);
+    let seals = async |kind| store.audit_seals(kind).await.unwrap();
+    let held = |seals: Vec<Seal>| {
+        seals
+            .into_iter()
+            .map(|seal| (seal.link.seq, seal.holds(KEY.zone(), new.public())))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(held(seals(SealKind::Head).await), [(2_101, true)]);
+    assert_eq!(held(seals(SealKind::Trim).await), [(100, true)]);
+    assert_eq!(held(seals(SealKind::Checkpoint).await), [(1_000, false), (2_000, true)]);
+    assert_eq!(seals(SealKind::Trim).await[0].summary, "{}");
+    assert!(!seals(SealKind::Head).await[0].holds(KEY.zone(), KEY.public()));
+    // Who has the key of before writes nothing any more.
+    let late = store.act(vec![], updates(1)).await;
+    assert!(matches!(late, Err(StoreError::Damaged { .. })), "{late:?}");
+    store.commit(&Act { writes: vec![], events: updates(1) }, &new).await.unwrap();
+    let all = AuditQuery { limit: u32::MAX, ..AuditQuery::default() };
+    let mut link = records[99].link();
+    for record in store.audit(&all).await.unwrap() {
+        assert_eq!((record.seq, record.hash), (link.seq + 1, record.hash_after(&link.hash)));
+        link = record.link();
+    }
+    assert_eq!(link.seq, 2_102);
 }
 
 pub(crate) async fn damage_is_neither_hidden_nor_in_the_way(database: Database) {

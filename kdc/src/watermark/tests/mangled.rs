@@ -48,6 +48,7 @@ fn entries() -> Vec<Value> {
         json!({"token": ["t1", {"revoked_at": 10, "expires_at": 20}]}),
         json!({"group": ["g@z", group]}),
         json!({"forgotten": {"revision": 1, "made": 1}}),
+        json!({"identities": {"primary": "#KDC#00002", "last": "#KDC#00003", "since": 5}}),
         json!({"head": [format!("17:{}", "ab".repeat(32)), null]}),
     ]
 }

@@ -87,6 +87,22 @@ fn a_clock_that_is_corrected_is_none() {
     assert!(none(&[(1, 1, 500, 500), (1, 1, 310, 510), (1, 1, 320, 520)]));
 }
 
+/// A process whose clock is ahead asks one KDC, the one that follows it another, which hears of the first a moment later.
+#[test]
+fn a_clock_that_is_ahead_makes_no_process_live_longer() {
+    let (mut there, mut here) = (Processes::default(), Processes::default());
+    see(&mut there, (1, 1, 400, 200));
+    see(&mut here, (2, 1, 210, 210));
+    assert_eq!(here.saw(there.latest().unwrap(), UnixMillis(START + 250)), None);
+    assert_eq!(see(&mut here, (2, 1, 500, 500)), None);
+}
+
+#[test]
+fn a_request_that_comes_late_does_not_say_where_its_process_is() {
+    let sent = [(1, 1, 100, 100), (1, 3, 50, 110), (2, 3, 120, 120), (1, 1, 130, 130)];
+    assert_eq!(shown(&sent).last(), Some(&clone(1, 3)));
+}
+
 #[test]
 fn copies_with_wrong_clocks_are_found() {
     for offset in [-200_000_i64, 200_000] {

@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
     Access, AuthorKeys, Conflicts, Groups, IdentityDesk, JoinTokens, Keys, Ledger, MasterKeyDesk, Parties,
-    Policies, Sampler, Tokens, ZoneSettingsDesk,
+    Policies, Sampler, Tokens, Waiting, ZoneSettingsDesk,
 };
 use crate::audit::Recorder;
 use crate::clock::Clock;
@@ -73,6 +73,7 @@ pub struct Kdc {
     groups: Groups,
     tokens: Tokens,
     join_tokens: JoinTokens,
+    waiting: Waiting,
     settings: ZoneSettingsDesk,
     master_key: MasterKeyDesk,
     rewrapper: Arc<Rewrapper>,
@@ -246,6 +247,12 @@ impl Kdc {
     #[must_use]
     pub const fn join_tokens(&self) -> &JoinTokens {
         &self.join_tokens
+    }
+
+    /// Hosts that an administrator decides on.
+    #[must_use]
+    pub const fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// The zone's settings, for administrators.

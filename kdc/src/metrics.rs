@@ -5,6 +5,7 @@ mod conflicts;
 mod enrollment;
 mod groups;
 mod identities;
+mod joining;
 mod keys;
 mod recovery;
 mod running;
@@ -24,6 +25,7 @@ pub use conflicts::{ConflictMetrics, OfKind};
 pub use enrollment::EnrollmentMetrics;
 pub use groups::GroupMetrics;
 pub use identities::IdentityMetrics;
+pub use joining::JoiningMetrics;
 pub use keys::{InState, KeyMetrics};
 pub use recovery::RecoveryMetrics;
 pub use running::{Reloaded, Running};
@@ -65,6 +67,8 @@ pub struct Metrics {
     pub enrollment: EnrollmentMetrics,
     /// The KDC's identities.
     pub identities: IdentityMetrics,
+    /// Hosts that wait, and join tokens.
+    pub joining: JoiningMetrics,
     /// Keys and their rotation.
     pub keys: KeyMetrics,
     /// Groups and their keys.
@@ -121,6 +125,7 @@ impl Metrics {
             conflicts: ConflictMetrics::register(&mut registry),
             enrollment: EnrollmentMetrics::register(&mut registry),
             identities: IdentityMetrics::register(&mut registry),
+            joining: JoiningMetrics::register(&mut registry),
             keys: KeyMetrics::register(&mut registry),
             groups: GroupMetrics::register(&mut registry),
             recovery: RecoveryMetrics::register(&mut registry),

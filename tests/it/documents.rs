@@ -101,6 +101,23 @@ fn groups() {
 }
 
 #[test]
+fn enrollment() {
+    let printed = run("docs/enrollment.md");
+    for what in [
+        "approve: who has no join token waits for an administrator",
+        "re-enroll within  15m",
+        "A join token for 5000 hosts of nanoprobe is in rack12.token, good until 20",
+        "0 of 5000",
+        "it lets nobody in any more",
+        "No such host is waiting.",
+        "8f14e45fceea167a5a36dedd4bea2543 is denied: no host comes aboard with this key.",
+        "it is a stranger",
+    ] {
+        assert!(printed.contains(what), "{what}\n{printed}");
+    }
+}
+
+#[test]
 fn backup() {
     let printed = run("docs/backup.md");
     for what in [

@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "joining/scene.rs"]
+mod scene;
 #[path = "joining/settings.rs"]
 mod settings;
 #[path = "joining/tokens.rs"]
 mod tokens;
+#[path = "joining/waiting.rs"]
+mod waiting;

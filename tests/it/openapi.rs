@@ -85,6 +85,8 @@ const BY_CHANCE: &[(&str, u16)] = &[
     ("PATCH /v1/admin/limits", 409),
     ("PATCH /v1/admin/enrollment", 409),
     ("POST /v1/admin/join-tokens", 409),
+    ("POST /v1/admin/enrollments/{fingerprint}/deny", 409),
+    ("DELETE /v1/admin/enrollments/{fingerprint}", 409),
     ("DELETE /v1/admin/join-tokens/{id}", 409),
     ("POST /v1/admin/audit/trim", 409),
     ("GET /v1/admin/audit/seal", 404),
@@ -196,6 +198,9 @@ fn answering(status: u16) -> Vec<String> {
 }
 
 /// A request for an operation, with these in place of the parameters of its path, and with this query.
+/// Of a key that is denied.
+const FINGERPRINT: &str = "8f14e45fceea167a5a36dedd4bea2543";
+
 fn request(http: &Http, operation: &str, name: &str, id: &str, query: &str) -> reqwest::RequestBuilder {
     let (method, path) = operation.split_once(' ').unwrap();
     // Where there is a group in a path, that is the name, and a party is looked for in it.
@@ -206,6 +211,15 @@ fn request(http: &Http, operation: &str, name: &str, id: &str, query: &str) -> r
     };
     // Theirs are shorter.
     let id = id.get(..16).filter(|_| path.starts_with("/v1/admin/join-tokens/")).unwrap_or(id);
-    let path = path.replace("{name}", group).replace("{id}", id).replace("{party}", name);
+    let fingerprint = match name {
+        "no%20name" => "x",
+        name if name.starts_with("nobody") => "00000000000000000000000000000000",
+        _ => FINGERPRINT,
+    };
+    let path = path
+        .replace("{fingerprint}", fingerprint)
+        .replace("{name}", group)
+        .replace("{id}", id)
+        .replace("{party}", name);
     http.request(method.parse().unwrap(), &format!("{path}{query}"))
 }

@@ -45,8 +45,8 @@ use audit::{
 use bulk::{an_act_may_have_100_000_records, many_parties_are_written_together};
 use database::Database;
 use documents::{
-    a_document_names_the_revision_it_expects, an_answer_is_kept_once, followers_hear_of_documents,
-    the_latest_moment_is_noted, the_latest_process_is_noted,
+    a_document_names_the_revision_it_expects, an_answer_is_kept_once, documents_come_some_at_a_time,
+    followers_hear_of_documents, the_latest_moment_is_noted, the_latest_process_is_noted,
 };
 use examples::{keys, name, party, secret, zone};
 use followers::{a_follower_is_woken, a_follower_learns_the_latest_form, woken};
@@ -116,6 +116,7 @@ on_both! {
     another_key_seals_the_log_anew,
     damage_is_neither_hidden_nor_in_the_way,
     a_document_names_the_revision_it_expects,
+    documents_come_some_at_a_time,
     followers_hear_of_documents,
     an_answer_is_kept_once,
     the_latest_moment_is_noted,

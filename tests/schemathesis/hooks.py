@@ -40,6 +40,7 @@ def before_load_schema(context, schema):
         ("/v1/admin/groups", "201", "/name", "name", ["showGroup", "updateGroup", "rotateGroup", "listMembers", "excludeMember", "includeMember", "deleteGroup"]),
         ("/v1/admin/policy/rules", "201", "/id", "id", ["showRule", "updateRule", "deleteRule"]),
         ("/v1/admin/tokens", "201", "/info/id", "id", ["showToken", "revokeToken"]),
+        ("/v1/admin/enrollments/{fingerprint}/deny", "200", "/fingerprint", "fingerprint", ["showEnrollmentOf", "approveEnrollment", "forgetEnrollment"]),
         ("/v1/admin/join-tokens", "201", "/info/id", "id", ["showJoinToken", "revokeJoinToken"]),
     ]:
         answer = schema["paths"][maker]["post"]["responses"][status]

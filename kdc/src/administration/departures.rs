@@ -1,9 +1,10 @@
 //! What a party's leave means for the groups that it was a member of: all their keys that are out come to an end.
 
-use keycell_protocol::Name;
+use keycell_protocol::{Fingerprint, Name};
 
-use super::{AdminError, Caller, Ledger};
+use super::{AdminError, Caller, Ledger, waiting};
 use crate::audit::Action;
+use crate::enrollment::EnrollmentRecord;
 use crate::groups::{GroupRecord, begin_chain};
 use crate::store::{Act, Kind, Write};
 
@@ -51,6 +52,41 @@ pub(super) async fn leave_groups(
         act.writes.push(Write::Expect { kind: Kind::Group, change: memberships.change() });
     }
     act.writes.extend(writes);
+    Ok(())
+}
+
+/// Adds to `act` that a host does not come aboard again with the key of a party that is deleted: else it would by itself, as
+/// soon as its tickets end.
+pub(super) async fn stay_away(
+    ledger: &Ledger,
+    caller: &Caller,
+    party: &Name,
+    enrollment: &EnrollmentRecord,
+    act: &mut Act,
+) -> Result<(), AdminError> {
+    let fingerprint = Fingerprint::of(&enrollment.public_key);
+    let now = ledger.now();
+    let mut record = waiting::denied(None, now);
+    record.service = Some(enrollment.service.clone());
+    record.host = Some(enrollment.host.clone());
+    record.public_key = Some(enrollment.public_key);
+    record.address = Some(enrollment.address);
+    record.first_at = enrollment.enrolled_at;
+    record.decided_at = Some(now);
+    record.decided_by = Some(caller.actor.to_string());
+    record.note = "the party was deleted".to_owned();
+    // Beyond whatever is kept of the key: each revision took a change.
+    record.revision = waiting::unused_revision(ledger, fingerprint).await?;
+    let id = fingerprint.to_string();
+    // Whatever somebody else decides at this moment: deleting goes before.
+    act.writes.push(Write::ForceDocument(ledger.document(
+        Kind::Enrollment,
+        &id,
+        record.revision,
+        &record,
+    )?));
+    let event = caller.event(now, Action::EnrollmentDeny, id);
+    act.events.push(event.with("name", party.as_str()).with("because", "party deleted"));
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod retry;
 mod settings;
 mod status;
 mod tokens;
+mod waiting;
 
 pub use access::{Access, AccessError};
 pub use asker::Asker;
@@ -46,3 +47,4 @@ pub use settings::ZoneSettingsDesk;
 pub use status::{Sample, Sampler, Walk, status, walk};
 pub use tokens::Tokens;
 pub(crate) use tokens::make as make_token;
+pub use waiting::{Crowd, Waiting, WaitingFilter};

@@ -6,11 +6,12 @@ use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::chosen::chosen;
-use super::departures::{leave_groups, no_group};
+use super::departures::{leave_groups, no_group, stay_away};
 use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
+use crate::enrollment::HostPattern;
 use crate::keyring::{KeyringError, Life, Standing};
 use crate::policy::Pattern;
 use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
@@ -64,6 +65,10 @@ pub struct Filter {
     pub seen_since: Option<UnixMillis>,
     /// Not seen at or after this moment; also those that never were.
     pub seen_before: Option<UnixMillis>,
+    /// Of a host that this pattern matches, as it said when it came aboard.
+    pub host: Option<HostPattern>,
+    /// Whether they came aboard by themselves.
+    pub enrolled: Option<bool>,
 }
 
 impl Filter {
@@ -73,7 +78,10 @@ impl Filter {
         let name = party.name();
         let service = || name.local().split('.').next().unwrap_or_default();
         let seen = party.seen().at();
-        self.service.as_deref().is_none_or(|wanted| wanted == service())
+        let enrollment = party.record().enrollment.as_deref();
+        self.enrolled.is_none_or(|wanted| wanted == enrollment.is_some())
+            && self.host.as_ref().is_none_or(|host| enrollment.is_some_and(|of| host.matches(&of.host)))
+            && self.service.as_deref().is_none_or(|wanted| wanted == service())
             && self.state.is_none_or(|state| (state == PartyState::Enabled) == party.enabled())
             && self.seen_since.is_none_or(|since| seen.is_some_and(|at| at >= since))
             && self.seen_before.is_none_or(|before| seen.is_none_or(|at| at < before))
@@ -167,7 +175,8 @@ impl Parties {
         Err(AdminError::Busy)
     }
 
-    /// Deletes a party with its keys. Its name can be given again; its generations and revisions go on counting.
+    /// Deletes a party with its keys. Its name can be given again; its generations and revisions go on counting. One that came
+    /// aboard by itself does not come again with the same key.
     ///
     /// # Errors
     /// [`AdminError::Missing`], [`AdminError::Precondition`].
@@ -176,6 +185,29 @@ impl Parties {
         caller: &Caller,
         name: &Name,
         precondition: &Precondition,
+    ) -> Result<(), AdminError> {
+        self.remove(caller, name, precondition, false).await
+    }
+
+    /// As [`delete`](Self::delete), and lets the host of a party that came aboard by itself come again as a stranger.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_and_forget(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        precondition: &Precondition,
+    ) -> Result<(), AdminError> {
+        self.remove(caller, name, precondition, true).await
+    }
+
+    async fn remove(
+        &self,
+        caller: &Caller,
+        name: &Name,
+        precondition: &Precondition,
+        forget: bool,
     ) -> Result<(), AdminError> {
         for attempt in 0..ATTEMPTS {
             let Found { record, whole } = self.found(name, true).await?;
@@ -186,6 +218,9 @@ impl Parties {
                 .with("revision", revision);
             let expected = whole.then_some(revision);
             let mut act = Act::new(Write::DeleteParty { name: name.clone(), expected }, event);
+            if let Some(enrollment) = record.enrollment.as_deref().filter(|_| !forget) {
+                stay_away(&self.ledger, caller, name, enrollment, &mut act).await?;
+            }
             if !whole {
                 act.writes.insert(0, Write::ForceParty(record));
             }

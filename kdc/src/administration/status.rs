@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use keycell_protocol::UnixMillis;
 
 use super::AdminError;
-use crate::api::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
+use crate::api::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 use crate::certificates::DUE_DAYS;
 use crate::directory;
 use crate::disk::Space;
 use crate::kdc::Kdc;
 use crate::policy::Mode;
+use crate::store::Kind;
 
 /// The cell as `kdc` sees it, with what [`walk`] found.
 ///
@@ -41,6 +42,7 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
         rules: rules.policy.rules().len() as u64,
         rules_monitored: rules.policy.rules().iter().filter(|rule| rule.mode == Mode::Monitor).count() as u64,
         tokens: directory::live(&kdc.directory().tokens(), now) as u64,
+        enrollment: Some(enrollment(kdc).await?),
         oldest_key,
         certificate_expires_at: kdc.certificate().ends_at(),
         database: if kdc.config().database.starts_with("sqlite:") { "sqlite" } else { "postgres" }.to_owned(),
@@ -59,6 +61,20 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
     let trouble = kdc.follower().watermark().and_then(|watermark| watermark.trouble());
     view.warnings.extend(trouble.map(|text| Warning { kind: "revocations".to_owned(), text }));
     Ok(view)
+}
+
+async fn enrollment(kdc: &Kdc) -> Result<EnrollmentCounts, AdminError> {
+    let setting = &kdc.directory().settings().enrollment;
+    let crowd = kdc.waiting().crowd().await?;
+    Ok(EnrollmentCounts {
+        mode: setting.mode,
+        waiting: crowd.waiting,
+        waiting_most: setting.pending_most.into(),
+        approved: crowd.approved,
+        denied: crowd.denied,
+        join_tokens: kdc.join_tokens().live() as u64,
+        conflicts: kdc.ledger().store().count_documents(Kind::Conflict).await?,
+    })
 }
 
 /// What only a look at every party tells.
@@ -234,6 +250,23 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
             "policy",
             "the policy has no rule, so nobody may speak: see `keycell policy profiles`".to_owned(),
         );
+    }
+    if let Some(enrollment) = &view.enrollment {
+        // What an operator need not do anything about while there is room.
+        if enrollment.waiting.saturating_mul(10) >= enrollment.waiting_most.saturating_mul(9) {
+            let text = format!(
+                "{} hosts wait for an administrator, of {} that may: decide on them, `keycell enroll pending` has them",
+                enrollment.waiting, enrollment.waiting_most
+            );
+            warn("enrollment", text);
+        }
+        if enrollment.conflicts > 0 {
+            let text = format!(
+                "{} parties say to be a host that is known by another key, or are in two places: see `keycell party conflicts`",
+                enrollment.conflicts
+            );
+            warn("conflicts", text);
+        }
     }
     let dropped = kdc.ticket_log().dropped();
     if dropped > 0 {

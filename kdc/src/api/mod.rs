@@ -17,6 +17,7 @@ mod public_key;
 mod reload;
 mod status;
 mod token;
+mod waiting;
 mod zone;
 
 pub use audit::{AuditPage, AuditRecord, AuditReport, AuditSeal, AuditTrim, AuditTrimmed};
@@ -33,9 +34,12 @@ pub use join_token::{
 pub use key::{NewPartyKey, RotateKeys, RotationAsked};
 pub use master_key::{MasterKeyVersion, MasterKeyView, RatchetConfirmation, RatchetView};
 pub(crate) use object::Object;
-pub use party::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
+pub use party::{
+    CreatedParty, EnrolledView, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView,
+};
 pub use policy::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
 pub use reload::Reloaded;
-pub use status::{OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
+pub use status::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 pub use token::{CreatedToken, NewToken, TokenPage, TokenView, WhoAmI};
+pub use waiting::{WaitingPage, WaitingView};
 pub use zone::{LimitsPatch, LimitsView, RateView, ZonePatch, ZoneSettings};

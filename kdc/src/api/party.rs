@@ -1,11 +1,17 @@
 //! Parties and their keys.
 
-use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, RatchetPeriod, SignerKey, UnixMillis};
+use std::net::IpAddr;
+
+use keycell_protocol::{
+    AuthorPublicKey, Epoch, Fingerprint, Generation, HostName, IdentityName, JoinTokenId, Name,
+    RatchetPeriod, ServiceName, SignerKey, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::policy::given;
 use super::public_key;
+use crate::enrollment::{Admission, EnrollmentRecord};
 
 /// What a party looks like from outside.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,11 +39,58 @@ pub struct PartyView {
     /// The key that it signs with as an author; absent until it registered one.
     #[serde(default, with = "public_key::optional", skip_serializing_if = "Option::is_none")]
     pub author_key: Option<AuthorPublicKey>,
+    /// How it came aboard; absent of one that an administrator made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollment: Option<EnrolledView>,
     /// When the last ticket ends that was given from it or to it before it was disabled; absent while it is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usable_until: Option<UnixMillis>,
     /// Its keys, without the keys.
     pub keys: Vec<KeyView>,
+}
+
+/// How a party came aboard by itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnrolledView {
+    /// The service that it is on its host.
+    pub service: ServiceName,
+    /// The host, as it said.
+    pub host: HostName,
+    /// Which key it proves itself with; the end of its local name.
+    pub fingerprint: Fingerprint,
+    /// That key.
+    #[serde(with = "public_key")]
+    pub public_key: AuthorPublicKey,
+    /// By what it was let in.
+    pub admission: Admission,
+    /// The join token that it had, where it was by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_token: Option<JoinTokenId>,
+    /// Which of the KDC's identities it enrolled with last.
+    pub identity: IdentityName,
+    /// When it first came.
+    pub enrolled_at: UnixMillis,
+    /// When it last did.
+    pub renewed_at: UnixMillis,
+    /// Where it last came from.
+    pub address: IpAddr,
+}
+
+impl From<&EnrollmentRecord> for EnrolledView {
+    fn from(record: &EnrollmentRecord) -> Self {
+        Self {
+            service: record.service.clone(),
+            host: record.host.clone(),
+            fingerprint: Fingerprint::of(&record.public_key),
+            public_key: record.public_key,
+            admission: record.admission,
+            join_token: record.token,
+            identity: record.identity,
+            enrolled_at: record.enrolled_at,
+            renewed_at: record.renewed_at,
+            address: record.address,
+        }
+    }
 }
 
 /// What a key looks like from outside.

@@ -3,6 +3,8 @@
 use keycell_protocol::{Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
+use crate::enrollment::EnrollmentMode;
+
 /// The cell as this KDC sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StatusView {
@@ -30,6 +32,9 @@ pub struct StatusView {
     pub rules_monitored: u64,
     /// How many tokens are good now.
     pub tokens: u64,
+    /// Hosts that come aboard by themselves; a KDC of an earlier release does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollment: Option<EnrollmentCounts>,
     /// The oldest key in use: whose, and when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_key: Option<OldestKey>,
@@ -65,6 +70,25 @@ pub struct PartyCounts {
     pub seen_last_day: u64,
     /// Have no key that unwraps.
     pub without_key: u64,
+}
+
+/// Hosts that come aboard by themselves.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnrollmentCounts {
+    /// Who gets in.
+    pub mode: EnrollmentMode,
+    /// Hosts that wait for an administrator.
+    pub waiting: u64,
+    /// How many may.
+    pub waiting_most: u64,
+    /// Hosts that were approved and have not come again yet.
+    pub approved: u64,
+    /// Keys that were denied.
+    pub denied: u64,
+    /// Join tokens that let hosts in now.
+    pub join_tokens: u64,
+    /// Conflicts that nobody has seen to.
+    pub conflicts: u64,
 }
 
 /// Tickets since the KDC was started, and lately.

@@ -224,6 +224,12 @@ impl Store for Fake {
     async fn documents(&self, _: Kind) -> Result<Documents, StoreError> {
         not_of_the_log()
     }
+    async fn documents_after(&self, _: Kind, _: &str, _: u32) -> Result<Documents, StoreError> {
+        not_of_the_log()
+    }
+    async fn count_documents(&self, _: Kind) -> Result<u64, StoreError> {
+        not_of_the_log()
+    }
     async fn document(&self, _: Kind, _: &str) -> Result<Option<Document>, StoreError> {
         not_of_the_log()
     }

@@ -10,7 +10,7 @@ use super::moment::{age, time};
 use super::output::Output;
 use super::table::{counted, fields, or_dash, printable};
 use super::{Global, Outcome};
-use crate::api::StatusView;
+use crate::api::{EnrollmentCounts, StatusView};
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -85,12 +85,25 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
                 format!("{}, {} monitored", counted(view.rules, "rule", "rules"), view.rules_monitored),
             ),
             ("tokens", format!("{} live", view.tokens)),
+            ("enrollment", or_dash(view.enrollment.as_ref().map(enrollment))),
             ("oldest key", or_dash(key)),
             ("certificate", or_dash(certificate)),
             ("database", format!("{}, at most {} ms behind", view.database, view.directory_staleness_ms)),
             ("disk", or_dash(disk)),
             ("audit log", counted(view.audit_seq, "record", "records")),
         ],
+    )
+}
+
+fn enrollment(counts: &EnrollmentCounts) -> String {
+    format!(
+        "{}: {} waiting, {} approved, {} denied; {}, {}",
+        counts.mode,
+        counts.waiting,
+        counts.approved,
+        counts.denied,
+        counted(counts.join_tokens, "live join token", "live join tokens"),
+        counted(counts.conflicts, "conflict", "conflicts")
     )
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use keycell_protocol::{Generation, Name, UnixMillis};
 
 use super::Kdc;
-use crate::administration::Sample;
+use crate::administration::{AdminError, Sample};
 use crate::audit::{Action, Actor, Event, JournalError, OnDamage, Outcome};
 use crate::backup;
 use crate::disk::Space;
@@ -57,6 +57,7 @@ impl Kdc {
         failed.note("forgetting old tokens", self.tokens.forget().await);
         failed.note("forgetting old join tokens", self.join_tokens.forget().await);
         failed.note("audit retention", self.retain().await);
+        failed.note("forgetting hosts that waited too long", self.see_to_joining().await);
         self.measure_keys();
         self.measure_groups().await;
         failed.note("looking when the last backup was", self.note_backup().await);
@@ -74,6 +75,28 @@ impl Kdc {
         let seconds = at.map_or(0, |at| at.seconds().0);
         self.metrics.recovery.last_backup.set(i64::try_from(seconds).unwrap_or(i64::MAX));
         Ok(at)
+    }
+
+    /// Forgets hosts that waited for too long, and counts who waits and what lets hosts in.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn see_to_joining(&self) -> Result<(), AdminError> {
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let metrics = &self.metrics.joining;
+        let now = self.now();
+        let tokens = self.directory.join_tokens();
+        let live = || tokens.values().filter(|token| token.is_live(now));
+        metrics.join_tokens.set(count(live().count() as u64));
+        metrics
+            .join_token_uses
+            .set(live().map(|token| i64::from(token.uses.saturating_sub(token.used))).sum());
+        metrics.waiting_most.set(self.directory.settings().enrollment.pending_most.into());
+        let crowd = self.waiting.forget_over().await?;
+        metrics.waiting.set(count(crowd.waiting));
+        metrics.approved.set(count(crowd.approved));
+        metrics.denied.set(count(crowd.denied));
+        Ok(())
     }
 
     /// Removes records of the audit log that are older than the zone wants. Damage stops it until somebody looks at it:

@@ -12,7 +12,7 @@ use super::Kdc;
 use super::copies::Found;
 use crate::administration::{
     Access, AuthorKeys, Conflicts, Groups, IdentityDesk, JoinTokens, Keys, Ledger, MasterKeyDesk, Parties,
-    Policies, Sampler, Tokens, ZoneSettingsDesk,
+    Policies, Sampler, Tokens, Waiting, ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Recorder};
 use crate::clock::Clock;
@@ -106,6 +106,7 @@ impl Kdc {
             groups: Groups::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
             join_tokens: JoinTokens::new(ledger.clone()),
+            waiting: Waiting::new(ledger.clone()),
             settings: ZoneSettingsDesk::new(ledger.clone()),
             master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
             rewrapper,

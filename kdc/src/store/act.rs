@@ -219,6 +219,12 @@ pub struct Documents {
 }
 
 impl Documents {
+    /// The ids that are known.
+    pub fn ids_known(&self) -> impl Iterator<Item = &str> {
+        let whole = self.documents.iter().map(|document| document.id.as_str());
+        whole.chain(self.damaged.iter().filter_map(Damaged::document))
+    }
+
     /// The ids of all that there are, also where the row does not hold; `None` where one does not even have an id.
     #[must_use]
     pub fn ids(&self) -> Option<BTreeSet<&str>> {

@@ -119,6 +119,13 @@ pub trait Store: AtRest + Send + Sync + 'static {
     /// All documents of a kind; a row that is damaged is left out, and named.
     async fn documents(&self, kind: Kind) -> Result<Documents, StoreError>;
 
+    /// Up to `limit` documents of a kind in the order of their ids, from the first after the id `after`, damaged rows among
+    /// them: for kinds of which there may be too many to be read at once.
+    async fn documents_after(&self, kind: Kind, after: &str, limit: u32) -> Result<Documents, StoreError>;
+
+    /// How many documents of a kind there are.
+    async fn count_documents(&self, kind: Kind) -> Result<u64, StoreError>;
+
     /// One document.
     async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, StoreError>;
 

@@ -72,6 +72,8 @@ pub(super) const SEEN: &str = "SELECT name, at, process, address, process_at FRO
 pub(super) const FORGET_SEEN: &str = "DELETE FROM party_seen WHERE name = $1";
 
 pub(super) const DOCUMENTS: &str = documents!("WHERE kind = $1 ORDER BY id");
+pub(super) const DOCUMENTS_AFTER: &str = documents!("WHERE kind = $1 AND id > $2 ORDER BY id LIMIT $3");
+pub(super) const COUNT_DOCUMENTS: &str = "SELECT count(*) FROM document WHERE kind = $1";
 pub(super) const DOCUMENT: &str = documents!("WHERE kind = $1 AND id = $2");
 pub(super) const DOCUMENT_REVISION: &str = "SELECT revision FROM document WHERE kind = $1 AND id = $2";
 pub(super) const PUT_DOCUMENT: &str =

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use keycell_protocol::AuthorKey;
-use keycell_tests::admin::{AUDIT, ENROLLMENT, GROUPS, JOIN_TOKENS, LIMITS, POLICY, RULES, TOKENS, ZONE};
+use keycell_tests::admin::{
+    AUDIT, ENROLLMENT, ENROLLMENTS, GROUPS, JOIN_TOKENS, LIMITS, POLICY, RULES, TOKENS, ZONE,
+};
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
 use keycell_tests::party::Party;
@@ -233,6 +235,21 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((delete, &join), made, &[], &Value::Null, (204, &[("join_token.revoke", made)])).await;
     admin.does((delete, &join), made, &[], &Value::Null, (204, none)).await;
     admin.does((delete, &join), "0000000000000000", &[], &Value::Null, (404, none)).await;
+
+    let of_host = format!("{ENROLLMENTS}/{{id}}");
+    let (fingerprint, denied) = ("8f14e45fceea167a5a36dedd4bea2543", "enrollment.deny");
+    let (approve, deny) = (format!("{of_host}/approve"), format!("{of_host}/deny"));
+    admin.does((post, &approve), fingerprint, &[], &Value::Null, (404, none)).await;
+    let expected: &[(&str, &str)] = &[(denied, fingerprint)];
+    admin.does((post, &deny), fingerprint, &[], &Value::Null, (200, expected)).await;
+    admin.does((post, &deny), fingerprint, &[], &Value::Null, (200, none)).await;
+    admin.does((post, &approve), fingerprint, &[], &Value::Null, (409, none)).await;
+    let expected: &[(&str, &str)] = &[("enrollment.forget", fingerprint)];
+    admin.does((delete, &of_host), fingerprint, &[], &Value::Null, (204, expected)).await;
+    admin.does((delete, &of_host), fingerprint, &[], &Value::Null, (404, none)).await;
+    for (method, path) in [("POST", approve), ("POST", deny), ("DELETE", of_host)] {
+        admin.tried.insert((method.to_owned(), path.replace("{id}", "{fingerprint}")));
+    }
 
     // Keys.
     signs.voucher(&kdc.http(), &AuthorKey::generate(&mut keycell_client::system_rng())).await.unwrap();

@@ -267,6 +267,9 @@ impl Seen {
         ] {
             self.send(200, method, path, &body).await;
         }
+        let host = "/v1/admin/enrollments/8f14e45fceea167a5a36dedd4bea2543";
+        self.send(200, Method::POST, &format!("{host}/deny"), &json!(null)).await;
+        self.send(409, Method::POST, &format!("{host}/approve"), &json!(null)).await;
         for (operation, _) in Description::shared().operations() {
             if let Some(path) = operation.strip_prefix("GET ") {
                 let id = match path {
@@ -407,6 +410,7 @@ impl Seen {
             ("DELETE /v1/admin/groups/{name}", ""),
             ("DELETE /v1/admin/parties/{name}/author-key", ""),
             ("DELETE /v1/admin/parties/{name}", ""),
+            ("DELETE /v1/admin/enrollments/{fingerprint}", ""),
             ("DELETE /v1/admin/policy/rules/{id}", "rule"),
             ("DELETE /v1/admin/tokens/{id}", token),
             ("DELETE /v1/admin/join-tokens/{id}", join),

@@ -40,6 +40,25 @@ pub(crate) async fn a_document_names_the_revision_it_expects(database: Database)
     assert_eq!(store.documents(Kind::Rule).await.unwrap().documents.len(), 3);
 }
 
+pub(crate) async fn documents_come_some_at_a_time(database: Database) {
+    let store = database.create().await;
+    for id in ["b", "B", "a-b", "a.b", "r"] {
+        store.write(put_document(Kind::Enrollment, id, 1, None)).await.unwrap();
+    }
+    store.write(put_document(Kind::Rule, "c", 1, None)).await.unwrap();
+    assert_eq!(store.count_documents(Kind::Enrollment).await.unwrap(), 5);
+    assert_eq!(store.count_documents(Kind::Group).await.unwrap(), 0);
+    let (mut ids, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = store.documents_after(Kind::Enrollment, &after, 2).await.unwrap();
+        assert_eq!(page.change, ChangeNumber(5));
+        let Some(last) = page.documents.last() else { break };
+        after.clone_from(&last.id);
+        ids.extend(page.documents.into_iter().map(|document| document.id));
+    }
+    assert_eq!(ids, ["B", "a-b", "a.b", "b", "r"]);
+}
+
 pub(crate) async fn followers_hear_of_documents(database: Database) {
     let store = database.create().await;
     let waiter = {

@@ -67,6 +67,11 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("POST", "/v1/admin/join-tokens", "operator"),
     ("GET", "/v1/admin/join-tokens/{id}", "auditor"),
     ("DELETE", "/v1/admin/join-tokens/{id}", "operator"),
+    ("GET", "/v1/admin/enrollments", "auditor"),
+    ("GET", "/v1/admin/enrollments/{fingerprint}", "auditor"),
+    ("POST", "/v1/admin/enrollments/{fingerprint}/approve", "operator"),
+    ("POST", "/v1/admin/enrollments/{fingerprint}/deny", "operator"),
+    ("DELETE", "/v1/admin/enrollments/{fingerprint}", "operator"),
     ("GET", "/v1/admin/identities", "auditor"),
     ("GET", "/v1/admin/master-key", "auditor"),
     ("POST", "/v1/admin/master-key/rotate", "admin"),
@@ -97,7 +102,11 @@ async fn every_operation_needs_its_role_and_no_more() {
         let needed = NEEDED.iter().find(|(m, p, _)| (*m, *p) == (method.as_str(), path));
         let (.., needed) = needed.unwrap_or_else(|| panic!("who may {method} {path}?"));
         let reach = |role: &str| ROLES.iter().position(|one| *one == role).unwrap();
-        let target = path.replace("{name}", "nobody").replace("{id}", "nobody").replace("{party}", "nobody");
+        let target = path
+            .replace("{name}", "nobody")
+            .replace("{id}", "nobody")
+            .replace("{party}", "nobody")
+            .replace("{fingerprint}", "nobody");
         for (role, client) in ROLES.iter().zip(&clients) {
             // Nothing that could be done: a body that is wrong, a thing that is not there.
             let body = if method == Method::GET { Value::Null } else { json!({ "nothing": 1 }) };

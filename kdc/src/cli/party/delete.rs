@@ -14,6 +14,10 @@ pub(in crate::cli) struct Delete {
     which: Which,
     #[command(flatten)]
     expected: Expected,
+    /// Let the host come aboard again with the key that it has: without this, the key of a party that came aboard by itself
+    /// is denied from now on
+    #[arg(long)]
+    forget: bool,
     /// Only show what would be deleted
     #[arg(long)]
     dry_run: bool,
@@ -29,7 +33,13 @@ impl Delete {
                 show::write(out, &view)
             })?);
         }
-        admin.delete(path(&name)).if_revision(self.expected.if_revision).done().await?;
+        let forget = self.forget.then_some(true);
+        admin
+            .delete(path(&name))
+            .query("forget", forget)
+            .if_revision(self.expected.if_revision)
+            .done()
+            .await?;
         Ok(output
             .print(&serde_json::json!({ "deleted": name }), |out| writeln!(out, "{name} is deleted."))?)
     }

@@ -12,6 +12,7 @@ use super::super::output::Output;
 use super::super::table::{or_dash, table};
 use super::PARTIES;
 use crate::api::{PartyPage, PartyState, PartyView};
+use crate::enrollment::HostPattern;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
@@ -36,6 +37,12 @@ pub(in crate::cli) struct List {
     /// Only those whose keys were erased, and that have no new one yet
     #[arg(long)]
     keyless: bool,
+    /// Only those whose host, as it said when it came aboard, matches this pattern, such as 'web*.example.com'
+    #[arg(long, value_name = "PATTERN")]
+    host: Option<HostPattern>,
+    /// Only those that came aboard by themselves, or (false) that an administrator made
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    enrolled: Option<bool>,
     /// Begin after this name
     #[arg(long, value_name = "NAME")]
     after: Option<String>,
@@ -65,6 +72,8 @@ impl List {
                 .query("seen_before", before.map(|at| at.0))
                 .query("rotation_due", self.rotation_due.then_some(true))
                 .query("keyless", self.keyless.then_some(true))
+                .query("host", self.host.as_ref())
+                .query("enrolled", self.enrolled)
                 .read()
                 .await?;
             parties.extend(page.parties);

@@ -13,8 +13,9 @@ use super::super::output::Output;
 use super::super::table::{fields, or_dash, table};
 use super::list::state;
 use super::path;
-use crate::api::{KeyPage, KeyView, PartyView};
+use crate::api::{EnrolledView, KeyPage, KeyView, PartyView};
 use crate::audit::hex;
+use crate::enrollment::Admission;
 
 pub(super) async fn party(name: &Name, admin: &Admin, output: &Output) -> Outcome {
     let party: PartyView = admin.get(path(name)).read().await?;
@@ -62,8 +63,32 @@ pub(super) fn write(out: &mut dyn io::Write, view: &PartyView) -> io::Result<()>
             ("note", view.note.clone()),
         ],
     )?;
+    if let Some(enrolled) = &view.enrollment {
+        writeln!(out)?;
+        write_enrollment(out, enrolled)?;
+    }
     writeln!(out)?;
     write_keys(out, &view.keys)
+}
+
+fn write_enrollment(out: &mut dyn io::Write, enrolled: &EnrolledView) -> io::Result<()> {
+    let admission = match (enrolled.admission, enrolled.join_token) {
+        (Admission::Token, Some(token)) => format!("by join token {token}"),
+        (Admission::Token, None) => "by a join token".to_owned(),
+        (Admission::Approval, _) => "by approval".to_owned(),
+        (Admission::Tofu, _) => "as the first that came".to_owned(),
+    };
+    fields(
+        out,
+        [
+            ("enrolled", format!("{} {admission}", time(enrolled.enrolled_at))),
+            ("last enrolled", format!("{} from {}", time(enrolled.renewed_at), enrolled.address)),
+            ("service", enrolled.service.to_string()),
+            ("host", enrolled.host.to_string()),
+            ("fingerprint", enrolled.fingerprint.to_string()),
+            ("identity", enrolled.identity.to_string()),
+        ],
+    )
 }
 
 fn write_keys(out: &mut dyn io::Write, keys: &[KeyView]) -> io::Result<()> {

@@ -5,6 +5,7 @@ pub(super) mod audit;
 pub(super) mod body;
 pub(super) mod conflicts;
 pub(super) mod enrollment;
+pub(super) mod enrollments;
 pub(super) mod groups;
 pub(super) mod identities;
 pub(super) mod import;

@@ -16,8 +16,11 @@ use super::answer::{next, tagged};
 use super::body::{self, InPath, InQuery};
 use super::order::{Keeper, Order};
 use crate::administration::{Caller, Created, Filter, NewEntry};
-use crate::api::{CreatedParty, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView};
+use crate::api::{
+    CreatedParty, EnrolledView, KeyPage, KeyView, NewParty, PartyPage, PartyPatch, PartyState, PartyView,
+};
 use crate::directory::Party;
+use crate::enrollment::HostPattern;
 use crate::http::heavy::heavily;
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
@@ -40,6 +43,8 @@ pub(in crate::http) struct PageQuery {
     seen_before: Option<UnixMillis>,
     rotation_due: Option<bool>,
     keyless: Option<bool>,
+    host: Option<HostPattern>,
+    enrolled: Option<bool>,
 }
 
 impl PageQuery {
@@ -51,6 +56,8 @@ impl PageQuery {
             || self.seen_before.is_some()
             || self.rotation_due.is_some()
             || self.keyless.is_some()
+            || self.host.is_some()
+            || self.enrolled.is_some()
     }
 }
 
@@ -73,6 +80,8 @@ pub(in crate::http) async fn list(
         state: query.state,
         seen_since: query.seen_since,
         seen_before: query.seen_before,
+        host: query.host,
+        enrolled: query.enrolled,
     };
     let (after, due, keyless) = (query.after, query.rotation_due, query.keyless);
     let page = move |kdc: &Kdc| {
@@ -143,13 +152,29 @@ pub(in crate::http) async fn update(name: InPath, order: Order) -> Result<Respon
     change.make(update).await
 }
 
-pub(in crate::http) async fn delete(name: InPath, order: Order) -> Result<StatusCode, Failure> {
+/// How a party is deleted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DeleteQuery {
+    #[serde(default)]
+    forget: bool,
+}
+
+pub(in crate::http) async fn delete(
+    name: InPath,
+    query: InQuery<DeleteQuery>,
+    order: Order,
+) -> Result<StatusCode, Failure> {
     let change = order.by(Role::Operator)?;
     let name = body::name(name)?;
+    let DeleteQuery { forget } = body::query(query)?;
     let precondition = change.precondition()?;
     let delete = |kdc: Arc<Kdc>, caller: Caller| async move {
-        kdc.parties().delete(&caller, &name, &precondition).await?;
-        tracing::info!(administrator = %caller.actor, party = %name, "party deleted");
+        match forget {
+            true => kdc.parties().delete_and_forget(&caller, &name, &precondition).await?,
+            false => kdc.parties().delete(&caller, &name, &precondition).await?,
+        }
+        tracing::info!(administrator = %caller.actor, party = %name, forget, "party deleted");
         Ok(StatusCode::NO_CONTENT)
     };
     change.make(delete).await
@@ -210,6 +235,7 @@ fn view(kdc: &Kdc, record: &PartyRecord) -> PartyView {
         note: record.note.clone(),
         rotation_due: false,
         author_key: record.author_key,
+        enrollment: record.enrollment.as_deref().map(EnrolledView::from),
         // Nothing of a disabled party is later than its last change.
         usable_until: (!record.enabled).then(|| kdc.tickets_end(record.updated_at)),
         keys: record.keys.iter().map(key).collect(),

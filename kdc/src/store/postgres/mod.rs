@@ -233,6 +233,21 @@ impl Store for PostgresStore {
         rows::documents(change, rows::read_named("document", 2, &found))
     }
 
+    async fn documents_after(&self, kind: Kind, after: &str, limit: u32) -> Result<Documents, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let kind = kind.as_str();
+        let change = sqlx::query_scalar(sql::DOCUMENT_CHANGE).bind(kind).fetch_optional(&mut *tx).await?;
+        let page = sqlx::query(sql::DOCUMENTS_AFTER).bind(kind).bind(after).bind(i64::from(limit));
+        let found = page.fetch_all(&mut *tx).await?;
+        rows::documents(change, rows::read_named("document", 2, &found))
+    }
+
+    async fn count_documents(&self, kind: Kind) -> Result<u64, StoreError> {
+        let count = sqlx::query_scalar(sql::COUNT_DOCUMENTS).bind(kind.as_str());
+        let count: i64 = count.fetch_one(&self.pool).await?;
+        Ok(count.cast_unsigned())
+    }
+
     async fn document(&self, kind: Kind, id: &str) -> Result<Option<Document>, StoreError> {
         let row = sqlx::query_as(sql::DOCUMENT).bind(kind.as_str()).bind(id);
         row.fetch_optional(&self.pool).await?.map(rows::document).transpose()

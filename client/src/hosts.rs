@@ -132,6 +132,12 @@ impl HostStore {
         }
     }
 
+    /// Where the key file of a service on a host is, or will be.
+    #[must_use]
+    pub fn key_path(&self, zone: &Zone, service: &ServiceName, host: &HostName) -> PathBuf {
+        self.paths(zone, service, host).key
+    }
+
     /// Puts a bundle in its place, unless that would be a step back.
     fn put(&self, bundle: Bundle, turn: &Turn) -> Result<Bundle, HostStoreError> {
         let path = self.bundle_path(&bundle.zone);
@@ -196,6 +202,18 @@ impl HostStore {
         let file = |end: &str| self.0.file(&format!("{service}.{host}@{zone}.{end}"));
         Paths { public: file("pub"), seed: file("seed"), key: file("key") }
     }
+}
+
+/// What this system calls itself.
+///
+/// # Errors
+/// [`HostStoreError::HostName`] when that is no host name, or one that every host has.
+pub fn this_host() -> Result<HostName, HostStoreError> {
+    let uname = rustix::system::uname();
+    let text = uname.nodename().to_string_lossy();
+    let name = HostName::canonical(&text).ok();
+    name.filter(|name| name.as_str() != "localhost" && !name.as_str().starts_with("localhost."))
+        .ok_or_else(|| HostStoreError::HostName { text: text.into_owned() })
 }
 
 /// A service on a host with its pair of keys, which no other process uses.

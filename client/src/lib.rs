@@ -166,7 +166,7 @@ pub use config::AgentConfig;
 pub use enrollment::{Boarded, Enrollment, Standing};
 pub use error::SealError;
 pub use groups::{MemberOf, Membership};
-pub use hosts::{HostStore, HostStoreError, StoredHost};
+pub use hosts::{HostStore, HostStoreError, StoredHost, this_host};
 pub use kept::Unsaved;
 pub use keycell_protocol as protocol;
 pub use keycell_protocol::{

@@ -123,6 +123,12 @@ pub enum HostStoreError {
         /// The key file that is missing.
         path: PathBuf,
     },
+    /// The system does not know what it is called.
+    #[error("this system calls itself {text:?}, which is not the name of one host; say what it is called")]
+    HostName {
+        /// What it says.
+        text: String,
+    },
     /// As the key file says.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),

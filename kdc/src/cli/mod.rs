@@ -16,6 +16,7 @@ mod identity;
 mod import;
 mod init;
 mod inspect;
+mod join;
 mod join_token;
 mod key;
 mod limits;
@@ -229,6 +230,8 @@ enum Command {
     /// Profiles: where KDCs are, kept on this machine
     #[command(subcommand)]
     Profile(profile::Profile),
+    /// Let this host come aboard: a key pair of its own, and a key file from the KDC
+    Join(join::Join),
     /// Seal a message with a party's key
     Seal(seal::Seal),
     /// Open messages with a party's key
@@ -280,6 +283,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Ratchet(ratchet) => ratchet.command.run(&global.at(ratchet.profile), output).await?,
         Command::Audit(audit) => return audit.command.run(&global.at(audit.profile), output).await,
         Command::Profile(profile) => profile.run(output)?,
+        Command::Join(join) => return join.run(output).await,
         Command::Seal(seal) => seal.run(output).await?,
         Command::Open(open) => return open.run(output).await,
         Command::Evidence(evidence) => evidence.run(output)?,

@@ -18,7 +18,7 @@ use super::{Global, Outcome};
 pub(super) use call::{Call, Failed};
 pub(super) use place::Place;
 pub(super) use profile::{Profile, Profiles};
-pub(super) use token::others_may_change;
+pub(super) use token::{others_may_change, warn_of_others};
 
 /// The KDCs of a zone, with a token.
 pub(super) struct Admin {

@@ -28,7 +28,7 @@ pub(in crate::cli) fn others_may_change(path: &Path) -> Outcome<bool> {
 }
 
 /// Warns when the group or others may do what `forbidden` names with a file.
-pub(super) fn warn_of_others(file: &Path, forbidden: u32, what: &str) {
+pub(in crate::cli) fn warn_of_others(file: &Path, forbidden: u32, what: &str) {
     let Ok(metadata) = fs::metadata(file) else { return };
     if metadata.is_file() && metadata.mode() & forbidden != 0 {
         let (file, mode) = (file.display(), metadata.mode() & 0o7777);

@@ -6,9 +6,11 @@
 //!     --host nanoprobe.one@cell1.internal=192.0.2.1:7424
 //! ```
 //!
+//! With `--bundle cell1.bundle --store /var/lib/cma` in the place of `--key` it enrolls by itself, as `cma.HOST::FINGERPRINT`.
 //! With `--group nanoprobe@cell1.internal` it asks the whole group by one message, and proves that the message is its own.
 
 mod fleet {
+    pub(crate) mod aboard;
     pub(crate) mod cma;
     pub(crate) mod details;
     pub(crate) mod facts;
@@ -18,16 +20,16 @@ mod fleet {
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use keycell_client::https::{Agent, Config};
+use keycell_client::https::{Agent, Config, enroll};
 use keycell_client::protocol::Name;
 use keycell_client::{AgentConfig, Clock as _, SystemClock};
 use tokio::net::UdpSocket;
 
+use fleet::aboard::{Aboard, Party};
 use fleet::cma::{Cma, Event};
 use fleet::details::{details, line, span};
 use fleet::table::table;
@@ -35,9 +37,8 @@ use fleet::table::table;
 /// Keeps a live table of hosts, as their nanoprobes describe them
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The CMA's key file
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    aboard: Aboard,
     /// A nanoprobe: its full name and where it listens; repeat it for each
     #[arg(long = "host", value_name = "NAME=ADDRESS:PORT", required = true, value_parser = host)]
     hosts: Vec<(Name, SocketAddr)>,
@@ -72,7 +73,15 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let agent = AgentConfig::default();
     let agent = if arguments.first_use { agent.first_use() } else { agent };
-    let agent = Agent::connect_file(&arguments.key, Config { agent, ..Config::default() })?;
+    let config = Config { agent, ..Config::default() };
+    let agent = match arguments.aboard.party("cma").map_err(|error| error.to_string())? {
+        Party::KeyFile(key) => Agent::connect_file(key, config)?,
+        Party::Host(host, options) => {
+            let name = enroll(&host, &options).await?;
+            eprintln!("this CMA is {name}");
+            Agent::connect_host(*host, config)?
+        }
+    };
     let socket = UdpSocket::bind(arguments.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;

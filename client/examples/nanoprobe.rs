@@ -7,8 +7,12 @@
 //! cargo run -p keycell-client --features https --example nanoprobe -- --key nanoprobe.key \
 //!     --cma cma.main@cell1.internal --group nanoprobe@cell1.internal
 //! ```
+//!
+//! With `--bundle cell1.bundle --store /var/lib/nanoprobe` in the place of `--key` it enrolls by itself, and keeps a ticket
+//! for its CMA so that it notices when it must again.
 
 mod fleet {
+    pub(crate) mod aboard;
     pub(crate) mod courier;
     pub(crate) mod discover;
     pub(crate) mod facts;
@@ -17,14 +21,15 @@ mod fleet {
 }
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use keycell_client::https::blocking::enroll;
 use keycell_client::protocol::Name;
 use keycell_client::{Agent, AgentConfig, Clock as _, KeyStore, Stats, SystemClock, system_rng};
 
+use fleet::aboard::{Aboard, Party};
 use fleet::courier::Courier;
 use fleet::facts::{Facts, Kind};
 use fleet::probe::{Event, Orders, Probe};
@@ -32,9 +37,8 @@ use fleet::probe::{Event, Orders, Probe};
 /// Answers a CMA's questions about this host
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// This host's key file
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    aboard: Aboard,
     /// The full name of the CMA that is obeyed
     #[arg(long, value_name = "NAME")]
     cma: Name,
@@ -63,11 +67,21 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (store, key) = KeyStore::open(&arguments.key)?;
+    let (path, host) = match arguments.aboard.party("nanoprobe")? {
+        Party::KeyFile(path) => (path, None),
+        Party::Host(host, options) => {
+            enroll(&host, &options)?;
+            (host.key_path().to_owned(), Some(*host))
+        }
+    };
+    let (store, key) = KeyStore::open(path)?;
     let config = AgentConfig::default();
     let config = if arguments.first_use { config.first_use() } else { config };
     let kdc = key.kdc.clone();
-    let agent = Agent::keeping(key, &config, SystemClock.now(), system_rng());
+    let mut agent = Agent::keeping(key, &config, SystemClock.now(), system_rng());
+    if let Some(host) = &host {
+        agent = agent.reenrolling(host.bundle()?);
+    }
     let socket = UdpSocket::bind(arguments.listen)
         .map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
     eprintln!("{} listens on {} and obeys {}", agent.name(), socket.local_addr()?, arguments.cma);
@@ -80,7 +94,11 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error + Send + S
     }
 
     let heartbeat = arguments.heartbeat.map(Duration::from_secs);
-    let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, SystemClock.now()).keeping(store);
+    let probe = Probe::new(agent, arguments.cma.clone(), heartbeat, SystemClock.now());
+    let probe = match host {
+        Some(host) => probe.keeping((store, host, Courier::start(&kdc)?)),
+        None => probe.keeping(store),
+    };
     let orders = Orders::default();
     if let Some(group) = &arguments.group {
         orders.join(group.clone(), Courier::start(&kdc)?);

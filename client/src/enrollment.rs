@@ -187,7 +187,7 @@ pub enum Standing {
         /// The one that the KDC named.
         named: Option<IdentityName>,
     },
-    /// Nothing can be written to the identity in the bundle: another bundle is needed.
+    /// The identity's key in the bundle is not the KDC's, or is none: another bundle is needed.
     Unreadable,
     /// The KDC does not take such requests.
     NotTaken(ProblemType),

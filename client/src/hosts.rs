@@ -174,12 +174,9 @@ impl HostStore {
             fingerprint: name.fingerprint,
         };
         let path = &paths.public;
-        let file = match folder::open(path, For::Everybody)? {
-            Some(file) => file,
-            None => {
-                self.0.turn()?.write_new(path, &public.to_json(), For::Everybody)?;
-                return Ok(());
-            }
+        let Some(file) = folder::open(path, For::Everybody)? else {
+            self.0.turn()?.write_new(path, &public.to_json(), For::Everybody)?;
+            return Ok(());
         };
         let json = folder::read(&file, path, MAX_PUBLIC)?;
         let read: Public = serde_json::from_slice(&json).map_err(|error| HostStoreError::Form {

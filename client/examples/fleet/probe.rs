@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use keycell_client::protocol::{CannotOpen, Cause, Name, UnixMillis};
-use keycell_client::{Agent, KeyFileError, KeyStore, Membership, Opened, SealError, Stats};
+use keycell_client::{Agent, HostStoreError, KeyStore, Membership, Opened, SealError, Stats, StoredHost};
 
 use super::courier::Courier;
 use super::facts::{Facts, Kind};
@@ -29,6 +29,8 @@ pub(crate) struct Probe {
     last: Option<(Opened, SocketAddr)>,
     started_at: UnixMillis,
     keyfile: Option<Keyfile>,
+    /// What its bundle is kept in.
+    host: Option<StoredHost>,
     courier: Option<Courier>,
     /// The group that it is about to hear.
     joining: Option<Name>,
@@ -54,7 +56,7 @@ pub(crate) enum Event {
     /// The answer could not be written.
     Unanswered(SealError),
     /// The key file could not be written. Nothing else waits for that.
-    Unkept(KeyFileError),
+    Unkept(HostStoreError),
 }
 
 impl Probe {
@@ -72,6 +74,7 @@ impl Probe {
             last: None,
             started_at: now,
             keyfile: None,
+            host: None,
             courier: None,
             joining: None,
             waiting_for: None,
@@ -107,8 +110,17 @@ impl Probe {
 
     /// Keeps the key file up: as the days pass the key turns, and what was recorded before stays closed to whoever
     /// steals the file.
-    pub(crate) fn keeping(mut self, store: KeyStore) -> Self {
-        self.keyfile = Some(Keyfile { store, due: Instant::now() });
+    ///
+    /// As a host that enrolled it keeps a ticket for its CMA too: who never asks a KDC never hears that it has to enroll again.
+    pub(crate) fn keeping(mut self, kept: impl Into<Kept>) -> Self {
+        let Kept { keys, aboard } = kept.into();
+        self.keyfile = Some(Keyfile { store: keys, due: Instant::now() });
+        if let Some((host, courier)) = aboard {
+            // Full tables, or that it is its own CMA, are told by every answer that is not sealed.
+            let _ = self.agent.keep(self.started_at, &self.cma);
+            self.courier = Some(courier);
+            self.host = Some(host);
+        }
         self
     }
 
@@ -223,12 +235,16 @@ impl Probe {
     }
 
     /// A message may have turned the key. The answer is on its way already: a slow disk delays none.
-    fn keep(&mut self) -> Result<(), KeyFileError> {
+    fn keep(&mut self) -> Result<(), HostStoreError> {
         let Some(keyfile) = self.keyfile.as_mut().filter(|keyfile| keyfile.due <= Instant::now()) else {
             return Ok(());
         };
         let Some(unsaved) = self.agent.unsaved() else { return Ok(()) };
-        let saved = keyfile.store.save(&unsaved.key);
+        let bundle = match (&self.host, &unsaved.bundle) {
+            (Some(host), Some(bundle)) => host.keep_bundle(bundle),
+            _ => Ok(()),
+        };
+        let saved = bundle.and_then(|()| Ok(keyfile.store.save(&unsaved.key)?));
         match saved {
             Ok(()) => self.agent.saved(&unsaved),
             Err(_) => {
@@ -242,6 +258,24 @@ impl Probe {
     fn patience(&self) -> Duration {
         let until = |pace: &Pace| pace.due.saturating_duration_since(Instant::now());
         self.heartbeat.as_ref().map_or(LOOK_UP, until).clamp(Duration::from_millis(1), LOOK_UP)
+    }
+}
+
+/// What a nanoprobe keeps up: its key file, and as a host that enrolled its bundle, for which it needs the way to a KDC.
+pub(crate) struct Kept {
+    keys: KeyStore,
+    aboard: Option<(StoredHost, Courier)>,
+}
+
+impl From<KeyStore> for Kept {
+    fn from(keys: KeyStore) -> Self {
+        Self { keys, aboard: None }
+    }
+}
+
+impl From<(KeyStore, StoredHost, Courier)> for Kept {
+    fn from((keys, host, courier): (KeyStore, StoredHost, Courier)) -> Self {
+        Self { keys, aboard: Some((host, courier)) }
     }
 }
 

@@ -223,6 +223,12 @@ impl Asking {
             | ProblemType::Unavailable
             | ProblemType::Timeout
             | ProblemType::Internal => self.unanswered(now, problem.retry_after, rng),
+            // The identity has the name that the bundle says, and another key.
+            ProblemType::Unauthenticated => {
+                self.asked = None;
+                self.standing = Standing::Unreadable;
+                self.hold(now, LONG_MS, rng);
+            }
             // A KDC of an earlier release, or one that does not understand this one.
             _ => {
                 self.asked = None;

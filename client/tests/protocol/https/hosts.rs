@@ -144,6 +144,7 @@ async fn refusals_are_told_at_once() {
         (Problem::new(ProblemType::EnrollmentRefused), "does not let nanoprobe.web1.example::"),
         (other, "works as #KDC#00004"),
         (Problem::new(ProblemType::IdentityUnknown), "does not have the identity"),
+        (Problem::new(ProblemType::Unauthenticated), "does not have the identity"),
         (Problem::new(ProblemType::NotFound), "is it of an earlier release?"),
     ] {
         place.all(&Mood::Answers(problem_answer(&problem)));

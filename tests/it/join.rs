@@ -1,0 +1,137 @@
+//! A host comes aboard by `keycell join`, over TLS, with a folder on a real disk.
+
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use keycell_client::https::{Agent, Config, EnrollError, EnrollOptions, enroll};
+use keycell_client::{HostStore, StoredHost};
+use keycell_kdc::enrollment::EnrollmentMode;
+use keycell_protocol::{Bundle, JoinToken, Name};
+use keycell_tests::cell::{Cell, Ended, ended};
+use serde_json::Value;
+
+/// What a host's installer runs, in the cell's folder.
+fn join(cell: &Cell, store: &str, more: &[&str]) -> Ended {
+    let mut command = cell.command();
+    command.args(["join", "--bundle", "cell.bundle", "--service", "nanoprobe", "--store", store]);
+    ended(command.args(["--host", "Web1.Example.Com."]).args(more).stdin(Stdio::null()))
+}
+
+fn write_token(cell: &Cell, token: &JoinToken) {
+    let file = cell.folder().join("join.token");
+    fs::write(&file, token.to_text().as_bytes()).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn host(cell: &Cell, store: &str) -> StoredHost {
+    let zone = Cell::ZONE.parse().unwrap();
+    let store = HostStore::open(cell.folder().join(store)).unwrap();
+    store.host(&zone, &"nanoprobe".parse().unwrap(), &"web1.example.com".parse().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_joins_by_its_token_and_speaks() {
+    let cell = Cell::sqlite();
+    let token = cell.join_token(1).await;
+    write_token(&cell, &token);
+    let mut kdc = cell.serve();
+    cell.run(&["bundle", "--out", "cell.bundle"]).succeeded();
+    cell.run(&["party", "add", "b"]).succeeded();
+
+    // Without the token it is nobody's, and has its pair already.
+    let refused = join(&cell, "host", &[]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("does not let nanoprobe.web1.example.com::"), "{}", refused.stderr);
+
+    let joined = join(&cell, "host", &["--token-file", "join.token", "--json"]).succeeded();
+    let told: Value = serde_json::from_str(&joined.stdout).unwrap();
+    let name: Name = told["name"].as_str().unwrap().parse().unwrap();
+    let fingerprint = told["fingerprint"].as_str().unwrap();
+    assert_eq!(name.to_string(), format!("nanoprobe.web1.example.com::{fingerprint}@{}", Cell::ZONE));
+    assert_eq!((&name, told["state"].as_str()), (&host(&cell, "host").full_name(), Some("enrolled")));
+    assert!(refused.stderr.contains(fingerprint), "the pair is made once");
+
+    // Again: nobody is asked, with the token used up, and while another process has the key.
+    let held = host(&cell, "host");
+    let again = join(&cell, "host", &["--token-file", "join.token"]).succeeded();
+    assert!(again.stdout.contains(fingerprint), "{}", again.stdout);
+    drop(held);
+    // Another host finds it used up.
+    let other = join(&cell, "other", &["--token-file", "join.token"]);
+    assert_eq!(other.code, Some(1), "{}", other.stderr);
+
+    // The key file is one like any other, and the agent keeps it up.
+    let key = told["key_file"].as_str().unwrap();
+    let sealed = cell.run(&["seal", "--key", key, "--to", "b"]).succeeded();
+    assert!(!sealed.stdout.is_empty());
+    let agent = Agent::connect_host(host(&cell, "host"), Config::default()).unwrap();
+    let b: Name = format!("b@{}", Cell::ZONE).parse().unwrap();
+    agent.seal(&b, "t", b"body").await.unwrap();
+    // Its own key is its author key, for which the KDC vouches.
+    agent.with_author_proof().seal(&b, "t", b"body").await.unwrap();
+    assert!(agent.rotate());
+    drop(agent);
+
+    let said = [&refused, &joined, &again, &other].map(|ended| format!("{}{}", ended.stdout, ended.stderr));
+    kdc.terminate();
+    let secret = &token.to_text()[21..];
+    assert!(!said.concat().contains(secret) && !kdc.log().contains(secret));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_an_administrator_ends_with_3() {
+    let cell = Cell::sqlite();
+    cell.lets_in(EnrollmentMode::Approve).await;
+    let _kdc = cell.serve();
+    cell.run(&["bundle", "--out", "cell.bundle"]).succeeded();
+    for more in [&[][..], &["--wait=1"], &["--json"]] {
+        let waits = join(&cell, "host", more);
+        assert_eq!(waits.code, Some(3), "{}", waits.stderr);
+        assert!(waits.stderr.contains("keycell enroll approve "), "{}", waits.stderr);
+        assert!(waits.stdout.contains("pending"), "{}", waits.stdout);
+    }
+    assert!(!host(&cell, "host").is_enrolled().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_file_that_is_gone_comes_again_under_the_same_name() {
+    let cell = Cell::sqlite();
+    cell.lets_in(EnrollmentMode::Tofu).await;
+    let kdc = cell.serve();
+    cell.run(&["bundle", "--out", "cell.bundle"]).succeeded();
+    cell.run(&["party", "add", "b"]).succeeded();
+    let store = HostStore::open(cell.folder().join("host")).unwrap();
+    store.install(kdc.http().bundle().await).unwrap();
+    let b: Name = format!("b@{}", Cell::ZONE).parse().unwrap();
+    let mut names = Vec::new();
+    for generation in 1..4 {
+        let host = Arc::new(host(&cell, "host"));
+        names.push(enroll(&host, &EnrollOptions::default()).await.unwrap());
+        let agent = Agent::connect_host(Arc::into_inner(host).unwrap(), Config::default()).unwrap();
+        agent.seal(&b, "t", b"body").await.unwrap();
+        assert_eq!(agent.generation().0, generation);
+        drop(agent);
+        fs::remove_file(self::host(&cell, "host").key_path()).unwrap();
+    }
+    names.dedup();
+    assert_eq!(names.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kdc_that_is_not_the_one_of_the_bundle_enrolls_nobody() {
+    let cell = Cell::sqlite();
+    cell.lets_in(EnrollmentMode::Tofu).await;
+    let kdc = cell.serve();
+    let mut bundle: Bundle = kdc.http().bundle().await;
+    let secondary = bundle.identities[1].clone();
+    bundle.identities[0].encryption_key = secondary.encryption_key;
+    let store = HostStore::open(cell.folder().join("host")).unwrap();
+    store.install(bundle).unwrap();
+    let error = enroll(&host(&cell, "host"), &EnrollOptions::default()).await.unwrap_err();
+    assert!(matches!(error, EnrollError::Identity { .. }), "{error}");
+    assert!(!host(&cell, "host").is_enrolled().unwrap());
+}

@@ -109,6 +109,13 @@
 //! author. An answer to a message that came to a group is a new message, under a ticket of the answerer's own. Keys of
 //! groups are in memory only.
 //!
+//! # Hosts that come aboard by themselves
+//!
+//! A [`HostStore`] is a folder with a key pair of the host's own for each service. With the zone's bundle in it a host
+//! [enrolls](Enrollment): it proves its key to the KDC, and both know its long-term key then. An agent that is
+//! [`reenrolling`](Agent::reenrolling) does so again when no KDC knows its keys any more, and puts what is to be stored with
+//! the rest ([`Unsaved::bundle`]). The feature `https` does all of it.
+//!
 //! # Memory
 //!
 //! Every table has a limit in [`AgentConfig`] or [`OpenerConfig`], and nothing else grows. Measured with aws-lc-rs

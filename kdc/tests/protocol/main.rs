@@ -10,6 +10,7 @@ mod damage;
 mod enrollment;
 mod groups;
 mod hosts;
+mod joining;
 mod keys;
 mod requests;
 mod retention;

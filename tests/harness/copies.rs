@@ -34,6 +34,7 @@ impl Party {
 /// The conflict of a party, if there is one.
 pub async fn conflict(admin: &Http, party: &str) -> Option<Value> {
     let answer = admin.get(&format!("{CONFLICTS}?party={}", party.replace('@', "%40"))).await;
-    let mut conflicts = answer.json()["conflicts"].as_array().expect("a page").clone();
-    conflicts.pop()
+    let page = answer.json();
+    let conflicts = page.get("conflicts").and_then(Value::as_array).expect("a page");
+    conflicts.last().cloned()
 }

@@ -140,14 +140,12 @@ mod tests {
         // Also after the clock went back.
         let (now, earlier) = (UnixMillis(start + 200_000), UnixMillis(5 * MINUTE_MS));
         let copies = Seen::default();
-        for process in [1, 2] {
-            assert_eq!(copies.saw(sighting(process, now.0 + u64::from(process)), now.plus(5)), None);
+        for (process, at) in [(1, now.plus(1)), (2, now.plus(2))] {
+            assert_eq!(copies.saw(sighting(process, at.0), at), None);
         }
         assert!(copies.saw(sighting(1, now.0 + 5), now.plus(5)).is_some());
-        copies.saw(sighting(1, earlier.0), earlier);
         copies.watched().processes = Processes::default();
-        for process in [1, 2] {
-            let at = earlier.plus(u64::from(process));
+        for (process, at) in [(1, earlier.plus(1)), (2, earlier.plus(2))] {
             assert_eq!(copies.saw(sighting(process, at.0), at), None);
         }
         assert!(copies.saw(sighting(1, earlier.0 + 3), earlier.plus(3)).is_some());

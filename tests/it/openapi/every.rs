@@ -13,7 +13,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
 
-use super::scene::{Host, wait};
+use super::scene::{self, wait};
 use super::{answering, request};
 
 /// Asks for all of them, and returns which answers came: operation and status.
@@ -29,7 +29,7 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
 
     seen.tickets().await;
     let (token, join) = seen.successes().await;
-    let host = Host::new("nanoprobe", "web1.example");
+    let host = scene::Host::new("nanoprobe", "web1.example");
     wait(&cell, &[&host]).await;
     let approve = format!("/v1/admin/enrollments/{}/approve", host.fingerprint());
     seen.send(200, Method::POST, &approve, &json!(null)).await;

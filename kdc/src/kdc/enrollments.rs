@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keycell_protocol::{
-    Bundle, Enrolled, EnrollmentReply, EnrollmentRequest, IdentityName, JoinToken, Name, SealedEnrollment,
+    Bundle, Enrolled, EnrollmentReply, EnrollmentRequest, IdentityName, JoinToken, JoinTokenId, Name,
+    SealedEnrollment,
 };
 
 use super::Kdc;
@@ -87,9 +88,7 @@ impl Kdc {
                 Ok(EnrollmentReply::seal_pending(&request, now, retry_after(since, now), &keys, random))
             }
             Settled::Replayed => Err(EnrollError::Replayed),
-            Settled::Refused(refusal) => {
-                Err(self.refused(refusal, Some(&name), token.map(|id| id.to_string()), address))
-            }
+            Settled::Refused(refusal) => Err(self.refused(refusal, Some(&name), token, address)),
         }
     }
 
@@ -98,10 +97,11 @@ impl Kdc {
         &self,
         refusal: Refusal,
         name: Option<&Name>,
-        token: Option<String>,
+        token: Option<JoinTokenId>,
         address: IpAddr,
     ) -> EnrollError {
         let party = name.map(Name::as_str);
+        let token = token.map(tracing::field::display);
         tracing::info!(party, token, %address, cause = %refusal, "a host is refused");
         // A stranger says any name that it likes, and is not to fill the audit log with them.
         let known = matches!(refusal, Refusal::Denied | Refusal::Disabled | Refusal::ByHand);

@@ -1,6 +1,6 @@
 //! One key in two places: found by real KDCs, shown and cleared by administrators.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

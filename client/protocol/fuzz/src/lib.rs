@@ -1,5 +1,6 @@
 //! What the targets share: the accepted vectors as seeds, and the keys of their parties.
 
+use std::convert::Infallible;
 use std::env;
 use std::fs;
 use std::path::Path;
@@ -8,6 +9,7 @@ use keycell_protocol::{
     Epoch, Generation, Instance, LongTermKey, Nonce, RatchetPeriod, SignerKey, Signers, TicketRequest,
     UnixMillis,
 };
+use rand_core::{TryCryptoRng, TryRng};
 use serde_json::Value;
 
 /// The clock of the vectors.
@@ -118,6 +120,46 @@ pub fn edited(genuine: &[u8], edits: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The first request to enroll that holds.
+pub fn enrollment() -> Value {
+    of_kind("enrollment", "eseed").into_iter().find(|case| case["expect"].get("accepted").is_some()).unwrap()
+}
+
+/// Bytes written in base64url.
+pub fn from_base64url(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
+/// The 32 bytes in this member of a case.
+pub fn array(case: &Value, field: &str) -> [u8; 32] {
+    hex(case[field].as_str().unwrap()).try_into().unwrap()
+}
+
+/// Randomness that is no surprise: these bytes, and no more.
+pub struct Known(pub Vec<u8>);
+
+impl TryRng for Known {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        unreachable!("only bytes are drawn")
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        unreachable!("only bytes are drawn")
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        let rest = self.0.split_off(out.len());
+        out.copy_from_slice(&self.0);
+        self.0 = rest;
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Known {}
+
 /// Bytes written in hexadecimal.
 pub fn hex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap()).collect()
@@ -127,7 +169,8 @@ pub fn hex(text: &str) -> Vec<u8> {
 pub mod plain {
     use base64::Engine as _;
     use chacha20poly1305::aead::{Aead as _, Payload};
-    use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
+    use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _, XChaCha20Poly1305};
+    use hkdf::Hkdf;
     use hmac::{Hmac, Mac as _};
     use keycell_protocol::LongTermKey;
     use sha2::Sha256;
@@ -140,11 +183,27 @@ pub mod plain {
     fn sub(key: &LongTermKey, label: &str) -> [u8; 32] {
         let mut out = [0; 32];
         let info = format!("keycell/1 {label}");
-        hkdf::Hkdf::<Sha256>::from_prk(key.expose_secret())
-            .unwrap()
-            .expand(info.as_bytes(), &mut out)
-            .unwrap();
+        Hkdf::<Sha256>::from_prk(key.expose_secret()).unwrap().expand(info.as_bytes(), &mut out).unwrap();
         out
+    }
+
+    /// HPKE, base mode (RFC 9180 §5.1): seals one text under a secret of X-Wing that is known beforehand.
+    pub fn hpke_seal(shared: &[u8; 32], info: &[u8], plaintext: &[u8]) -> Vec<u8> {
+        const SUITE: &[u8] = b"HPKE-v1HPKE\x64\x7a\x00\x01\x00\x03";
+        let extract = |salt: &[u8], parts: &[&[u8]]| -> [u8; 32] {
+            Hkdf::<Sha256>::extract(Some(salt), &[SUITE, &parts.concat()].concat()).0.into()
+        };
+        let context =
+            [&[0][..], &extract(b"", &[b"psk_id_hash"]), &extract(b"", &[b"info_hash", info])].concat();
+        let secret = Hkdf::<Sha256>::from_prk(&extract(shared, &[b"secret"])).unwrap();
+        let expand = |label: &[u8], out: &mut [u8]| {
+            let length = u16::try_from(out.len()).unwrap().to_be_bytes();
+            secret.expand(&[&length[..], SUITE, label, &context].concat(), out).unwrap();
+        };
+        let (mut key, mut nonce) = ([0; 32], [0; 12]);
+        expand(b"key", &mut key);
+        expand(b"base_nonce", &mut nonce);
+        ChaCha20Poly1305::new(&key.into()).encrypt(&nonce.into(), plaintext).unwrap()
     }
 
     /// A request whose signature holds, whatever its metadata is.
@@ -169,8 +228,13 @@ pub mod plain {
 
     /// As [`reply`], with another subkey.
     pub fn sealed_for(key: &LongTermKey, label: &str, metadata: &[u8], records: &[u8]) -> String {
+        sealed_under(&sub(key, label), metadata, records)
+    }
+
+    /// As [`sealed_for`], under a key that is no party's.
+    pub fn sealed_under(key: &[u8; 32], metadata: &[u8], records: &[u8]) -> String {
         let m = base64url(metadata);
-        let cipher = XChaCha20Poly1305::new(&sub(key, label).into());
+        let cipher = XChaCha20Poly1305::new(key.into());
         let sealed = cipher.encrypt(&[7; 24].into(), Payload { msg: records, aad: m.as_bytes() }).unwrap();
         let sealed = base64url(&[&[7; 24], &sealed[..]].concat());
         format!(r#"{{"metadata":"{m}","sealed":"{sealed}"}}"#)

@@ -5,6 +5,7 @@ use core::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 /// Takes a byte string apart from front to back. Every method fails instead of reading past the end.
 pub(crate) struct Reader<'a>(&'a [u8]);
@@ -86,7 +87,9 @@ pub(crate) fn array_from_base64url<const N: usize>(text: &str) -> Option<[u8; N]
     if text.len() != base64url_len(N) {
         return None;
     }
-    from_base64url(text)?.try_into().ok()
+    // Some of what is read like this is secret.
+    let bytes = Zeroizing::new(from_base64url(text)?);
+    bytes.as_slice().try_into().ok()
 }
 
 /// Reads a JSON object. By itself serde takes a list of the values, in their order, for one as well.
@@ -168,6 +171,21 @@ mod tests {
             assert_eq!(from_base64url(other), None, "{other}");
         }
         assert_eq!(array_from_base64url::<2>("AQ"), None);
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Pair {
+            one: u8,
+            other: u8,
+        }
+        for json in [&br#"{"one":1,"other":2}"#[..], b"\n { \"other\" : 2, \"one\" : 1 } "] {
+            assert_eq!(from_object(json), Some(Pair { one: 1, other: 2 }));
+        }
+        for json in [&b"[1,2]"[..], b" [1,2]", b"", b" ", b"{", b"\x0b{}", b"{\"one\":1,\"other\":2}x"] {
+            assert_eq!(from_object::<Pair>(json), None);
+        }
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct HostPatternError;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -116,6 +118,42 @@ mod tests {
     fn nothing_else_is_a_pattern() {
         for text in ["", "Web*", "web[", "a/b", "a b", "{a,b}", "a\\", &"a".repeat(256)] {
             assert!(text.parse::<HostPattern>().is_err(), "{text}");
+        }
+    }
+
+    /// What `*` and `?` mean, without any help.
+    fn reads(pattern: &[u8], host: &[u8]) -> bool {
+        match (pattern, host) {
+            ([], rest) => rest.is_empty(),
+            ([b'*', pattern @ ..], host) => (0..=host.len()).any(|at| reads(pattern, &host[at..])),
+            ([b'?', pattern @ ..], [_, host @ ..]) => reads(pattern, host),
+            ([one, pattern @ ..], [other, host @ ..]) => one == other && reads(pattern, host),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_means_what_it_reads(
+            pattern in r"[ab.*?-]{1,8}",
+            host in r"[ab](-?[ab]){0,3}(\.[ab](-?[ab]){0,2}){0,2}",
+        ) {
+            let parsed: HostPattern = pattern.parse().unwrap();
+            prop_assert_eq!(parsed.matches(&host.parse().unwrap()), reads(pattern.as_bytes(), host.as_bytes()));
+        }
+
+        #[test]
+        fn any_text_is_a_pattern_or_none(text in prop_oneof![r"[a-c0-2.*?!\[\]-]{0,24}", r"[\[\]*!a-]{200,256}", any::<String>()]) {
+            let Ok(pattern) = text.parse::<HostPattern>() else { return Ok(()) };
+            prop_assert!((1..=HostPattern::MAX).contains(&text.len()));
+            prop_assert_eq!(pattern.as_str(), &text);
+            let json = serde_json::to_string(&pattern).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<HostPattern>(&json).unwrap(), &pattern);
+            // What has no wildcard is one host.
+            let host = "a.b-1".parse().unwrap();
+            if !text.contains(['*', '?', '[']) {
+                prop_assert_eq!(pattern.matches(&host), text == "a.b-1");
+            }
         }
     }
 }

@@ -41,7 +41,7 @@ fn what_keycell_seals_is_opened() {
         for member in ["service", "host", "timestamp"] {
             assert_eq!(json[member], accepted["request"][member], "{}", case["case"]);
         }
-        assert_eq!(exports(&mut |label, out| context.export(label, out)), keys(&accepted));
+        assert_eq!(exports(|label, out| context.export(label, out)), keys(&accepted));
         opened += 1;
     }
     assert!(opened >= 18, "{opened}");
@@ -60,8 +60,8 @@ fn what_is_sealed_is_what_keycell_opens() {
         assert!(random.0.is_empty());
         assert_eq!(encapsulated.to_bytes()[..], form.encapsulated, "{}", case["case"]);
         assert_eq!(context.seal(&plaintext, b"").unwrap(), form.sealed, "{}", case["case"]);
-        let mut export = |label: &[u8], out: &mut [u8]| context.export(label, out);
-        assert_eq!(exports(&mut export), keys(&accepted), "{}", case["case"]);
+        let export = |label: &[u8], out: &mut [u8]| context.export(label, out);
+        assert_eq!(exports(export), keys(&accepted), "{}", case["case"]);
     }
 }
 
@@ -99,7 +99,7 @@ fn what_is_sealed_with_other_randomness_opens_under_other_keys() {
         &mut Given(random),
     )
     .unwrap();
-    assert_ne!(exports(&mut |label, out| context.export(label, out)), keys(&accepted));
+    assert_ne!(exports(|label, out| context.export(label, out)), keys(&accepted));
 }
 
 /// A request as it travels.
@@ -129,7 +129,7 @@ impl Form {
     }
 }
 
-fn exports(export: &mut dyn FnMut(&[u8], &mut [u8]) -> Result<(), HpkeError>) -> [Vec<u8>; 2] {
+fn exports(export: impl Fn(&[u8], &mut [u8]) -> Result<(), HpkeError>) -> [Vec<u8>; 2] {
     ["keycell/1 enrollment key", "keycell/1 enrollment reply"].map(|label| {
         let mut out = vec![0; 32];
         export(label.as_bytes(), &mut out).unwrap();

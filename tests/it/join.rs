@@ -3,15 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use keycell_client::https::{Agent, Config, EnrollError, EnrollOptions, enroll};
 use keycell_client::{HostStore, StoredHost};
 use keycell_kdc::enrollment::EnrollmentMode;
 use keycell_protocol::{Bundle, JoinToken, Name};
-use keycell_tests::cell::{Cell, Ended, ended};
+use keycell_tests::cell::{Cell, Ended, binary, ended};
 use serde_json::Value;
 
 /// What a host's installer runs, in the cell's folder.
@@ -134,4 +135,61 @@ async fn a_kdc_that_is_not_the_one_of_the_bundle_enrolls_nobody() {
     let error = enroll(&host(&cell, "host"), &EnrollOptions::default()).await.unwrap_err();
     assert!(matches!(error, EnrollError::Identity { .. }), "{error}");
     assert!(!host(&cell, "host").is_enrolled().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_example_nanoprobe_comes_aboard_and_answers() {
+    let cell = Cell::sqlite();
+    cell.lets_in(EnrollmentMode::Tofu).await;
+    let _kdc = cell.serve();
+    cell.run(&["bundle", "--out", "cell.bundle"]).succeeded();
+    cell.run(&["party", "add", "cma.main"]).succeeded();
+    let cma = format!("cma.main@{}", Cell::ZONE);
+    let mut command = example(&cell, "nanoprobe");
+    command.args([
+        "--bundle",
+        "cell.bundle",
+        "--store",
+        "probe",
+        "--as-host",
+        "web1.example.com",
+        "--cma",
+        &cma,
+    ]);
+    command.args(["--first-use", "--listen", "127.0.0.1:0"]);
+    let mut nanoprobe = Killed(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    // Held to the end: what it tells there must have somewhere to go.
+    let mut log = BufReader::new(nanoprobe.0.stderr.take().unwrap());
+    log.read_line(&mut line).unwrap();
+    let (name, rest) = line.split_once(" listens on ").unwrap();
+    assert!(name.starts_with("nanoprobe.web1.example.com::"), "{line}");
+    let address = rest.split(' ').next().unwrap();
+
+    let mut command = example(&cell, "cma");
+    command.args(["--key", "cma.main.key", "--first-use", "--once", "--listen", "127.0.0.1:0"]);
+    let told = ended(command.arg("--host").arg(format!("{name}={address}"))).succeeded();
+    assert!(told.stdout.contains(name), "{}", told.stdout);
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An example program, built beside the binary.
+fn example(cell: &Cell, program: &str) -> Command {
+    let path = binary().with_file_name("examples").join(program);
+    assert!(
+        path.is_file(),
+        "there is no {}: build it with `cargo build --workspace --all-targets`",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.current_dir(cell.folder()).stdin(Stdio::null());
+    command
 }

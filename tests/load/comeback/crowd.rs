@@ -1,0 +1,90 @@
+//! All hosts, and who of them has something to do next. Those whose time has come in the same tenth of a second ask at the
+//! same time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use keycell_client::UnixMillis;
+use tokio::task::JoinSet;
+
+use crate::cell::Cell;
+use crate::host::Host;
+use crate::tally::Events;
+
+#[derive(Default)]
+pub(crate) struct Crowd {
+    hosts: Vec<Option<Host>>,
+    wakeups: BinaryHeap<Reverse<(UnixMillis, usize)>>,
+}
+
+impl Crowd {
+    pub(crate) fn join(&mut self, host: Host, now: UnixMillis) {
+        if let Some(at) = host.wakeup(now) {
+            self.wakeups.push(Reverse((at, self.hosts.len())));
+        }
+        self.hosts.push(Some(host));
+    }
+
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().flatten()
+    }
+
+    pub(crate) fn hosts_mut(&mut self) -> impl Iterator<Item = &mut Host> {
+        self.hosts.iter_mut().flatten()
+    }
+
+    /// Those that a thief has recorded.
+    pub(crate) fn recorded(&self) -> Vec<&Host> {
+        self.hosts().filter(|host| host.recorded.is_some()).collect()
+    }
+
+    /// Looks at a host that was given something to do.
+    pub(crate) fn look_at(&mut self, number: usize, now: UnixMillis) {
+        self.wakeups.push(Reverse((now, number)));
+    }
+
+    /// Lets time pass, with whatever KDC there is, until then or until nobody has anything to do.
+    pub(crate) async fn pass(&mut self, cell: &Cell, until: UnixMillis) {
+        while let Some(Reverse((next, _))) =
+            self.wakeups.peek().copied().filter(|Reverse((at, _))| *at < until)
+        {
+            let now = next.max(cell.now());
+            cell.clock.set(now);
+            let slot = UnixMillis(now.0 / SLOT * SLOT + SLOT).min(until);
+            let mut turns = JoinSet::new();
+            while let Some(Reverse((at, number))) = self.wakeups.peek().copied()
+                && at < slot
+            {
+                self.wakeups.pop();
+                let Some(mut host) = self.hosts.get_mut(number).and_then(Option::take) else { continue };
+                let kdc = cell.reached();
+                turns.spawn(async move {
+                    host.turn(now, &kdc).await;
+                    (number, host)
+                });
+            }
+            while let Some(done) = turns.join_next().await {
+                let (number, host) = done.expect("a host does not panic");
+                if let Some(at) = host.wakeup(now) {
+                    self.wakeups.push(Reverse((at.max(slot), number)));
+                }
+                if let Some(place) = self.hosts.get_mut(number) {
+                    *place = Some(host);
+                }
+            }
+        }
+        cell.clock.set(until);
+    }
+
+    /// What happened to all since this was last asked.
+    pub(crate) fn events(&mut self) -> Events {
+        let mut all = Events::default();
+        for host in self.hosts_mut() {
+            all.add(&std::mem::take(&mut host.events));
+        }
+        all
+    }
+}
+
+/// In milliseconds.
+const SLOT: u64 = 100;

@@ -3,11 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use keycell_client::{Agent, AgentConfig, AgentKey, KdcAddress, UnixMillis};
+use keycell_client::{Agent, AgentConfig, Boarded, Enrollment, PendingRequest, UnixMillis};
 use keycell_protocol::{
-    AuthorKey, Bundle, EnrolledName, EnrollmentKeys, EnrollmentOutcome, EnrollmentRequest, Fingerprint,
-    Generation, IdentityName, Instance, JoinToken, KdcIdentity, LongTermKey, Name, Nonce, Problem,
-    ProblemType, SealedEnrollmentReply,
+    AuthorKey, Bundle, EnrolledName, Fingerprint, Generation, JoinToken, LongTermKey, Name, Problem,
+    ProblemType,
 };
 use rand_core::{Rng as _, SeedableRng as _};
 
@@ -22,12 +21,9 @@ pub(crate) struct Host {
     key: AuthorKey,
     token: Option<JoinToken>,
     pub(crate) bundle: Arc<Bundle>,
-    /// Whom it enrolls with.
-    to: IdentityName,
-    /// When it enrolls, if it is to.
+    /// When it begins to enroll, if it is to.
     enroll_at: Option<UnixMillis>,
-    /// What it has asked and not been answered.
-    asked: Option<Asked>,
+    enrollment: Option<Enrollment>,
     /// Whom it keeps a ticket for.
     peer: Option<Name>,
     pub(crate) agent: Option<Agent>,
@@ -45,13 +41,6 @@ pub(crate) struct Recorded {
     pub(crate) sent: Vec<Vec<u8>>,
     /// The keys that it was given.
     pub(crate) keys: Vec<LongTermKey>,
-}
-
-struct Asked {
-    request: EnrollmentRequest,
-    body: Vec<u8>,
-    keys: EnrollmentKeys,
-    to: KdcIdentity,
 }
 
 /// Requests that were refused one after the other, for the KDC has no such key.
@@ -85,10 +74,9 @@ impl Host {
             name,
             key,
             token: Some(token),
-            to: bundle.identities.first().expect("a bundle has identities").name,
             bundle,
             enroll_at: Some(enroll_at),
-            asked: None,
+            enrollment: None,
             peer,
             agent: None,
             refused: None,
@@ -132,116 +120,93 @@ impl Host {
 
     /// Goes on as it was.
     pub(crate) fn leave_it(&mut self) {
-        (self.enroll_at, self.asked) = (None, None);
+        (self.enroll_at, self.enrollment) = (None, None);
     }
 
     /// When it has something to do.
     pub(crate) fn wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
         let agent = self.agent.as_ref().and_then(|agent| agent.next_wakeup(now));
-        [self.enroll_at, agent].into_iter().flatten().min()
+        let enrollment = self.enrollment.as_ref().and_then(|enrollment| enrollment.next_wakeup(now));
+        [self.enroll_at, enrollment, agent].into_iter().flatten().min()
     }
 
     /// Does what there is to do.
     pub(crate) async fn turn(&mut self, now: UnixMillis, kdc: &Reached) {
-        if self.enroll_at.is_some_and(|at| at <= now) {
-            self.enroll(now, kdc).await;
+        if self.enroll_at.take_if(|at| *at <= now).is_some() {
+            let random = Random::seed_from_u64(self.random.next_u64());
+            let EnrolledName { service, host, fingerprint: _ } = self.name.clone();
+            let (bundle, key) = ((*self.bundle).clone(), AuthorKey::new(self.key.expose_secret()));
+            self.enrollment = Enrollment::new(bundle, service, host, key, self.token.take(), random);
+        }
+        while let Some(pending) = self.enrollment.as_mut().and_then(|enrollment| enrollment.wants(now)) {
+            self.events.asked_to_enroll.count(now);
+            let answer = kdc.post(self.address(), pending.path(), &pending.body).await;
+            self.enrolls(now, &pending, answer);
         }
         while let Some(pending) = self.agent.as_mut().and_then(|agent| agent.wants(now)) {
             let answer = kdc.post(self.address(), pending.path(), &pending.body).await;
-            let Some(agent) = &mut self.agent else { return };
-            match answer {
-                Some(Ok(body)) => {
-                    self.events.tickets.count(now);
-                    self.refused = None;
-                    agent.take_reply(now, &pending, &body).expect("the KDC's reply");
+            self.hears(now, &pending, answer);
+        }
+    }
+
+    fn enrolls(
+        &mut self,
+        now: UnixMillis,
+        pending: &PendingRequest,
+        answer: Option<Result<Vec<u8>, Problem>>,
+    ) {
+        let Some(enrollment) = &mut self.enrollment else { return };
+        match answer {
+            Some(Ok(body)) => {
+                let boarded = enrollment.take_reply(now, pending, &body).expect("the KDC's answer");
+                let Some(boarded) = boarded else { return };
+                if let Some(recorded) = &mut self.recorded {
+                    recorded.sent.push(pending.body.clone());
+                    recorded.keys.push(boarded.key.clone());
                 }
-                Some(Err(problem)) => {
-                    agent.take_problem(now, &pending, &problem);
-                    self.take_problem(now, &problem);
-                }
-                None => {
-                    self.events.unanswered.count(now);
-                    agent.give_up(now, &pending);
-                }
+                self.board(now, &boarded);
+            }
+            Some(Err(problem)) => {
+                enrollment.take_problem(now, pending, &problem);
+                *self.events.problems.entry(problem.kind.urn().to_owned()).or_default() += 1;
+            }
+            None => {
+                enrollment.give_up(now, pending);
+                self.events.unanswered.count(now);
             }
         }
     }
 
-    /// Sends a request to enroll; the same again until it was answered.
-    async fn enroll(&mut self, now: UnixMillis, kdc: &Reached) {
-        let asked = self.asked.take().unwrap_or_else(|| self.request(now));
-        self.events.asked_to_enroll.count(now);
-        let again = now.plus(5_000 + self.random.next_u64() % 5_000);
-        match kdc.post(self.address(), "/v1/enroll", &asked.body).await {
-            Some(Ok(body)) => self.take_answer(now, &asked, &body),
+    fn board(&mut self, now: UnixMillis, boarded: &Boarded) {
+        let random = Random::seed_from_u64(self.random.next_u64());
+        let file = boarded.key_file(&self.key);
+        let mut agent = Agent::new(file, &AgentConfig::default().first_use(), now, random);
+        if let Some(peer) = &self.peer {
+            agent.keep(now, peer).expect("room for one ticket");
+        }
+        if *self.bundle != boarded.bundle {
+            self.bundle = Arc::new(boarded.bundle.clone());
+        }
+        (self.agent, self.enrollment, self.refused) = (Some(agent), None, None);
+        self.events.enrolled.count(now);
+    }
+
+    fn hears(&mut self, now: UnixMillis, pending: &PendingRequest, answer: Option<Result<Vec<u8>, Problem>>) {
+        let Some(agent) = &mut self.agent else { return };
+        match answer {
+            Some(Ok(body)) => {
+                self.events.tickets.count(now);
+                self.refused = None;
+                agent.take_reply(now, pending, &body).expect("the KDC's reply");
+            }
             Some(Err(problem)) => {
-                *self.events.problems.entry(problem.kind.urn().to_owned()).or_default() += 1;
-                self.enroll_at = Some(again);
-                if problem.kind == ProblemType::IdentityUnknown {
-                    self.follow(problem.identity);
-                    self.enroll_at = Some(now.plus(1));
-                }
+                agent.take_problem(now, pending, &problem);
+                self.take_problem(now, &problem);
             }
             None => {
                 self.events.unanswered.count(now);
-                self.enroll_at = Some(again);
-                self.asked = Some(asked);
+                agent.give_up(now, pending);
             }
-        }
-    }
-
-    fn request(&mut self, now: UnixMillis) -> Asked {
-        let to = self.bundle.identities.iter().find(|identity| identity.name == self.to);
-        let to = to.expect("one of its bundle").clone();
-        let request = EnrollmentRequest {
-            service: self.name.service.clone(),
-            host: self.name.host.clone(),
-            public_key: self.key.public(),
-            token: self.token.take(),
-            timestamp: now,
-            nonce: Nonce::generate(&mut self.random),
-            instance: Instance::generate(&mut self.random),
-        };
-        let (body, keys) =
-            request.seal(&self.bundle.zone, &to, &self.key, &mut self.random).expect("an identity");
-        Asked { request, body, keys, to }
-    }
-
-    fn take_answer(&mut self, now: UnixMillis, asked: &Asked, body: &[u8]) {
-        let reply = SealedEnrollmentReply::parse(body).expect("an answer");
-        let opened = reply.open(&asked.keys, &asked.request, &self.bundle.zone, &asked.to);
-        match opened.expect("the KDC's answer").outcome {
-            EnrollmentOutcome::Enrolled(enrolled) => {
-                let key = asked.keys.long_term_key(enrolled.generation, enrolled.epoch);
-                if let Some(recorded) = &mut self.recorded {
-                    recorded.sent.push(asked.body.clone());
-                    recorded.keys.push(key.clone());
-                }
-                let file = AgentKey::new(enrolled.name, key, enrolled.ratchet_period, KdcAddress::default());
-                let random = Random::seed_from_u64(self.random.next_u64());
-                let mut agent = Agent::new(file, &AgentConfig::default().first_use(), now, random);
-                if let Some(peer) = &self.peer {
-                    agent.keep(now, peer).expect("room for one ticket");
-                }
-                if *self.bundle != enrolled.bundle {
-                    self.bundle = Arc::new(enrolled.bundle);
-                }
-                (self.agent, self.enroll_at) = (Some(agent), None);
-                self.refused = None;
-                self.events.enrolled.count(now);
-            }
-            EnrollmentOutcome::Pending { retry_after } => {
-                self.enroll_at = Some(now.plus(u64::from(retry_after) * 1_000));
-            }
-        }
-    }
-
-    /// Goes to the identity that the KDC says, if it knows that, and upwards only.
-    fn follow(&mut self, identity: Option<IdentityName>) {
-        let known =
-            |name: &IdentityName| self.bundle.identities.iter().any(|identity| identity.name == *name);
-        if let Some(identity) = identity.filter(|name| *name > self.to && known(name)) {
-            self.to = identity;
         }
     }
 
@@ -253,7 +218,11 @@ impl Host {
         self.events.unauthenticated.count(now);
         let refused = self.refused.get_or_insert(Refused { since: now, times: 0 });
         refused.times += 1;
-        if refused.times >= 3 && now.distance(refused.since) >= 30_000 && self.enroll_at.is_none() {
+        if refused.times >= 3
+            && now.distance(refused.since) >= 30_000
+            && self.enroll_at.is_none()
+            && self.enrollment.is_none()
+        {
             let within = u64::from(problem.reenroll_within.unwrap_or(60)) * 1_000;
             self.enroll_at = Some(now.plus(self.random.next_u64() % within.max(1)));
         }

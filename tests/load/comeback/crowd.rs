@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::cell::Cell;
 use crate::host::Host;
+use crate::kdc::Reached;
 use crate::tally::Events;
 
 #[derive(Default)]
@@ -38,6 +39,15 @@ impl Crowd {
         self.hosts().filter(|host| host.recorded.is_some()).collect()
     }
 
+    /// The same, on their own from now on.
+    pub(crate) fn take_recorded(&mut self, now: UnixMillis) -> Self {
+        let is_one = |place: &&mut Option<Host>| place.as_ref().is_some_and(|host| host.recorded.is_some());
+        let taken = self.hosts.iter_mut().filter(is_one).filter_map(Option::take);
+        let mut others = Self::default();
+        taken.for_each(|host| others.join(host, now));
+        others
+    }
+
     /// Looks at a host that was given something to do.
     pub(crate) fn look_at(&mut self, number: usize, now: UnixMillis) {
         self.wakeups.push(Reverse((now, number)));
@@ -45,6 +55,11 @@ impl Crowd {
 
     /// Lets time pass, with whatever KDC there is, until then or until nobody has anything to do.
     pub(crate) async fn pass(&mut self, cell: &Cell, until: UnixMillis) {
+        self.pass_with(cell, &cell.reached(), until).await;
+    }
+
+    /// The same with another KDC in the place of the cell's.
+    pub(crate) async fn pass_with(&mut self, cell: &Cell, kdc: &Reached, until: UnixMillis) {
         while let Some(Reverse((next, _))) =
             self.wakeups.peek().copied().filter(|Reverse((at, _))| *at < until)
         {
@@ -57,7 +72,7 @@ impl Crowd {
             {
                 self.wakeups.pop();
                 let Some(mut host) = self.hosts.get_mut(number).and_then(Option::take) else { continue };
-                let kdc = cell.reached();
+                let kdc = kdc.clone();
                 turns.spawn(async move {
                     host.turn(now, &kdc).await;
                     (number, host)

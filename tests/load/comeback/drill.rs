@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use keycell_client::{SealError, UnixMillis};
-use keycell_protocol::{Generation, IdentityName, JoinToken, Name};
+use keycell_client::SealError;
+use keycell_protocol::{Bundle, Generation, IdentityName, JoinToken, Name};
 use rand_core::{Rng as _, SeedableRng as _};
 
 use crate::cell::Cell;
@@ -162,7 +162,7 @@ async fn try_all(
     crowd: &mut Crowd,
     thief: &mut Thief,
     told: &mut Transcript,
-    old: &keycell_protocol::Bundle,
+    old: &Bundle,
     cma: &Name,
     probe: &Package,
 ) {
@@ -189,17 +189,16 @@ async fn try_all(
         let to = bundle.identities.get(to).expect("two identities");
         told.trial(&thief.enrolls_as(what, &recorded, (bundle, to, token), now, &kdc).await);
     }
-    let new_machine = |bundle: keycell_protocol::Bundle| {
-        Host::new(u32::MAX, &Package { bundle: Arc::new(bundle), ..probe.clone() }, UnixMillis(0))
+    let new_machine = |bundle: &Bundle| {
+        Host::new(u32::MAX, &Package { bundle: Arc::new(bundle.clone()), ..probe.clone() }, now)
     };
-    let hosts = crowd.hosts_mut().filter(|host| host.recorded.is_some());
-    let back = ("is taken for the KDC by hosts that are back, if it has the TLS key too", false);
-    told.trial(&thief.answers(back, hosts, now).await);
     let fresh = ("is taken for the KDC by a new machine with the new bundle", false);
-    told.trial(&thief.answers(fresh, [new_machine(new)].iter_mut(), now).await);
+    told.trial(&thief.answers_new(fresh, new_machine(&new), now).await);
     let stale =
         ("is taken for the KDC by a new machine with the old bundle: why that is replaced at once", true);
-    told.trial(&thief.answers(stale, [new_machine(old.clone())].iter_mut(), now).await);
+    told.trial(&thief.answers_new(stale, new_machine(old), now).await);
+    let mut some = crowd.take_recorded(now);
+    told.trial(&thief.answers(&mut some, cell).await);
 }
 
 /// Over how many seconds hosts spread: `reenroll_within_seconds`.

@@ -27,7 +27,6 @@ pub(crate) struct Host {
     /// Whom it keeps a ticket for.
     peer: Option<Name>,
     pub(crate) agent: Option<Agent>,
-    refused: Option<Refused>,
     random: Random,
     pub(crate) events: Events,
     /// What a thief records of it, if that listens to it.
@@ -41,12 +40,6 @@ pub(crate) struct Recorded {
     pub(crate) sent: Vec<Vec<u8>>,
     /// The keys that it was given.
     pub(crate) keys: Vec<LongTermKey>,
-}
-
-/// Requests that were refused one after the other, for the KDC has no such key.
-struct Refused {
-    since: UnixMillis,
-    times: u32,
 }
 
 /// What a host of the fleet is given, the same for all.
@@ -79,7 +72,6 @@ impl Host {
             enrollment: None,
             peer,
             agent: None,
-            refused: None,
             random,
             events: Events::default(),
             recorded: None,
@@ -113,16 +105,6 @@ impl Host {
         }
     }
 
-    /// Enrolls at that moment, as if its keys were gone.
-    pub(crate) fn enroll_once_more(&mut self, at: UnixMillis) {
-        self.enroll_at = Some(at);
-    }
-
-    /// Goes on as it was.
-    pub(crate) fn leave_it(&mut self) {
-        (self.enroll_at, self.enrollment) = (None, None);
-    }
-
     /// When it has something to do.
     pub(crate) fn wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
         let agent = self.agent.as_ref().and_then(|agent| agent.next_wakeup(now));
@@ -146,6 +128,7 @@ impl Host {
         while let Some(pending) = self.agent.as_mut().and_then(|agent| agent.wants(now)) {
             let answer = kdc.post(self.address(), pending.path(), &pending.body).await;
             self.hears(now, &pending, answer);
+            self.save();
         }
     }
 
@@ -177,54 +160,60 @@ impl Host {
         }
     }
 
+    /// Starts the agent, which does all that comes after.
     fn board(&mut self, now: UnixMillis, boarded: &Boarded) {
         let random = Random::seed_from_u64(self.random.next_u64());
         let file = boarded.key_file(&self.key);
-        let mut agent = Agent::new(file, &AgentConfig::default().first_use(), now, random);
+        let agent = Agent::keeping(file, &AgentConfig::default().first_use(), now, random);
+        let mut agent = agent.reenrolling(boarded.bundle.clone());
+        assert!(agent.reenrolls(), "a host that enrolled");
         if let Some(peer) = &self.peer {
             agent.keep(now, peer).expect("room for one ticket");
         }
-        if *self.bundle != boarded.bundle {
-            self.bundle = Arc::new(boarded.bundle.clone());
-        }
-        (self.agent, self.enrollment, self.refused) = (Some(agent), None, None);
+        (self.agent, self.enrollment) = (Some(agent), None);
         self.events.enrolled.count(now);
     }
 
     fn hears(&mut self, now: UnixMillis, pending: &PendingRequest, answer: Option<Result<Vec<u8>, Problem>>) {
-        let Some(agent) = &mut self.agent else { return };
+        let Self { agent: Some(agent), events, recorded, .. } = self else { return };
+        let enrolls = pending.path() == ENROLL;
+        if enrolls {
+            events.asked_to_enroll.count(now);
+        }
         match answer {
             Some(Ok(body)) => {
-                self.events.tickets.count(now);
-                self.refused = None;
                 agent.take_reply(now, pending, &body).expect("the KDC's reply");
+                if enrolls {
+                    events.enrolled.count(now);
+                    recorded.iter_mut().for_each(|recorded| recorded.sent.push(pending.body.clone()));
+                } else {
+                    events.tickets.count(now);
+                }
             }
             Some(Err(problem)) => {
                 agent.take_problem(now, pending, &problem);
-                self.take_problem(now, &problem);
+                match problem.kind {
+                    ProblemType::Unauthenticated => events.unauthenticated.count(now),
+                    kind => *events.problems.entry(kind.urn().to_owned()).or_default() += 1,
+                }
             }
             None => {
-                self.events.unanswered.count(now);
+                events.unanswered.count(now);
                 agent.give_up(now, pending);
             }
         }
     }
 
-    fn take_problem(&mut self, now: UnixMillis, problem: &Problem) {
-        if problem.kind != ProblemType::Unauthenticated {
-            *self.events.problems.entry(problem.kind.urn().to_owned()).or_default() += 1;
-            return;
-        }
-        self.events.unauthenticated.count(now);
-        let refused = self.refused.get_or_insert(Refused { since: now, times: 0 });
-        refused.times += 1;
-        if refused.times >= 3
-            && now.distance(refused.since) >= 30_000
-            && self.enroll_at.is_none()
-            && self.enrollment.is_none()
-        {
-            let within = u64::from(problem.reenroll_within.unwrap_or(60)) * 1_000;
-            self.enroll_at = Some(now.plus(self.random.next_u64() % within.max(1)));
+    /// Its disk takes everything at once.
+    fn save(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        if let Some(unsaved) = agent.unsaved() {
+            if let Some(bundle) = &unsaved.bundle {
+                self.bundle = Arc::new(bundle.clone());
+            }
+            agent.saved(&unsaved);
         }
     }
 }
+
+const ENROLL: &str = "/v1/enroll";

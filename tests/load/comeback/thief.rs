@@ -15,6 +15,8 @@ use keycell_protocol::{
 };
 use rand_core::SeedableRng as _;
 
+use crate::cell::Cell;
+use crate::crowd::Crowd;
 use crate::host::{Host, Random};
 use crate::kdc::{Reached, Served};
 
@@ -170,25 +172,29 @@ impl Thief {
         Trial::never("enrolls hosts by what they sent before", &outcomes)
     }
 
-    /// Answers hosts in place of the KDC, with its own: which of them believe it.
-    pub(crate) async fn answers<'a>(
+    /// Answers hosts in place of the KDC, with its own, for so long that each asks to be enrolled: which of them believe it.
+    pub(crate) async fn answers(&self, hosts: &mut Crowd, cell: &Cell) -> Trial {
+        hosts.events();
+        hosts.pass_with(cell, &self.kdc(), cell.now().plus(LONG)).await;
+        let mut outcomes = Vec::new();
+        for host in hosts.hosts().filter(|host| host.events.asked_to_enroll.total() > 0) {
+            outcomes.push(host.events.enrolled.total() > 0);
+        }
+        Trial::never("is taken for the KDC by hosts that are back, if it has the TLS key too", &outcomes)
+    }
+
+    /// The same of a machine that is new.
+    pub(crate) async fn answers_new(
         &self,
         what: (&'static str, bool),
-        hosts: impl Iterator<Item = &'a mut Host>,
+        mut host: Host,
         now: UnixMillis,
     ) -> Trial {
-        let mut outcomes = Vec::new();
-        for host in hosts {
-            let before = host.events.enrolled.total();
-            host.enroll_once_more(now);
-            // Once more, where it was told to turn to somebody else.
-            for later in 0..3 {
-                host.turn(now.plus(later * 20_000), &self.kdc()).await;
-            }
-            host.leave_it();
-            outcomes.push(host.events.enrolled.total() > before);
+        for later in 0..3 {
+            host.turn(now.plus(later * 10_000), &self.kdc()).await;
         }
         let (what, works) = what;
+        let outcomes = [host.events.enrolled.total() > 0];
         if works { Trial::always(what, &outcomes) } else { Trial::never(what, &outcomes) }
     }
 }
@@ -197,3 +203,6 @@ impl Thief {
 async fn enrolled(kdc: &Reached, from: IpAddr, body: &[u8]) -> bool {
     matches!(kdc.post(from, "/v1/enroll", body).await, Some(Ok(_)))
 }
+
+/// In milliseconds.
+const LONG: u64 = 60 * 60_000;

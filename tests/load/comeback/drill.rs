@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keycell_client::SealError;
 use keycell_protocol::{Bundle, Generation, IdentityName, JoinToken, Name};
 use rand_core::{Rng as _, SeedableRng as _};
+use serde_json::Value;
 
 use crate::cell::Cell;
 use crate::crowd::Crowd;
@@ -17,7 +18,7 @@ pub(crate) async fn run(hosts: u32) -> Vec<String> {
     let mut cell = Cell::new(WINDOW).await;
     let start = cell.now();
     let mut told = Transcript::begin(start);
-    let tokens = [cell.join_token("cma", 1).await, cell.join_token("nanoprobe", hosts).await];
+    let tokens = [cell.join_token("cma", 1).await, cell.join_token("nanoprobe", hosts + 1).await];
     let old = Arc::new(cell.bundle().await);
     told.say(start, "a cell; its secondary identity #KDC#00002 is in a safe");
 
@@ -110,7 +111,10 @@ pub(crate) async fn run(hosts: u32) -> Vec<String> {
     // Robbed, and nothing gained.
     told.say(cell.now(), "the thief, with all that it has:");
     try_all(&cell, &mut crowd, &mut thief, &mut told, &old, &cma, &probe).await;
-    told.say(cell.now(), cell.verify_audit().lines().last().unwrap_or_default());
+    let audit = cell.verify_audit().await;
+    let intact = audit.get("intact").and_then(Value::as_bool) == Some(true);
+    told.say(cell.now(), &format!("the audit log holds from its first record on: {intact}"));
+    told.must(intact, audit.to_string());
     thief.stop().await;
     cell.stop().await;
     told.end()
@@ -192,10 +196,10 @@ async fn try_all(
     let new_machine = |bundle: &Bundle| {
         Host::new(u32::MAX, &Package { bundle: Arc::new(bundle.clone()), ..probe.clone() }, now)
     };
-    let fresh = ("is taken for the KDC by a new machine with the new bundle", false);
+    let fresh = ("enrolls, as its KDC, a new machine with the new bundle", false);
     told.trial(&thief.answers_new(fresh, new_machine(&new), now).await);
     let stale =
-        ("is taken for the KDC by a new machine with the old bundle: why that is replaced at once", true);
+        ("enrolls, as its KDC, a new machine with the old bundle: why that is replaced at once", true);
     told.trial(&thief.answers_new(stale, new_machine(old), now).await);
     let mut some = crowd.take_recorded(now);
     told.trial(&thief.answers(&mut some, cell).await);
@@ -212,6 +216,6 @@ const DOWN: u64 = 10 * 60_000;
 /// When all must be back, in milliseconds.
 const LATE: u64 = 40 * 60_000;
 /// Within how many seconds each host asks for something, and believes that its keys are refused.
-const NOTICED: u64 = 900;
+const NOTICED: u64 = 300;
 /// Of how many hosts the thief has recorded all.
 const RECORDED: u32 = 1_000;

@@ -10,7 +10,7 @@ use keycell_protocol::{
 };
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::kdc::Reached;
+use crate::kdc::{ENROLL, Reached};
 use crate::tally::Events;
 
 pub(crate) type Random = chacha20::ChaCha20Rng;
@@ -215,5 +215,3 @@ impl Host {
         }
     }
 }
-
-const ENROLL: &str = "/v1/enroll";

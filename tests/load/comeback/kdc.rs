@@ -11,16 +11,27 @@ use keycell_kdc::clock::ManualClock;
 use keycell_kdc::config::Config;
 use keycell_kdc::http::{Peer, router};
 use keycell_kdc::kdc::Kdc;
-use keycell_protocol::Problem;
+use keycell_protocol::{Problem, ProblemType, UnixMillis};
 use serde_json::Value;
 use tower::Service as _;
 
 /// A KDC that answers, or the want of one.
 #[derive(Clone)]
-pub(crate) struct Reached(Option<Router>);
+pub(crate) struct Reached {
+    router: Option<Router>,
+    /// In the place of an answer to all that is no request to enroll.
+    instead: Option<Problem>,
+}
 
 impl Reached {
-    pub(crate) const NOBODY: Self = Self(None);
+    pub(crate) const NOBODY: Self = Self { router: None, instead: None };
+
+    /// The same, that says of each key that there is no such.
+    pub(crate) fn knowing_nobody(self, now: UnixMillis) -> Self {
+        let mut problem = Problem::new(ProblemType::Unauthenticated);
+        (problem.server_time, problem.reenroll_within) = (Some(now), Some(1));
+        Self { instead: Some(problem), ..self }
+    }
 
     /// Posts what a host sends. `None` when nobody answers.
     pub(crate) async fn post(
@@ -29,6 +40,9 @@ impl Reached {
         path: &str,
         body: &[u8],
     ) -> Option<Result<Vec<u8>, Problem>> {
+        if let Some(problem) = self.instead.clone().filter(|_| path != ENROLL) {
+            return Some(Err(problem));
+        }
         let request = request("POST", from, path).body(Body::from(body.to_vec())).expect("a request");
         let (status, body) = self.call(request).await?;
         if status.is_success() {
@@ -49,7 +63,7 @@ impl Reached {
     }
 
     async fn call(&self, request: Request<Body>) -> Option<(StatusCode, Vec<u8>)> {
-        let answer = self.0.clone()?.call(request).await.unwrap_or_else(|never| match never {});
+        let answer = self.router.clone()?.call(request).await.unwrap_or_else(|never| match never {});
         let status = answer.status();
         let body = axum::body::to_bytes(answer.into_body(), MOST).await.expect("the KDC's answer");
         Some((status, body.into()))
@@ -70,7 +84,7 @@ impl Served {
     }
 
     pub(crate) fn reached(&self) -> Reached {
-        Reached(Some(self.router.clone()))
+        Reached { router: Some(self.router.clone()), instead: None }
     }
 
     pub(crate) async fn stop(self) {
@@ -83,5 +97,6 @@ fn request(method: &str, from: IpAddr, path: &str) -> axum::http::request::Build
     request.header(header::CONTENT_TYPE, "application/json").extension(Peer(SocketAddr::new(from, 40_000)))
 }
 
+pub(crate) const ENROLL: &str = "/v1/enroll";
 /// Of an answer, in bytes.
 const MOST: usize = 64 << 20;

@@ -178,6 +178,27 @@ fn identities() {
 }
 
 #[test]
+fn enrollment() {
+    let printed = run("docs/enrollment.md");
+    assert!(printed.contains("nanoprobe.web1.example.com::"), "{printed}");
+    assert!(printed.trim_end().ends_with("\ndiscover"), "{printed}");
+}
+
+#[test]
+fn recovery() {
+    let printed = run("docs/recovery.md");
+    for expected in [
+        "#KDC#00002 is the primary now. #KDC#00001 is retired",
+        "enrolled: 1; they do so again, by themselves",
+        "The log is intact",
+        "\nback\n",
+        "#KDC#00003 is in safe/secondary-3.age and no longer in the database.",
+    ] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}
+
+#[test]
 fn the_master_key() {
     let printed = run("docs/master-key.md");
     for expected in [

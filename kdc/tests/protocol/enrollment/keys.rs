@@ -123,9 +123,11 @@ async fn a_name_that_was_given_before_goes_on_counting() {
     let zone = Zone::new().await;
     let (host, _) = aboard(&zone).await;
     let name = zone.name(&host.local());
-    zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
+    zone.kdc.parties().delete_and_forget(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
     refused(host.enrolls(&zone).await, Refusal::Closed);
     zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
     let again = host.enrolls(&zone).await.unwrap();
     assert_eq!((again.enrolled.state, again.enrolled.generation), (EnrollmentState::Active, Generation(2)));
+    zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
+    refused(host.enrolls(&zone).await, Refusal::Denied);
 }

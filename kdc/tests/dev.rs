@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -18,6 +18,9 @@ fn everything_holds_in_a_new_folder_and_in_the_same_again() {
     let folder = temporary.path().join("cell");
     let first = dev(&folder, &["--once"]);
     let text = succeeded(&first);
+    let name =
+        |text: &str| text.lines().find(|line| line.starts_with("  nanoprobe.one::")).map(str::to_owned);
+    let name = name(&text).unwrap();
     for expected in [
         "Cell dev.internal, KDC at https://127.0.0.1:",
         "refused: replayed (opened before)",
@@ -29,6 +32,10 @@ fn everything_holds_in_a_new_folder_and_in_the_same_again() {
         "refused: author-missing",
         "refused: author-unknown",
         "nanoprobe.three: refused: none fits",
+        "web.two: aboard: opened (from web.one::",
+        "web.one: aboard: opened (from web.two::",
+        "the KDC: refused: no-token",
+        "an administrator: sees: shared (127.0.0.1 and 127.0.0.1)",
         "checks held.",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -88,11 +95,46 @@ fn everything_holds_in_a_new_folder_and_in_the_same_again() {
             "replayed",
         ]
     );
+    arrived(&report["arrivals"]);
+    assert_eq!(report["arrivals"]["fleet"][1]["name"], format!("{}@dev.internal", name.trim()));
     let removed = ["answered", "answered", "not-for-me", "none fits", "The policy does not allow it"];
     assert_eq!(tried("removed"), removed);
     assert!(report["wire"]["lost"].as_u64() > Some(0) && report["wire"]["overtaken"].as_u64() > Some(0));
     let checks = report["checks"].as_array().unwrap();
     assert!(checks.len() > attacks.len() && checks.iter().all(|check| check["held"] == true));
+}
+
+/// Hosts came by themselves, and the next time under the same names.
+fn arrived(arrivals: &Value) {
+    for (at, host) in ["cma.main", "nanoprobe.one", "nanoprobe.two", "nanoprobe.three"].iter().enumerate() {
+        let party = &arrivals["fleet"][at];
+        assert_eq!(party["by"], "token");
+        let name = party["name"].as_str().unwrap();
+        let fingerprint = name.strip_prefix(&format!("{host}::")).unwrap().strip_suffix("@dev.internal");
+        assert_eq!(fingerprint.unwrap().len(), 32, "{name}");
+    }
+    let tried = arrivals["tried"].as_array().unwrap().iter();
+    let tried: Vec<_> = tried
+        .map(|tried| {
+            let verdict = tried["seen"].as_object().unwrap().keys().next().unwrap();
+            (tried["name"].as_str().unwrap(), verdict.as_str())
+        })
+        .collect();
+    // Where this machine has one address only, a copy of a key can be no further away.
+    let copy = if UdpSocket::bind("127.0.0.2:0").is_ok() { "clone" } else { "shared" };
+    let stranger = |why| ("stranger", why);
+    assert_eq!(
+        tried,
+        [
+            ("token", "opened"),
+            ("tofu", "opened"),
+            stranger("no-token"),
+            stranger("token"),
+            stranger("token"),
+            ("copied", copy),
+            ("copied", "shared"),
+        ]
+    );
 }
 
 #[test]
@@ -110,10 +152,13 @@ fn it_stays_up_until_it_is_told_to_stop_and_its_commands_work() {
     let commands: Vec<_> = printed.iter().filter(|line| line.contains("keycell --config")).collect();
     let shell = |line: &str| Command::new("sh").args(["-c", line]).output().unwrap();
     let list = succeeded(&shell(commands[0]));
-    assert!(list.contains("nanoprobe.three@dev.internal"), "{list}");
+    assert!(list.contains("nanoprobe.three::"), "{list}");
     succeeded(&shell(commands[1]));
     let talk = printed.iter().find(|line| line.contains("echo hello")).unwrap();
     assert_eq!(succeeded(&shell(talk)), "hello\n");
+    let conflicts = commands.iter().find(|line| line.ends_with("party conflicts")).unwrap();
+    let conflicts = succeeded(&shell(conflicts));
+    assert!(conflicts.contains("web.one::") && conflicts.contains("127.0.0.1"), "{conflicts}");
 
     // Another one in the same folder would take the parties' keys away.
     let other = dev(&folder, &["--once"]);
@@ -182,23 +227,27 @@ fn succeeded(output: &Output) -> String {
     out.into_owned()
 }
 
-/// Neither a party's key nor the master key.
+/// Neither a party's keys nor a join token nor the master key.
 fn nothing_secret(folder: &Path, output: &Output) {
     let printed = [&output.stdout[..], &output.stderr].concat();
     let printed = String::from_utf8(printed).unwrap();
     let mut looked = 0;
-    for name in ["cma.main", "nanoprobe.one", "nanoprobe.two", "nanoprobe.three"] {
-        let file = fs::read(folder.join(format!("{name}.key"))).unwrap();
-        let file: Value = serde_json::from_slice(&file).unwrap();
-        assert!(!printed.contains(file["key"].as_str().unwrap()));
+    for name in ["cma.main", "nanoprobe.one", "nanoprobe.two", "nanoprobe.three", "web.one", "web.two"] {
+        let file = |end: &str| fs::read(folder.join(format!("hosts/{name}@dev.internal.{end}"))).unwrap();
+        let key: Value = serde_json::from_slice(&file("key")).unwrap();
+        let seed = String::from_utf8(file("seed")).unwrap();
+        for secret in [key["key"].as_str().unwrap(), seed.trim()] {
+            assert!(secret.len() > 20 && !printed.contains(secret));
+        }
         looked += 1;
     }
+    assert!(!printed.contains("kcj_"), "a join token");
     let master = fs::read_to_string(folder.join("master.key")).unwrap();
     for word in master.split([':', '\n']).filter(|word| word.len() > 20) {
         assert!(!printed.contains(word));
         looked += 1;
     }
-    assert!(looked > 4, "the master key was looked for");
+    assert!(looked > 6, "the master key was looked for");
 }
 
 /// Then each cell takes a port of its own, however many tests run at once.

@@ -9,7 +9,7 @@ use super::Outcome;
 use super::output::Output;
 use crate::cell::TOKEN_FILE;
 use crate::config::{Config, Log};
-use crate::dev::{Dev as Running, DevCell};
+use crate::dev::Dev as Running;
 use crate::{process, telemetry};
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct Dev {
 
 impl Dev {
     pub(super) async fn run(self, output: &Output) -> Outcome {
-        let level = std::env::var("KEYCELL_LOG").unwrap_or_else(|_| "warn".to_owned());
+        let level = std::env::var("KEYCELL_LOG").unwrap_or_else(|_| LEVEL.to_owned());
         telemetry::start(&Log { level, ..Log::default() })?;
         process::no_core_dumps();
         let mut running = Running::start(&self.folder).await?;
@@ -44,7 +44,7 @@ impl Dev {
         let mut stop = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
         let program = std::env::args().next().unwrap_or_else(|| "keycell".to_owned());
         if !output.json {
-            output.print(&(), |out| next(out, running.cell(), &token, &program))?;
+            output.print(&(), |out| next(out, &running, &token, &program))?;
         }
         let watched = tokio::select! {
             watched = running.watch() => watched,
@@ -58,10 +58,11 @@ impl Dev {
 /// What to try, ready to be copied.
 fn next(
     out: &mut dyn std::io::Write,
-    cell: &DevCell,
+    running: &Running,
     token: &std::path::Path,
     program: &str,
 ) -> std::io::Result<()> {
+    let cell = running.cell();
     let folder = cell.folder().display();
     let url = cell.url();
     let keycell = format!("{program} --config {folder}/{}", Config::FILE);
@@ -69,12 +70,15 @@ fn next(
     writeln!(out, "In another terminal:")?;
     writeln!(out, "  {keycell} party list")?;
     writeln!(out, "  {keycell} party add web.host1 --out {folder}/web.key")?;
-    writeln!(
-        out,
-        "  echo hello | {program} seal --key {folder}/web.key --to nanoprobe.one | {program} open --key \
-         {folder}/nanoprobe.one.key"
-    )?;
-    writeln!(out, "  {keycell} party disable nanoprobe.one   # and seal again: refused")?;
+    if let Some((name, key)) = running.nanoprobe() {
+        let (name, key) = (name.local(), key.display());
+        writeln!(
+            out,
+            "  echo hello | {program} seal --key {folder}/web.key --to {name} | {program} open --key {key}"
+        )?;
+        writeln!(out, "  {keycell} party disable {name}   # and seal again: refused")?;
+    }
+    writeln!(out, "  {keycell} party conflicts")?;
     writeln!(out, "  curl --cacert {folder}/tls/roots.pem {url}/v1/zone")
 }
 
@@ -84,3 +88,6 @@ async fn any([interrupt, terminate]: &mut [Signal; 2]) {
         _ = terminate.recv() => {}
     }
 }
+
+/// Warnings, but for those that the report is about: keys in two places.
+const LEVEL: &str = "warn,keycell_kdc::administration::conflicts=off";

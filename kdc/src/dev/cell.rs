@@ -1,11 +1,8 @@
 //! The cell of `keycell dev`: made once, then used again, with a KDC that runs in this process.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keycell_client::{AgentKey, KdcAddress};
 use keycell_protocol::{Name, RatchetPeriod};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -13,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::Failure;
-use crate::administration::{AdminError, Caller, NewEntry, Precondition};
+use crate::administration::{AdminError, Caller, Precondition};
 use crate::api::{NewGroup, NewToken};
 use crate::cell::{Cell, NewCell};
 use crate::clock::SystemClock;
@@ -69,33 +66,6 @@ impl DevCell {
         Ok(Self { folder: folder.to_owned(), kdc, roots, stop, server })
     }
 
-    /// Gives a party a new key, in a key file. A key that was never used needs no guard against what an earlier
-    /// process opened, so that everybody hears from the first moment on.
-    ///
-    /// # Errors
-    /// The KDC or the file system fails.
-    pub(super) async fn party(&self, local: &str) -> Result<PathBuf, Failure> {
-        let name = Name::in_zone(local, self.kdc.zone())?;
-        let file = self.folder.join(format!("{local}.key"));
-        let caller = Caller::console();
-        match self.kdc.parties().delete(&caller, &name, &Precondition::NONE).await {
-            Ok(()) | Err(AdminError::Missing(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(format!("cannot replace {}: {error}", file.display()).into());
-            }
-            _ => {}
-        }
-        let created =
-            self.kdc.parties().create(&caller, &NewEntry::named(name.clone()), |_| Ok(None)).await?;
-        let address = KdcAddress { urls: self.kdc.config().urls.clone(), tls_roots: self.roots.clone() };
-        let period = self.kdc.zone_record().ratchet_period;
-        AgentKey::new(name, created.key, period, address).write_new(&file)?;
-        Ok(file)
-    }
-
     /// Makes a group anew, to which a message must prove its author.
     ///
     /// # Errors
@@ -147,6 +117,11 @@ impl DevCell {
     /// Its KDC.
     pub(crate) fn kdc(&self) -> &Kdc {
         &self.kdc
+    }
+
+    /// The certificates to trust, in PEM.
+    pub(super) fn roots(&self) -> &str {
+        &self.roots
     }
 
     /// The KDC's URL.

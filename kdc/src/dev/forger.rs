@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use keycell_client::https::{Https, Transport as _};
 use keycell_client::protocol::{
-    Envelope, Extras, Grant, Header, Instance, KeysFor, LongTermKey, Mode, Name, Nonce, Outcome, Purpose,
-    RatchetPeriod, Salt, SealedReply, Sek, SignedRequest, StreamKey, Ticket, TicketRequest, Topic, Under,
-    UnixSeconds,
+    AuthorKey, Envelope, Extras, Grant, Header, Instance, KeysFor, LongTermKey, Mode, Name, Nonce, Outcome,
+    Purpose, RatchetPeriod, Salt, SealedReply, Sek, SignedRequest, StreamKey, Ticket, TicketRequest, Topic,
+    Under, UnixSeconds,
 };
 use keycell_client::{AgentKey, KdcAddress, system_rng};
 
@@ -22,6 +22,7 @@ pub(super) struct Forger {
     key: LongTermKey,
     period: RatchetPeriod,
     kdc: KdcAddress,
+    author: Option<AuthorKey>,
 }
 
 impl Forger {
@@ -30,8 +31,8 @@ impl Forger {
     /// # Errors
     /// The file.
     pub(super) fn steal(key_file: &Path) -> Result<Self, Failure> {
-        let AgentKey { name, key, ratchet_period, kdc, .. } = AgentKey::load(key_file)?;
-        Ok(Self { me: name, key, period: ratchet_period, kdc })
+        let AgentKey { name, key, ratchet_period, kdc, author, .. } = AgentKey::load(key_file)?;
+        Ok(Self { me: name, key, period: ratchet_period, kdc, author })
     }
 
     /// Asks the KDC for a ticket, as anybody may who holds the key.
@@ -58,6 +59,16 @@ impl Forger {
     /// Who it was stolen from.
     pub(super) const fn me(&self) -> &Name {
         &self.me
+    }
+
+    /// What its host proves with that it wrote something.
+    ///
+    /// # Errors
+    /// The key file has none.
+    pub(super) fn author(&self) -> Result<AuthorKey, Failure> {
+        self.author
+            .clone()
+            .ok_or_else(|| format!("the key file of {} has no key to sign with", self.me).into())
     }
 
     /// The stolen key as it signs requests of this kind.

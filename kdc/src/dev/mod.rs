@@ -1,9 +1,12 @@
 //! `keycell dev`: a whole cell in one process, to look at and to try things on.
 //!
-//! Nothing in it is a stand-in: a KDC over HTTPS on its own SQLite database, key files, a CMA and three nanoprobes
-//! over UDP, and a wire between them that loses, doubles and reorders, and on which an attacker sits.
+//! Nothing in it is a stand-in: a KDC over HTTPS on its own SQLite database, a CMA and three nanoprobes over UDP that
+//! came aboard by themselves, and a wire between them that loses, doubles and reorders, and on which an attacker sits.
 
+mod aboard;
+mod arrivals;
 mod attacks;
+mod auditor;
 mod cell;
 mod forger;
 mod gathering;
@@ -35,6 +38,7 @@ use tokio::net::UdpSocket;
 pub(crate) use cell::DevCell;
 pub(crate) use report::Report;
 
+use arrivals::Gate;
 use attacks::Attacker;
 use fleet::cma::{Cma, Event};
 use gathering::{Gathering, Said, Trial};
@@ -55,17 +59,22 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    /// Makes or opens the cell in `folder`, gives its parties new keys, and starts everything.
+    /// Makes or opens the cell in `folder`, lets its parties come aboard anew, and starts everything.
     ///
     /// # Errors
     /// Why it does not start.
     pub(crate) async fn start(folder: &Path) -> Result<Self, Failure> {
         let cell = DevCell::start(folder).await?;
-        let cma_key = cell.party(CMA).await?;
-        let cma_name = AgentKey::load(&cma_key)?.name;
+        cell.wants_tokens().await?;
+        let token = cell.join_token(CMA.0, &[CMA.1]).await?;
+        let cma = cell.aboard(CMA.0, CMA.1, &token).await?;
+        let (cma_key, cma_name) = (cma.key_path().to_owned(), cma.full_name());
+        // One for all of them: what would be written into the image that they are installed from.
+        let token = cell.join_token(NANOPROBE, &NANOPROBES).await?;
         let mut stations = Vec::new();
-        for name in NANOPROBES {
-            stations.push(Station::start(cell.party(name).await?, cma_name.clone())?);
+        for host in NANOPROBES {
+            let host = cell.aboard(NANOPROBE, host, &token).await?;
+            stations.push(Station::start(host.key_path().to_owned(), cma_name.clone())?);
         }
 
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
@@ -75,7 +84,7 @@ impl Dev {
         let hosts: Vec<_> =
             stations.iter().map(|station| station.name().clone()).zip(wire.fronts()?).collect();
         let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
-        let agent = Agent::connect_file(&cma_key, config)?;
+        let agent = Agent::connect_host(cma, config)?;
         Ok(Self { cell, cma: Cma::new(agent, socket, hosts), cma_key, stations, wire })
     }
 
@@ -107,6 +116,10 @@ impl Dev {
         );
         report.check_counters();
         report.gathered(self.gather().await?);
+        let mut fleet = vec![self.cma.agent().name().clone()];
+        fleet.extend(self.stations.iter().map(|station| station.name().clone()));
+        let removed = fleet.last().ok_or("there is no nanoprobe")?;
+        report.arrived(Gate::new(&self.cell).await?.try_everything(&fleet, removed).await?);
         Ok(report)
     }
 
@@ -159,6 +172,11 @@ impl Dev {
         Ok(self.cma.watch(EVERY, |_, event| log(event)).await?)
     }
 
+    /// A nanoprobe, and its key file.
+    pub(crate) fn nanoprobe(&self) -> Option<(&Name, &Path)> {
+        self.stations.first().map(|station| (station.name(), station.key_file()))
+    }
+
     /// The cell.
     pub(crate) const fn cell(&self) -> &DevCell {
         &self.cell
@@ -184,22 +202,23 @@ fn log(event: &Event) {
         Event::Heartbeat(name) => tracing::debug!(%name, "a heartbeat"),
         Event::Strange(name) => tracing::warn!(%name, "authentic, and not understood"),
         Event::Refused(error) => {
-            tracing::info!(by = CMA, reason = error.cause().code(), "refused: {}", error.cause());
+            tracing::info!(by = CMA.0, reason = error.cause().code(), "refused: {}", error.cause());
         }
         Event::Silent(name, kind) => tracing::warn!(%name, ?kind, "no answer"),
         Event::Unsealed(name, error) => tracing::warn!(%name, %error, "not asked"),
     }
 }
 
-/// A name without its zone: here everybody is of one.
+/// A name without its zone, for here everybody is of one, and without its fingerprint, for people.
 fn local(name: &Name) -> &str {
-    name.local()
+    name.local().split("::").next().unwrap_or_default()
 }
 
-const CMA: &str = "cma.main";
-/// Its members are those whose names begin with it and a dot.
-const GROUP: &str = "nanoprobe";
-const NANOPROBES: [&str; 3] = ["nanoprobe.one", "nanoprobe.two", "nanoprobe.three"];
+const CMA: (&str, &str) = ("cma", "main");
+const NANOPROBE: &str = "nanoprobe";
+const NANOPROBES: [&str; 3] = ["one", "two", "three"];
+/// Its members are those whose names begin with it and a dot: all nanoprobes that come aboard.
+const GROUP: &str = NANOPROBE;
 /// How long a round of questions may take; usually a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the CMA asks while nobody looks.

@@ -8,6 +8,7 @@ use keycell_client::Stats;
 use keycell_client::protocol::Name;
 use serde::Serialize;
 
+use super::arrivals::Arrivals;
 use super::attacks::Attack;
 use super::cell::DevCell;
 use super::fleet::cma::{Cma, Host};
@@ -16,6 +17,7 @@ use super::fleet::facts::{Facts, Kind};
 use super::gathering::{Gathering, Said};
 use super::local;
 use super::wire::Counts;
+use crate::enrollment::Admission;
 
 /// Everything that was seen.
 #[derive(Debug, Serialize)]
@@ -30,6 +32,8 @@ pub(crate) struct Report {
     attacks: Vec<Attack>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<Gathering>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arrivals: Option<Arrivals>,
     checks: Vec<Check>,
 }
 
@@ -80,6 +84,7 @@ impl Report {
             checks: attacks.iter().map(attacked).collect(),
             attacks,
             group: None,
+            arrivals: None,
         }
     }
 
@@ -96,6 +101,16 @@ impl Report {
         self.check(what, said.lookups_for_a_message == 0);
         self.checks.extend(by_a_member.iter().chain(removed).map(attacked));
         self.group = Some(group);
+    }
+
+    /// Adds who came aboard, and who did not.
+    pub(super) fn arrived(&mut self, arrivals: Arrivals) {
+        for arrived in &arrivals.fleet {
+            let what = format!("{} came aboard by a join token", arrived.name);
+            self.check(what, arrived.by == Some(Admission::Token));
+        }
+        self.checks.extend(arrivals.tried.iter().map(attacked));
+        self.arrivals = Some(arrivals);
     }
 
     /// Notes whether something that must be so is so.
@@ -165,6 +180,9 @@ impl Report {
         if let Some(group) = &self.group {
             write_group(out, group)?;
         }
+        if let Some(arrivals) = &self.arrivals {
+            write_arrivals(out, arrivals)?;
+        }
 
         match self.broken() {
             None => writeln!(
@@ -225,12 +243,25 @@ fn write_group(out: &mut dyn Write, group: &Gathering) -> io::Result<()> {
     removed.iter().try_for_each(|attack| write_attack(out, attack))
 }
 
+fn write_arrivals(out: &mut dyn Write, arrivals: &Arrivals) -> io::Result<()> {
+    let Arrivals { fleet, tried } = arrivals;
+    writeln!(
+        out,
+        "\nEverybody came aboard over TLS, by a join token, under a name with the fingerprint of its own key"
+    )?;
+    fleet.iter().try_for_each(|arrived| writeln!(out, "  {}", arrived.name.local()))?;
+    writeln!(out, "\nHosts that come, and strangers that do not; a key in two places is found")?;
+    tried.iter().try_for_each(|attack| write_attack(out, attack))
+}
+
 fn write_attack(out: &mut dyn Write, attack: &Attack) -> io::Result<()> {
     let Attack { name, how, receiver, seen, reason, held } = attack;
     writeln!(out, "  {name:<11}{how}")?;
     let verdict = match *name {
         _ if !held => "NOT AS IT MUST BE",
         "delayed" | "presumed" | "obeyed" => "opened",
+        "token" | "tofu" => "aboard",
+        "copied" => "sees",
         _ => "refused",
     };
     let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };

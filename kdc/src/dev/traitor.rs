@@ -76,13 +76,13 @@ impl Traitor {
         }
     }
 
-    /// A signing key, and the KDC's word for it: in its own name, for it gets no other.
+    /// Its host's signing key, and the KDC's word for it: in its own name, for it gets no other.
     ///
     /// # Errors
-    /// The KDC gives no voucher.
+    /// It has none, or the KDC gives no voucher.
     pub(super) async fn voucher(&self) -> Result<(AuthorKey, Voucher), Failure> {
         let keys = self.forger.keys_for::<Vouchers>()?;
-        let author = AuthorKey::generate(&mut system_rng());
+        let author = self.forger.author()?;
         let (nonce, instance) = (Nonce::generate(&mut system_rng()), Instance::generate(&mut system_rng()));
         let request = VoucherRequest::new(self.me().clone(), &author, SystemClock.now(), nonce, instance);
         let signed = SignedVoucherRequest::sign(&request, &keys).to_json();

@@ -89,4 +89,9 @@ impl EnrollmentMetrics {
         self.count("refused");
         self.refused.get_or_create(&Reason { reason: refusal.reason() }).inc();
     }
+    /// How many were refused for this reason.
+    #[must_use]
+    pub fn refused_for(&self, reason: &'static str) -> u64 {
+        self.refused.get_or_create(&Reason { reason }).get()
+    }
 }

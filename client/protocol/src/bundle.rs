@@ -1,6 +1,8 @@
 //! The bundle: what everybody may know of a zone's KDC, and what a host needs before it knows anybody
 //! (docs/protocol.md §10).
 
+mod succession;
+
 use core::fmt;
 use core::num::NonZeroU32;
 use core::str::FromStr;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::codec::b64;
 use crate::name::Zone;
 use crate::signer::{SignerKey, Signers};
+
+pub use succession::SuccessionError;
 
 /// Where a zone's KDCs are and by which keys they are known: one public file in JSON, installed with a host's software.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -75,7 +75,9 @@ mod voucher;
 mod xwing;
 
 pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
-pub use bundle::{Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcIdentity, TrustedZone};
+pub use bundle::{
+    Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcIdentity, SuccessionError, TrustedZone,
+};
 pub use content::ContentPart;
 pub use derive::{Rkey, Sek};
 pub use enrollment::{

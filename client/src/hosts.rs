@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keycell_protocol::{
     AuthorKey, AuthorPublicKey, Bundle, EnrolledName, Fingerprint, HostName, JoinToken, Name, ServiceName,
-    Zone,
+    SuccessionError, Zone,
 };
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -73,10 +73,10 @@ impl HostStore {
     }
 
     /// Takes a bundle that came with the host's software, unless the one that is there is of a later identity of the KDC.
-    /// Gives the one that counts.
+    /// Gives the one that counts: if that is another, [`Bundle::accepts`] of it says why.
     ///
     /// # Errors
-    /// [`HostStoreError::OtherKdc`] when both are of the same identity, and not by the same keys.
+    /// [`HostStoreError::OtherKdc`] when the two are not of one KDC: one has other keys than the other, or another successor.
     pub fn install(&self, bundle: Bundle) -> Result<Bundle, HostStoreError> {
         if self.bundle(&bundle.zone)?.is_some_and(|known| known == bundle) {
             return Ok(bundle);
@@ -141,17 +141,12 @@ impl HostStore {
     /// Puts a bundle in its place, unless that would be a step back.
     fn put(&self, bundle: Bundle, turn: &Turn) -> Result<Bundle, HostStoreError> {
         let path = self.bundle_path(&bundle.zone);
-        if let Some(known) = self.bundle(&bundle.zone)?
-            && let (Some(old), Some(new)) = (known.identities.first(), bundle.identities.first())
-        {
-            if old.name > new.name {
-                return Ok(known);
-            }
-            if old.name == new.name && old != new {
-                return Err(HostStoreError::OtherKdc { path, zone: bundle.zone });
-            }
-            if known == bundle {
-                return Ok(known);
+        if let Some(known) = self.bundle(&bundle.zone)? {
+            match known.accepts(&bundle) {
+                Ok(()) if known == bundle => return Ok(known),
+                Ok(()) => {}
+                Err(SuccessionError::Earlier { .. }) => return Ok(known),
+                Err(why) => return Err(HostStoreError::OtherKdc { path, zone: bundle.zone, why }),
             }
         }
         turn.replace(&path, &bundle.to_json(), For::Everybody)?;

@@ -177,8 +177,8 @@ pub use hosts::{HostStore, HostStoreError, StoredHost, this_host};
 pub use kept::Unsaved;
 pub use keycell_protocol as protocol;
 pub use keycell_protocol::{
-    AuthorKey, AuthorPublicKey, CannotOpen, Cause, Evidence, Mode, Name, SignerKey, UnixMillis, UnixSeconds,
-    Voucher, Zone,
+    AuthorKey, AuthorPublicKey, CannotOpen, Cause, Evidence, Mode, Name, SignerKey, SuccessionError,
+    UnixMillis, UnixSeconds, Voucher, Zone,
 };
 pub use keyfile::{AgentKey, KdcAddress, KeyFileError, RetiringKey};
 pub use keys::Keys;

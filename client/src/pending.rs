@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     Generation, GroupKeys, GroupKeysRequest, KeysFor, Name, Nonce, ProblemType, ReplyError, ReplyKey,
-    RotationKeys, RotationRequest, TicketRequest, UnixMillis,
+    RotationKeys, RotationRequest, SuccessionError, TicketRequest, UnixMillis,
 };
 
 /// A request to send to a KDC: `POST` of this body to its [`path`](Self::path), as `application/json`.
@@ -69,6 +69,11 @@ pub enum TakeError {
     /// The answer does not hold.
     #[error(transparent)]
     Reply(#[from] ReplyError),
+    /// The bundle in it must not take the place of the one that this host has.
+    #[error(
+        "the bundle that the KDC answered with is not taken: {0}; compare it with that of `keycell bundle` on the KDC"
+    )]
+    Bundle(#[from] SuccessionError),
 }
 
 /// What is kept of a request for tickets until its answer comes.

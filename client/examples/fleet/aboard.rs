@@ -58,7 +58,16 @@ impl Aboard {
             None => None,
         };
         let store = HostStore::open(store)?;
-        let zone = store.install(Bundle::from_json(read(bundle)?.as_bytes())?)?.zone;
+        let given = Bundle::from_json(read(bundle)?.as_bytes())?;
+        let zone = given.zone.clone();
+        let known = store.install(given.clone())?;
+        if let Err(why) = known.accepts(&given) {
+            eprintln!(
+                "{} is not taken, and the bundle in {} stays: {why}",
+                bundle.display(),
+                store.folder().display()
+            );
+        }
         let host = store.host(&zone, &service, &host)?;
         let options = EnrollOptions { token, wait: Duration::MAX, ..EnrollOptions::default() };
         Ok(Party::Host(Box::new(host), options))

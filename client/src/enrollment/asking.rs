@@ -147,11 +147,18 @@ impl Asking {
         let Some((asked, sent_at)) = self.sent(nonce) else { return Err(TakeError::NotPending) };
         let answer = SealedEnrollmentReply::parse(body)
             .and_then(|sealed| sealed.open(&asked.keys, &asked.request, &self.bundle.zone, &asked.to));
+        // Whoever stole the identity that answers must not take from this host the one that will replace it.
+        let answer = answer.map_err(TakeError::from).and_then(|answer| match &answer.outcome {
+            EnrollmentOutcome::Enrolled(enrolled) => {
+                Ok(self.bundle.accepts(&enrolled.bundle).map(|()| answer)?)
+            }
+            EnrollmentOutcome::Pending { .. } => Ok(answer),
+        });
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 self.unanswered(now, None, rng);
-                return Err(error.into());
+                return Err(error);
             }
         };
         let asked = self.asked.take();

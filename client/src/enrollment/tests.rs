@@ -3,7 +3,7 @@
 use chacha20::ChaCha20Rng;
 use keycell_protocol::{
     Enrolled, EnrollmentKeys, EnrollmentReply, EnrollmentRequest, Epoch, Generation, IdentitySecret,
-    KdcIdentity, ReplyError, RotationReply, SealedEnrollment, SignerKey,
+    KdcIdentity, ReplyError, RotationReply, SealedEnrollment, SignerKey, SuccessionError,
 };
 use rand_core::SeedableRng as _;
 
@@ -329,6 +329,52 @@ fn an_answer_of_another_identity_is_none() {
         assert_eq!(host.standing(), Standing::Asking);
         (now, request) = next(&mut host, now);
     }
+    assert_eq!(host.bundle(), &kdc.bundle());
+}
+
+/// Whoever stole the first identity's private half, before anybody knows.
+#[test]
+fn a_thief_of_the_first_identity_cannot_keep_a_host_from_the_second() {
+    let mut kdc = Kdc::new();
+    let known = kdc.bundle();
+    let mut host = host(known.clone(), None);
+    let mut request = host.wants(START).unwrap();
+    let (sealed, keys) = kdc.open(&request.body).unwrap();
+    let mut own = known.identities[1].clone();
+    own.signing_key = SignerKey::new([9; 32]);
+    let named = |number: u32, identity: &KdcIdentity| KdcIdentity {
+        name: IdentityName::new(number).unwrap(),
+        ..identity.clone()
+    };
+    let first = known.identities[0].clone();
+    let last = named(99_999, &own);
+    let mut now = START;
+    for (identities, why) in [
+        (vec![first.clone()], SuccessionError::Missing(IdentityName::SECONDARY)),
+        (vec![first.clone(), own.clone()], SuccessionError::OtherKeys(IdentityName::SECONDARY)),
+        (vec![first.clone(), last.clone()], SuccessionError::Missing(IdentityName::SECONDARY)),
+        (vec![first, known.identities[1].clone(), last.clone()], SuccessionError::Stranger(last.name)),
+    ] {
+        let enrolled = Enrolled {
+            name: host.name(),
+            generation: Generation(1),
+            epoch: Epoch(20_000),
+            state: EnrollmentState::Active,
+            ratchet_period: RatchetPeriod::DEFAULT,
+            bundle: Bundle { identities, ..known.clone() },
+        };
+        let reply = EnrollmentReply::seal_enrolled(&sealed, START, &enrolled, &keys, &mut kdc.rng);
+        assert_eq!(host.take_reply(now, &request, &reply).unwrap_err(), TakeError::Bundle(why));
+        assert_eq!((host.standing(), host.bundle()), (Standing::Asking, &known));
+        (now, request) = next(&mut host, now);
+    }
+    // The cell recovers, and the host goes along.
+    kdc.primary = 1;
+    let unknown = kdc.open(&request.body).unwrap_err();
+    host.take_problem(now, &request, &unknown);
+    let (now, request) = next(&mut host, now);
+    let (reply, _) = kdc.enroll(now, &request.body, EnrollmentState::Active);
+    assert!(host.take_reply(now, &request, &reply).unwrap().is_some());
     assert_eq!(host.bundle(), &kdc.bundle());
 }
 

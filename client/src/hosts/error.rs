@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use keycell_protocol::Zone;
+use keycell_protocol::{SuccessionError, Zone};
 
 use crate::keyfile::KeyFileError;
 
@@ -108,14 +108,16 @@ pub enum HostStoreError {
     },
     /// A bundle names another KDC than the one that is known.
     #[error(
-        "the bundle is of another KDC of the zone {zone} than {}; if the zone was made anew, remove that file and this host's \
-         .key file", .path.display()
+        "the bundle is not that of the KDC of the zone {zone} that {} is of: {why}; compare both with `keycell bundle` on the \
+         KDC. If the known one is wrong, remove that file; if the zone was made anew, this host's .key file too", .path.display()
     )]
     OtherKdc {
         /// The bundle that is known.
         path: PathBuf,
         /// The zone of both.
         zone: Zone,
+        /// What tells them apart.
+        why: SuccessionError,
     },
     /// The host has no key yet.
     #[error("this host is not enrolled: there is no {}; run `keycell join`", .path.display())]

@@ -311,17 +311,30 @@ fn bundles_go_forward_only() {
     assert!(matches!(error, HostStoreError::NoBundle { .. }), "{error}");
     store.install(bundle(&[1, 2], 1)).unwrap();
     assert_eq!(mode(&store.folder().join("z.bundle")), 0o644);
-    // The same primary with another address and another secondary.
-    let mut moved = bundle(&[1, 3], 1);
+    // The same KDC at another address.
+    let mut moved = bundle(&[1, 2], 1);
     moved.urls = vec!["https://elsewhere.example".into()];
     assert_eq!(store.install(moved.clone()).unwrap(), moved);
     assert_eq!(made.bundle().unwrap(), moved);
-    // Somebody else's KDC.
-    let error = store.install(bundle(&[1, 2], 9)).unwrap_err();
-    assert!(matches!(error, HostStoreError::OtherKdc { .. }), "{error}");
-    // Recovered: there is no way back.
+    // Somebody else's KDC, one without the identity that comes after, and one that adds another.
+    for (other, why) in [
+        (bundle(&[1, 2], 9), "it has other keys of #KDC#00001"),
+        (bundle(&[1, 3], 1), "it leaves out #KDC#00002"),
+        (bundle(&[1, 2, 3], 1), "it adds #KDC#00003"),
+    ] {
+        let error = store.install(other.clone()).unwrap_err();
+        assert!(
+            matches!(error, HostStoreError::OtherKdc { .. }) && error.to_string().contains(why),
+            "{error}"
+        );
+        assert!(made.keep_bundle(&other).is_err());
+        assert_eq!(made.bundle().unwrap(), moved);
+    }
+    // Recovered: there is no way back, and whoever brings the one of before can tell why.
     made.keep_bundle(&bundle(&[2, 3], 1)).unwrap();
-    assert_eq!(store.install(bundle(&[1, 2], 1)).unwrap(), bundle(&[2, 3], 1));
+    let counts = store.install(bundle(&[1, 2], 1)).unwrap();
+    assert_eq!(counts, bundle(&[2, 3], 1));
+    assert!(matches!(counts.accepts(&bundle(&[1, 2], 1)), Err(SuccessionError::Earlier { .. })));
     made.keep_bundle(&bundle(&[1, 2], 1)).unwrap();
     assert_eq!(made.bundle().unwrap(), bundle(&[2, 3], 1));
     fs::write(store.folder().join("z.bundle"), "{}").unwrap();

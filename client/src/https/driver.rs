@@ -10,7 +10,7 @@ use super::TransportError;
 use super::kdcs::Kdcs;
 use super::shared::Shared;
 use super::transport::{Answer, Transport};
-use crate::pending::Kind;
+use crate::pending::{Kind, TakeError};
 use crate::{PendingRequest, system_rng};
 
 pub(super) async fn run(shared: Arc<Shared>, mut kdcs: Kdcs, transport: Arc<dyn Transport>) {
@@ -128,6 +128,9 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
                 }
                 Ok(_) => {}
                 Err(error) => {
+                    if let TakeError::Bundle(_) = error {
+                        warn!(%error, "this host does not enroll again by this answer");
+                    }
                     note(shared, request, error.to_string());
                     good = false;
                 }

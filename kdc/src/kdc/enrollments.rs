@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keycell_protocol::{
-    Bundle, Enrolled, EnrollmentReply, EnrollmentRequest, IdentityName, JoinToken, JoinTokenId, Name,
-    SealedEnrollment,
+    Bundle, Enrolled, EnrolledName, EnrollmentReply, EnrollmentRequest, IdentityName, JoinToken, JoinTokenId,
+    Name, SealedEnrollment,
 };
 
 use super::Kdc;
@@ -104,9 +104,16 @@ impl Kdc {
         let token = token.map(tracing::field::display);
         tracing::info!(party, token, %address, cause = %refusal, "a host is refused");
         // A stranger says any name that it likes, and is not to fill the audit log with them.
-        let known = matches!(refusal, Refusal::Denied | Refusal::Disabled | Refusal::ByHand);
-        let target = party.filter(|_| known).unwrap_or_default();
-        self.recorder.refused_enrollment(self.now(), address, target, refusal.reason());
+        let target = match refusal {
+            Refusal::Disabled | Refusal::ByHand => party.unwrap_or_default().to_owned(),
+            // Its key was denied, whatever it says to be.
+            Refusal::Denied => {
+                let denied = name.and_then(EnrolledName::of).map(|name| name.fingerprint.to_string());
+                denied.unwrap_or_default()
+            }
+            _ => String::new(),
+        };
+        self.recorder.refused_enrollment(self.now(), address, &target, refusal.reason());
         EnrollError::Refused(refusal)
     }
 

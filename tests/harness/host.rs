@@ -57,12 +57,17 @@ impl Host {
         Self { token: Some(token.clone()), ..self }
     }
 
+    /// What its key is known by.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&AuthorKey::new(&self.seed).public())
+    }
+
     /// Its full name.
     #[must_use]
     pub fn name(&self) -> String {
-        let key = AuthorKey::new(&self.seed).public();
         let (service, host) = (self.service.parse().expect("one"), self.host.parse().expect("one"));
-        let name = EnrolledName { service, host, fingerprint: Fingerprint::of(&key) };
+        let name = EnrolledName { service, host, fingerprint: self.fingerprint() };
         name.name(&Cell::ZONE.parse().expect("a zone")).to_string()
     }
 
@@ -168,14 +173,19 @@ impl Cell {
 
     /// Makes a token for so many hosts `nanoprobe`, whatever they are called.
     pub async fn join_token(&self, uses: u32) -> JoinToken {
+        self.join_token_with(|record| record.uses = uses).await
+    }
+
+    /// Makes a token for one host `nanoprobe`, with something changed about it.
+    pub async fn join_token_with(&self, change: impl FnOnce(&mut JoinTokenRecord)) -> JoinToken {
         let token = JoinToken::generate(&mut system_rng());
         let now = SystemClock.now();
-        let record = JoinTokenRecord {
+        let mut record = JoinTokenRecord {
             verifier: token.verifier(),
             service: "nanoprobe".parse().expect("a service"),
             hosts: vec!["*".parse().expect("a pattern")],
             networks: Vec::new(),
-            uses,
+            uses: 1,
             used: 0,
             expires_at: now.plus(3_600_000),
             note: String::new(),
@@ -184,6 +194,7 @@ impl Cell {
             revoked_at: None,
             revision: 0,
         };
+        change(&mut record);
         self.put_document(Kind::JoinToken, &token.id().to_string(), &record).await;
         token
     }

@@ -9,8 +9,8 @@ use keycell_kdc::config::Config;
 use keycell_kdc::enrollment::{EnrollmentMode, EnrollmentSetting, JoinTokenRecord};
 use keycell_kdc::store::{Act, Kind, Write};
 use keycell_protocol::{
-    AuthorKey, Bundle, EnrolledName, EnrollmentAnswer, EnrollmentKeys, EnrollmentOutcome, EnrollmentRequest,
-    Fingerprint, Instance, JoinToken, Nonce, SealedEnrollmentReply, UnixMillis,
+    AuthorKey, AuthorPublicKey, Bundle, EnrolledName, EnrollmentAnswer, EnrollmentKeys, EnrollmentOutcome,
+    EnrollmentRequest, Fingerprint, Instance, JoinToken, Nonce, SealedEnrollmentReply, UnixMillis,
 };
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
@@ -57,10 +57,16 @@ impl Host {
         Self { token: Some(token.clone()), ..self }
     }
 
-    /// What its key is known by.
+    /// The public half of its key.
+    #[must_use]
+    pub fn public_key(&self) -> AuthorPublicKey {
+        AuthorKey::new(&self.seed).public()
+    }
+
+    /// What administrators compare.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&AuthorKey::new(&self.seed).public())
+        Fingerprint::of(&self.public_key())
     }
 
     /// Its full name.
@@ -105,6 +111,18 @@ impl Host {
     /// When it is to wait.
     pub async fn enroll(&self, kdc: &Http, bundle: &Bundle) -> Result<Party, Answer> {
         self.request(bundle).send(kdc).await
+    }
+
+    /// Asks once, and is to wait for an administrator.
+    ///
+    /// # Panics
+    /// When it need not, or may not.
+    pub async fn wait(&self, kdc: &Http, bundle: &Bundle) {
+        let request = self.request(bundle);
+        let answer = kdc.enroll(request.json.clone()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let name = self.name();
+        assert!(request.party(&answer.body).is_none(), "{name} need not wait");
     }
 }
 
@@ -168,7 +186,7 @@ impl Cell {
     /// Lets hosts in by this mode.
     pub async fn lets_in(&self, mode: EnrollmentMode) {
         let setting = EnrollmentSetting { mode, ..EnrollmentSetting::default() };
-        self.put_document(Kind::Setting, EnrollmentSetting::ID, &setting).await;
+        self.put_documents(Kind::Setting, &[(EnrollmentSetting::ID.to_owned(), setting)]).await;
     }
 
     /// Makes a token for so many hosts `nanoprobe`, whatever they are called.
@@ -195,7 +213,7 @@ impl Cell {
             revision: 0,
         };
         change(&mut record);
-        self.put_document(Kind::JoinToken, &token.id().to_string(), &record).await;
+        self.put_documents(Kind::JoinToken, &[(token.id().to_string(), record)]).await;
         token
     }
 
@@ -208,15 +226,23 @@ impl Cell {
         serde_json::from_str::<JoinTokenRecord>(&document.body).expect("a join token").used
     }
 
-    async fn put_document(&self, kind: Kind, id: &str, body: &impl serde::Serialize) {
+    /// Puts what the KDC keeps into its database by hand, for what no request brings about.
+    ///
+    /// # Panics
+    /// When the database does not take it.
+    pub async fn put_documents(&self, kind: Kind, bodies: &[(String, impl serde::Serialize)]) {
         let cell = self.opened().await;
-        let before = cell.store.document(kind, id).await.expect("it can be read");
-        let expected = before.map(|document| document.revision);
-        let (body, revision) =
-            (serde_json::to_string(body).expect("it is JSON"), expected.unwrap_or(0).saturating_add(1));
-        let document = cell.keyring.seal_document(kind, id.to_owned(), revision, body, &mut system_rng());
-        let event = Event::new(SystemClock.now(), Actor::Kdc, Action::EnrollmentUpdate, id);
-        let act = Act::new(Write::PutDocument { document, expected }, event);
+        let mut writes = Vec::new();
+        for (id, body) in bodies {
+            let before = cell.store.document(kind, id).await.expect("it can be read");
+            let expected = before.map(|document| document.revision);
+            let revision = expected.unwrap_or(0).saturating_add(1);
+            let body = serde_json::to_string(body).expect("it is JSON");
+            let document = cell.keyring.seal_document(kind, id.clone(), revision, body, &mut system_rng());
+            writes.push(Write::PutDocument { document, expected });
+        }
+        let event = Event::new(SystemClock.now(), Actor::Kdc, Action::EnrollmentUpdate, "");
+        let act = Act { writes, events: vec![event] };
         cell.store.commit(&act, &cell.audit_key).await.expect("it is written");
         cell.store.close().await;
     }

@@ -7,9 +7,6 @@
 mod every;
 #[path = "openapi/field.rs"]
 mod field;
-#[path = "joining/scene.rs"]
-#[expect(dead_code, reason = "one host that waits is enough here")]
-mod scene;
 #[path = "openapi/slow.rs"]
 mod slow;
 

@@ -1,115 +1,60 @@
-//! Hosts as the KDC keeps them when they come, put there on the cell's own files.
+//! Hosts as administrators find them.
 
-use keycell_kdc::administration::Caller;
-use keycell_kdc::audit::{Action, Event};
 use keycell_kdc::clock::{Clock as _, SystemClock};
-use keycell_kdc::config::Config;
-use keycell_kdc::enrollment::{Admission, EnrollmentRecord, WaitingFor, WaitingRecord, WaitingState};
-use keycell_kdc::store::{Act, Kind, Write};
-use keycell_protocol::{
-    AuthorKey, AuthorPublicKey, EnrolledName, Fingerprint, Generation, IdentityName, UnixMillis,
-};
+use keycell_kdc::enrollment::{WaitingFor, WaitingRecord, WaitingState};
+use keycell_kdc::store::Kind;
+use keycell_tests::admin::ENROLLMENT;
 use keycell_tests::cell::Cell;
+use keycell_tests::host::Host;
 use keycell_tests::http::Http;
+use reqwest::Method;
+use serde_json::json;
 
-/// A host with a key of its own.
-pub(crate) struct Host {
-    pub(crate) service: String,
-    pub(crate) host: String,
-    pub(crate) key: AuthorPublicKey,
-}
-
-impl Host {
-    pub(crate) fn new(service: &str, host: &str) -> Self {
-        let key = AuthorKey::generate(&mut keycell_client::system_rng()).public();
-        Self { service: service.to_owned(), host: host.to_owned(), key }
-    }
-
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.key)
-    }
-
-    pub(crate) fn name(&self) -> String {
-        let name = EnrolledName {
-            service: self.service.parse().unwrap(),
-            host: self.host.parse().unwrap(),
-            fingerprint: self.fingerprint(),
-        };
-        name.name(&Cell::ZONE.parse().unwrap()).to_string()
-    }
-
-    /// What is kept of it while it waits.
-    pub(crate) fn record(&self) -> WaitingRecord {
-        let now = SystemClock.now();
-        WaitingRecord {
-            state: WaitingState::Waiting,
-            because: Some(WaitingFor::Approval),
-            service: Some(self.service.parse().unwrap()),
-            host: Some(self.host.parse().unwrap()),
-            public_key: Some(self.key),
-            token: None,
-            address: Some("192.0.2.7".parse().unwrap()),
-            first_at: now,
-            decided_at: None,
-            decided_by: None,
-            until: Some(now.plus(86_400_000)),
-            note: String::new(),
-            revision: 1,
-        }
+/// Hosts come while an administrator decides on each, and wait.
+pub(crate) async fn wait(admin: &Http, hosts: &[&Host]) {
+    lets_in(admin, "approve").await;
+    let bundle = admin.bundle().await;
+    for host in hosts {
+        host.wait(admin, &bundle).await;
     }
 }
 
-/// Hosts wait from now on.
-pub(crate) async fn wait(cell: &Cell, hosts: &[&Host]) {
-    let records: Vec<_> = hosts.iter().map(|host| (host.fingerprint(), host.record())).collect();
-    keep(cell, &records).await;
+/// Hosts come aboard while nobody decides.
+pub(crate) async fn enroll(admin: &Http, hosts: &[&Host]) {
+    lets_in(admin, "tofu").await;
+    let bundle = admin.bundle().await;
+    for host in hosts {
+        host.enroll(admin, &bundle).await.unwrap();
+    }
 }
 
-/// Keeps this of hosts.
-pub(crate) async fn keep(cell: &Cell, records: &[(Fingerprint, WaitingRecord)]) {
-    let write = |opened: &keycell_kdc::cell::Cell, (fingerprint, record): &(Fingerprint, WaitingRecord)| {
-        let body = serde_json::to_string(record).unwrap();
-        let random = &mut keycell_client::system_rng();
-        let id = fingerprint.to_string();
-        let document = opened.keyring.seal_document(Kind::Enrollment, id, record.revision, body, random);
-        Write::PutDocument { document, expected: None }
-    };
-    commit(cell, |opened| records.iter().map(|record| write(opened, record)).collect()).await;
+async fn lets_in(admin: &Http, mode: &str) {
+    let set = admin.send(Method::PATCH, ENROLLMENT, &json!({ "mode": mode })).await;
+    assert_eq!(set.status, 200, "{}", set.text());
 }
 
-/// Makes the party of a host, as if it had come aboard by itself.
-pub(crate) async fn enroll(cell: &Cell, admin: &Http, host: &Host) {
-    admin.add(&host.name()).await;
-    let opened = open(cell).await;
-    let mut party = opened.store.party(&host.name().parse().unwrap()).await.unwrap().unwrap();
-    party.enrollment = Some(Box::new(EnrollmentRecord {
-        service: host.service.parse().unwrap(),
-        host: host.host.parse().unwrap(),
-        public_key: host.key,
-        identity: IdentityName::PRIMARY,
-        generation: Generation::FIRST,
-        timestamp: UnixMillis(5),
-        request: "00".to_owned(),
-        admission: Admission::Tofu,
+/// Keeps this of hosts, which never came: more of them than may come from one network, or what became of them long ago.
+pub(crate) async fn keep(cell: &Cell, hosts: &[(&Host, WaitingRecord)]) {
+    let body = |(host, record): &(&Host, WaitingRecord)| (host.fingerprint().to_string(), record.clone());
+    cell.put_documents(Kind::Enrollment, &hosts.iter().map(body).collect::<Vec<_>>()).await;
+}
+
+/// What is kept of a host while it waits.
+pub(crate) fn waiting(host: &Host) -> WaitingRecord {
+    let now = SystemClock.now();
+    WaitingRecord {
+        state: WaitingState::Waiting,
+        because: Some(WaitingFor::Approval),
+        service: Some(host.service.parse().unwrap()),
+        host: Some(host.host.parse().unwrap()),
+        public_key: Some(host.public_key()),
         token: None,
-        address: "192.0.2.8".parse().unwrap(),
-        enrolled_at: UnixMillis(6),
-        renewed_at: UnixMillis(7),
-    }));
-    opened.store.close().await;
-    let expected = Some(party.revision);
-    commit(cell, |_| vec![Write::PutParty { party, expected }]).await;
-}
-
-async fn commit(cell: &Cell, writes: impl FnOnce(&keycell_kdc::cell::Cell) -> Vec<Write>) {
-    let opened = open(cell).await;
-    let event: Event = Caller::console().event(SystemClock.now(), Action::EnrollmentWait, "");
-    let act = Act { writes: writes(&opened), events: vec![event] };
-    opened.store.commit(&act, &opened.audit_key).await.unwrap();
-    opened.store.close().await;
-}
-
-async fn open(cell: &Cell) -> keycell_kdc::cell::Cell {
-    let config = Config::load(&cell.file(Config::FILE), None).unwrap();
-    keycell_kdc::cell::Cell::open(&config).await.unwrap()
+        address: Some("192.0.2.7".parse().unwrap()),
+        first_at: now,
+        decided_at: None,
+        decided_by: None,
+        until: Some(now.plus(86_400_000)),
+        note: String::new(),
+        revision: 1,
+    }
 }

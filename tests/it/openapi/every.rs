@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use keycell_kdc::keyring::MasterKeySource;
 use keycell_protocol::{AuthorKey, JoinToken, Step};
+use keycell_tests::admin::ENROLLMENT;
 use keycell_tests::cell::Cell;
 use keycell_tests::host::Host;
 use keycell_tests::http::{Answer, Http};
@@ -13,7 +14,6 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
 
-use super::scene::{self, wait};
 use super::{answering, request};
 
 /// Asks for all of them, and returns which answers came: operation and status.
@@ -29,8 +29,9 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
 
     seen.tickets().await;
     let (token, join) = seen.successes().await;
-    let host = scene::Host::new("nanoprobe", "web1.example");
-    wait(&cell, &[&host]).await;
+    let host = Host::new("nanoprobe", "web1.example");
+    seen.send(200, Method::PATCH, ENROLLMENT, &json!({ "mode": "approve" })).await;
+    host.wait(&seen.admin, &seen.admin.bundle().await).await;
     let approve = format!("/v1/admin/enrollments/{}/approve", host.fingerprint());
     seen.send(200, Method::POST, &approve, &json!(null)).await;
     seen.preconditions().await;

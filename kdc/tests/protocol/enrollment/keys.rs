@@ -39,11 +39,25 @@ async fn both_keys_are_good_until_the_new_one_is_used() {
     let third = host.enrolls(&zone).await.unwrap();
     assert_eq!(third.enrolled.generation, Generation(3));
     assert_eq!(zone.states(&local).await, [(1, Active), (3, Staged)]);
+    assert_eq!(zone.events("key.erase").await.len(), 1);
     zone.commit(&local, &third.key).await;
     assert_eq!(zone.states(&local).await, [(1, Retiring), (3, Active)]);
     zone.ticket(&local, &first.key, "b").unwrap();
     zone.ticket(&local, &third.key, "b").unwrap();
     assert_eq!(zone.ticket("b", &other, &local).unwrap().generation, Generation(3));
+}
+
+#[tokio::test]
+async fn who_comes_again_is_known_by_where_and_when_it_came_last() {
+    let zone = Zone::new().await;
+    let (mut host, _) = aboard(&zone).await;
+    host.address = [198, 51, 100, 7].into();
+    zone.clock.advance(DAY);
+    let next = host.enrolls(&zone).await.unwrap();
+    let party = zone.kdc.directory().party(next.enrolled.name.as_str()).unwrap();
+    let record = party.record().enrollment.as_deref().unwrap();
+    assert_eq!((record.address, record.renewed_at), (host.address, zone.now()));
+    assert_eq!(record.enrolled_at, zone.now().minus(DAY + 1));
 }
 
 #[tokio::test]
@@ -123,11 +137,10 @@ async fn a_name_that_was_given_before_goes_on_counting() {
     let zone = Zone::new().await;
     let (host, _) = aboard(&zone).await;
     let name = zone.name(&host.local());
-    zone.kdc.parties().delete_and_forget(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
-    refused(host.enrolls(&zone).await, Refusal::Closed);
+    zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
     zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
+    refused(host.enrolls(&zone).await, Refusal::Denied);
+    zone.kdc.waiting().forget(&Caller::console(), host.fingerprint(), &Precondition::NONE).await.unwrap();
     let again = host.enrolls(&zone).await.unwrap();
     assert_eq!((again.enrolled.state, again.enrolled.generation), (EnrollmentState::Active, Generation(2)));
-    zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
-    refused(host.enrolls(&zone).await, Refusal::Denied);
 }

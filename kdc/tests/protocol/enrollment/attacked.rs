@@ -39,6 +39,12 @@ async fn what_was_answered_is_not_answered_anew() {
     let third = host.request_at(&zone, zone.now().plus(1));
     zone.commit(&host.local(), &third.go(&zone).await.unwrap().key).await;
     assert_eq!(second.go(&zone).await.unwrap_err(), EnrollError::Replayed);
+    // Nor when the key that it made was rotated away.
+    let other = Host::new(&zone, "nanoprobe", "web2", 2);
+    let sent = other.request(&zone);
+    let next = zone.stage(&other.local(), &sent.go(&zone).await.unwrap().key).await;
+    zone.commit(&other.local(), &next).await;
+    assert_eq!(sent.go(&zone).await.unwrap_err(), EnrollError::Replayed);
 }
 
 /// Two requests of one key that come together: one is answered after the other.
@@ -133,6 +139,26 @@ async fn a_name_of_an_administrators_is_not_taken() {
     zone.party("b").await;
     zone.clock.advance(1);
     zone.ticket(&host.local(), &key, "b").unwrap();
+}
+
+/// What somebody did to the row of one party keeps out that one alone, also of those that are committed together.
+#[tokio::test]
+async fn a_damaged_row_is_in_nobody_elses_way() {
+    let mut zone = open_zone().await;
+    let broken = Host::new(&zone, "nanoprobe", "web0", 200);
+    broken.enrolls(&zone).await.unwrap();
+    zone.set_enabled(&broken.local(), false).await;
+    zone.sql("UPDATE party SET enabled = 1").await;
+    zone.restart().await;
+    zone.clock.advance(1);
+    let hosts: Vec<_> =
+        (1..=40).map(|number| Host::new(&zone, "nanoprobe", &format!("web{number}"), number)).collect();
+    let (before, after) = hosts.split_at(20);
+    let all = before.iter().chain([&broken]).chain(after);
+    let sent: Vec<_> = all.map(|host| host.request(&zone)).collect();
+    let outcomes = join_all(sent.iter().map(|sent| sent.go(&zone))).await;
+    assert!(matches!(outcomes[20], Err(EnrollError::Unsettled(_))), "{:?}", outcomes[20]);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 40);
 }
 
 #[tokio::test]

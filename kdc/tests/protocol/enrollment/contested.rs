@@ -50,7 +50,11 @@ async fn it_is_another_party_and_an_alarm_is_raised() {
 async fn of_those_in_one_transaction_all_but_the_first_are_told_of() {
     let zone = open_zone().await;
     let hosts: Vec<_> = (1..=3).map(|number| Host::new(&zone, "nanoprobe", "web1", number)).collect();
-    let outcomes = join_all(hosts.iter().map(|host| host.enrolls(&zone))).await;
+    // Behind enough others that they wait for one transaction.
+    let others: Vec<_> =
+        (10..40).map(|number| Host::new(&zone, "nanoprobe", &format!("h{number}"), number)).collect();
+    let sent: Vec<_> = others.iter().chain(&hosts).map(|host| host.request(&zone)).collect();
+    let outcomes = join_all(sent.iter().map(|sent| sent.go(&zone))).await;
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(zone.events("conflict.raise").await.len(), 2);
     let mut told = 0;

@@ -1,7 +1,7 @@
 //! Hosts that wait for an administrator.
 
 use futures_util::future::join_all;
-use keycell_kdc::enrollment::{Admission, EnrollmentMode, Refusal, WaitingFor, WaitingState};
+use keycell_kdc::enrollment::{Admission, ConflictsRule, EnrollmentMode, Refusal, WaitingFor, WaitingState};
 use keycell_kdc::store::Kind;
 
 use super::host::{ADDRESS, Host, refused};
@@ -95,6 +95,29 @@ async fn who_waits_too_long_is_forgotten() {
     assert_eq!(zone.events("enrollment.wait").await.len(), 2);
     zone.approve(&host).await;
     host.enrolls(&zone).await.unwrap();
+}
+
+/// Also those who bring a token, and wait because their host is known by another key; also after a restart.
+#[tokio::test]
+async fn who_is_held_for_a_conflict_takes_a_place_too() {
+    let mut zone = zone().await;
+    zone.set(|setting| {
+        (setting.mode, setting.conflicts) = (EnrollmentMode::Token, ConflictsRule::Hold);
+        setting.pending_most = 1;
+    })
+    .await;
+    let token = zone.join_token(|_| {}).await;
+    let host = |zone: &Zone, number| Host::new(zone, "nanoprobe", "web1.example", number).with(&token);
+    host(&zone, 1).enrolls(&zone).await.unwrap();
+    host(&zone, 2).waits(&zone).await;
+    refused(host(&zone, 3).enrolls(&zone).await, Refusal::Crowded);
+    zone.restart().await;
+    refused(host(&zone, 3).enrolls(&zone).await, Refusal::Crowded);
+    // One whose time is over takes none.
+    zone.clock.advance(7 * DAY);
+    zone.restart().await;
+    let late = zone.join_token(|_| {}).await;
+    host(&zone, 3).with(&late).waits(&zone).await;
 }
 
 #[tokio::test]

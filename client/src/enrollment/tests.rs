@@ -223,7 +223,15 @@ fn who_is_refused_asks_seldom() {
         let wait = host.next_wakeup(now).unwrap().0 - now.0;
         assert!((least..=3_600_000).contains(&wait), "{wait}");
     }
+    // Any other answer, and it begins anew to ask seldom.
     let (at, request) = next(&mut host, now);
+    let reply = kdc.put_off(at, &request.body, 60);
+    assert!(host.take_reply(at, &request, &reply).unwrap().is_none());
+    let (at, request) = next(&mut host, at);
+    host.take_problem(at, &request, &problem(ProblemType::EnrollmentRefused));
+    let wait = host.next_wakeup(at).unwrap().0 - at.0;
+    assert!((150_000..=300_000).contains(&wait), "{wait}");
+    let (at, request) = next(&mut host, at);
     let (reply, _) = kdc.enroll(at, &request.body, EnrollmentState::Active);
     assert!(host.take_reply(at, &request, &reply).unwrap().is_some());
 }
@@ -406,6 +414,34 @@ fn a_host_whose_key_file_is_gone_commits_the_staged_key_once_it_is_stored() {
     assert!(host.take_reply(at, &commit, &reply).unwrap().is_none());
     assert_eq!(host.standing(), Standing::Enrolled);
     assert!(host.wants(at.plus(1)).is_none() && host.next_wakeup(at).is_none());
+}
+
+#[test]
+fn a_commit_that_is_not_answered_is_made_again() {
+    let mut kdc = Kdc::new();
+    let mut host = host(kdc.bundle(), None);
+    let request = host.wants(START).unwrap();
+    let (reply, key) = kdc.enroll(START, &request.body, EnrollmentState::Staged);
+    let boarded = host.take_reply(START, &request, &reply).unwrap().unwrap();
+    host.stored(&boarded);
+    let first = host.wants(START).unwrap();
+    assert!(host.wants(START.plus(59_999)).is_none(), "one at a time");
+    assert!(host.wants(START.plus(60_000)).is_none(), "after a wait");
+    let (at, second) = next(&mut host, START.plus(60_000));
+    let keys: RotationKeys = key.keys_for();
+    let mut answer = |commit: &PendingRequest| {
+        let asked = SignedRotation::parse(&commit.body).unwrap().verify(&keys).unwrap();
+        RotationReply::seal_committed(&asked, at, &keys, &mut kdc.rng)
+    };
+    // What comes to the first one now comes too late, whatever it is.
+    let late = answer(&first);
+    assert!(matches!(host.take_reply(at, &first, &late), Err(TakeError::NotPending)));
+    host.take_problem(at, &first, &problem(ProblemType::Internal));
+    host.give_up(at, &first);
+    assert_eq!(host.standing(), Standing::Staged);
+    let reply = answer(&second);
+    assert!(host.take_reply(at, &second, &reply).unwrap().is_none());
+    assert_eq!(host.standing(), Standing::Enrolled);
 }
 
 #[test]

@@ -154,6 +154,27 @@ fn it_takes_three_refusals_over_half_a_minute() {
     assert_eq!(enrollments(&cell), 1);
 }
 
+/// It was refused twice, and slept: what was refused then says nothing of today.
+#[test]
+fn refusals_of_long_ago_do_not_count() {
+    let (mut cell, mut host) = cell();
+    need_a_ticket(&mut cell, &mut host);
+    let me = host.agent.name().clone();
+    cell.erase(&me);
+    let before = host.agent.stats().refusals;
+    while host.agent.stats().refusals < before + 2 {
+        live(&mut cell, &mut host, 1_000);
+    }
+    assert_eq!(host.agent.reenrollment_standing(), None);
+    let asleep = host.agent.stats().refusals;
+    cell.pass(2 * HOUR);
+    host.serve(&mut cell);
+    assert!(host.agent.stats().refusals > asleep);
+    assert_eq!(host.agent.reenrollment_standing(), None);
+    live(&mut cell, &mut host, 5 * 60_000);
+    assert_eq!(enrollments(&cell), 1);
+}
+
 #[test]
 fn a_wrong_clock_is_no_reason() {
     for off in [7_200_000, -7_200_000, 3 * DAY as i64, -3 * DAY as i64, 61_000, -61_000] {

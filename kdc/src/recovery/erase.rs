@@ -1,16 +1,17 @@
-//! Takes from everybody what a thief may have of them: all keys of parties, and all chains of groups.
+//! Takes from everybody what a thief may have of them: all keys of parties, all chains of groups, and all join tokens.
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::{JoinTokenId, Name, UnixMillis};
 use serde::Serialize;
 
 use super::RecoveryError;
 use crate::administration::Caller;
 use crate::audit::Action;
 use crate::cell::Cell;
+use crate::enrollment::JoinTokenRecord;
 use crate::groups::{GroupRecord, begin_chain_alone};
 use crate::store::{Act, KeyRecord, KeyState, Kind, PartyRecord, Write};
 
-/// Whose keys were erased.
+/// Whose keys were erased, and what else ended.
 #[derive(Debug, Default, Serialize)]
 pub struct Erased {
     /// How many parties enrolled themselves: they do so again, by themselves.
@@ -21,6 +22,8 @@ pub struct Erased {
     pub disabled: usize,
     /// How many groups have new chains.
     pub groups: usize,
+    /// How many join tokens were revoked.
+    pub join_tokens: usize,
     /// Rows that were left as they are, since they do not hold: nobody is served by them.
     pub damaged: Vec<String>,
 }
@@ -33,7 +36,7 @@ impl Erased {
     }
 }
 
-/// Adds to `act` what erases all keys and begins all chains anew.
+/// Adds to `act` what erases all keys, begins all chains anew, and revokes all join tokens.
 pub(super) async fn all(
     cell: &Cell,
     caller: &Caller,
@@ -79,7 +82,45 @@ pub(super) async fn all(
         let expected = Some(party.revise(now));
         act.writes.push(Write::PutParty { party, expected });
     }
+    revoke(cell, caller, now, act, &mut erased).await?;
     Ok(erased)
+}
+
+/// Revokes the join tokens that have not ended. The database does not hold their secrets, but who has the primary's private
+/// half reads them in requests of hosts that it recorded.
+async fn revoke(
+    cell: &Cell,
+    caller: &Caller,
+    now: UnixMillis,
+    act: &mut Act,
+    erased: &mut Erased,
+) -> Result<(), RecoveryError> {
+    let tokens = cell.store.documents(Kind::JoinToken).await?;
+    erased.damaged.extend(tokens.damaged.into_iter().map(|damaged| damaged.row));
+    for document in tokens.documents {
+        let read = cell.keyring.check_document(&document).ok();
+        let record = read.and_then(|()| serde_json::from_str::<JoinTokenRecord>(&document.body).ok());
+        let id = document.id.parse::<JoinTokenId>().ok();
+        let (Some(mut record), Some(id)) = (record, id) else {
+            erased.damaged.push(format!("document join token {}", document.id));
+            continue;
+        };
+        // One that is used up too: a database that is put back would give it its uses back.
+        if record.revoked_at.is_some() || now >= record.expires_at {
+            continue;
+        }
+        record.revoked_at = Some(now);
+        let revision = document.revision.saturating_add(1);
+        // Names, numbers and patterns always become JSON.
+        let body = serde_json::to_string(&record).unwrap_or_default();
+        let random = &mut crate::random::system();
+        let new = cell.keyring.seal_document(Kind::JoinToken, document.id, revision, body, random);
+        act.writes.push(Write::PutDocument { document: new, expected: Some(document.revision) });
+        let event = caller.event(now, Action::JoinTokenRevoke, id.to_string()).with("recovered", true);
+        act.events.push(event.with("service", record.service.as_str()).with("used", record.used));
+        erased.join_tokens = erased.join_tokens.saturating_add(1);
+    }
+    Ok(())
 }
 
 /// Erases all keys of a party. Their generations stay: what remembers revocations goes by them. Says which there were.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::api::NewToken;
 use crate::cell::{Cell, CellError, TOKEN_FILE};
 use crate::config::Config;
+use crate::enrollment::JoinTokenRecord;
 use crate::files;
 use crate::groups::GroupRecord;
 use crate::store::{Kind, StoreError};
@@ -44,6 +45,13 @@ pub async fn finish(
         if let Ok(mut record) = serde_json::from_str::<GroupRecord>(&document.body) {
             record.revision = document.revision;
             watermark.saw_group(&record);
+        }
+    }
+    for document in cell.store.documents(Kind::JoinToken).await?.documents {
+        if let (Ok(id), Ok(token)) =
+            (document.id.parse(), serde_json::from_str::<JoinTokenRecord>(&document.body))
+        {
+            watermark.saw_join_token(id, &token);
         }
     }
     watermark.write(&*cell.store).await?;

@@ -24,10 +24,10 @@ pub use erase::Erased;
 pub use error::RecoveryError;
 pub use finish::{FinishError, Finished, finish};
 
-/// What becomes of the parties' keys and the groups'.
+/// What becomes of the parties' keys and the groups', and of join tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartyKeys {
-    /// They are erased: who stole the primary may have them too.
+    /// They are erased, and join tokens revoked: who stole the primary may have them too.
     Erase,
     /// They stay: the primary was lost, and nobody has it.
     Keep,
@@ -157,7 +157,8 @@ pub async fn recover(
             .with("tokens", tokens)
             .with("keys_kept", keys == PartyKeys::Keep)
             .with("parties", erased.parties())
-            .with("groups", erased.groups),
+            .with("groups", erased.groups)
+            .with("join_tokens", erased.join_tokens),
     );
     let created = caller.event(now, Action::IdentityCreate, secondary.name().to_string());
     act.events.push(created.with("signing_key", signing_key(&secondary)?));

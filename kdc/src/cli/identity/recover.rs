@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::super::moment::time;
 use super::super::output::Output;
 use super::super::passphrase::PassphraseFile;
+use super::super::table::counted;
 use super::super::terminal::Terminal;
 use super::super::{Global, Outcome};
 use crate::cell::Cell;
@@ -22,8 +23,8 @@ use crate::watermark::Kept;
 
 /// On a machine of the cell, with its folder, while no KDC of the zone runs. The secondary identity becomes the primary, in
 /// one transaction: the old primary is retired and its private half deleted, a new secondary is made, all administrators'
-/// tokens end, the keys of all parties are erased and those of all groups begin anew. Hosts that enrolled themselves do so
-/// again by themselves. Where it was cut short, do it again with the same file.
+/// tokens end, the keys of all parties are erased, those of all groups begin anew, and all join tokens are revoked. Hosts
+/// that enrolled themselves do so again by themselves. Where it was cut short, do it again with the same file.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Recover {
     /// The file that `export-secondary` made
@@ -31,7 +32,7 @@ pub(in crate::cli) struct Recover {
     file: PathBuf,
     #[command(flatten)]
     passphrase: PassphraseFile,
-    /// Leave the keys of parties and groups as they are: when the primary was lost, and nobody else can have it
+    /// Leave the keys of parties and groups, and join tokens, as they are: when the primary was lost, and nobody else can have it
     #[arg(long)]
     keep_keys: bool,
     /// Recover in a database that is older than what this KDC remembers of revocations; nobody is un-revoked by it
@@ -97,7 +98,11 @@ impl Recover {
             return Ok(());
         }
         let zone = cell.zone.zone.as_str();
-        let keys = if self.keep_keys { "" } else { ", and the keys of all its parties and groups" };
+        let keys = if self.keep_keys {
+            ""
+        } else {
+            ", and with them the keys of all its parties and groups, and its join tokens"
+        };
         let question = format!(
             "All administrators' tokens of {zone} end{keys}. There is no way back. Write the name of the zone to go on: "
         );
@@ -154,7 +159,7 @@ fn write_identities(out: &mut dyn io::Write, recovered: &Recovered) -> io::Resul
 
 fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> {
     let erased = &recovered.erased;
-    if erased.parties() == 0 && erased.groups == 0 && erased.damaged.is_empty() {
+    if erased.parties() == 0 && erased.groups == 0 && erased.join_tokens == 0 && erased.damaged.is_empty() {
         return writeln!(out, "No keys of parties or groups were changed.");
     }
     writeln!(
@@ -178,6 +183,10 @@ fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> 
     }
     if erased.disabled > 0 {
         writeln!(out, "  disabled: {}", erased.disabled)?;
+    }
+    if erased.join_tokens > 0 {
+        let revoked = counted(erased.join_tokens as u64, "join token is revoked", "join tokens are revoked");
+        writeln!(out, "{revoked}: `keycell join-token create` makes new ones.")?;
     }
     for row in &erased.damaged {
         writeln!(out, "  left as it is, for it is damaged and serves nobody: {row}")?;

@@ -229,6 +229,29 @@ named! {
     }
 }
 
+impl Action {
+    /// What a filter that holds for no action could have meant: `None` where it holds for one, by its name or by what stands
+    /// before a dot in it.
+    #[must_use]
+    pub fn instead_of(text: &str) -> Option<String> {
+        let first = |name: &'static str| name.split('.').next().unwrap_or(name);
+        let begins =
+            |name: &str| name.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let names = || Self::ALL.iter().map(|action| action.as_str());
+        if names().any(begins) {
+            return None;
+        }
+        let kind = text.split('.').next().unwrap_or(text);
+        let mut near: Vec<_> = names().filter(|name| first(name) == kind).collect();
+        if near.is_empty() {
+            near = names().map(first).collect();
+            near.sort_unstable();
+            near.dedup();
+        }
+        Some(near.join(", "))
+    }
+}
+
 named! {
     /// How something ended.
     Outcome(UnknownOutcome, "an outcome is done, denied or failed") {
@@ -238,5 +261,24 @@ named! {
         Denied = "denied",
         /// It went wrong.
         Failed = "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_action_could_have_meant_one() {
+        for known in Action::ALL.iter().map(|action| action.as_str()).chain(["party", "party.author_key"]) {
+            assert_eq!(Action::instead_of(known), None, "{known}");
+        }
+        let near = |text| Action::instead_of(text).unwrap();
+        assert!(near("enrollment.refused").starts_with("enrollment.refuse, enrollment.wait"));
+        assert_eq!(near("token."), "token.create, token.revoke");
+        for stranger in ["", "part", "Party", "enrolment"] {
+            let near = near(stranger);
+            assert!(near.starts_with("administrator, audit, authentication, backup,"), "{stranger}: {near}");
+        }
     }
 }

@@ -26,6 +26,7 @@ async fn a_problem_names_the_field_the_parameter_or_the_header() {
         (Method::GET, "/v1/admin/tokens?after=4f1c0a9be27d5580316ccf02", json!(null), "after"),
         (Method::GET, "/v1/admin/tokens/x", json!(null), "id"),
         (Method::GET, "/v1/admin/audit?outcome=deny", json!(null), "outcome"),
+        (Method::GET, "/v1/admin/audit?action=enrollment.refused", json!(null), "action"),
         (Method::PATCH, party, json!({ "enabled": null }), "enabled"),
         (Method::PUT, policy, json!({ "rules": [good, bad] }), "rules[1].source"),
         (Method::PUT, policy, listed, "rules[1]"),

@@ -84,6 +84,11 @@ pub(in crate::http) async fn list(
         // An empty page would look as if nothing of the kind had happened.
         return Err(body::malformed(format!("{unknown:?} is none of done, denied, failed")).field("outcome"));
     }
+    if let Some(action) = &query.action
+        && let Some(near) = Action::instead_of(action)
+    {
+        return Err(body::malformed(format!("{action:?} is no action; there are {near}")).field("action"));
+    }
     let searches = query.searches();
     let look = AuditQuery {
         after: query.after,

@@ -108,7 +108,8 @@ impl Recorder {
         self.add(&actor, now, address, std::iter::once(thing));
     }
 
-    /// A host that was refused to come aboard: `target` is the party, where there is one. Hosts are counted by network.
+    /// A host that was refused to come aboard: `target` is the party or the join token that it is about, where there is one.
+    /// Hosts are counted by network.
     pub fn refused_enrollment(&self, now: UnixMillis, address: IpAddr, target: &str, reason: &str) {
         let actor = Actor::Address(Network::of(address).address());
         let thing = Thing { action: Action::EnrollmentRefuse, target, problem: reason, rule: "" };

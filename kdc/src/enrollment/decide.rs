@@ -162,7 +162,7 @@ impl Refusal {
             Self::Network => "network",
             Self::Closed => "closed",
             Self::NoToken => "no-token",
-            Self::Token(_) => "token",
+            Self::Token(refusal) => refusal.reason(),
             Self::Unlisted => "unlisted",
             Self::Denied => "denied",
             Self::Disabled => "disabled",
@@ -173,11 +173,18 @@ impl Refusal {
     }
 
     /// Every name that [`reason`](Self::reason) gives.
-    pub const REASONS: [&'static str; 10] = [
+    pub const REASONS: [&'static str; 17] = [
         "network",
         "closed",
         "no-token",
-        "token",
+        "token-unknown",
+        "token-secret",
+        "token-revoked",
+        "token-expired",
+        "token-service",
+        "token-host",
+        "token-network",
+        "token-used-up",
         "unlisted",
         "denied",
         "disabled",

@@ -118,6 +118,23 @@ pub enum TokenRefusal {
     UsedUp,
 }
 
+impl TokenRefusal {
+    /// Its name in the counters and the audit log.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Unknown => "token-unknown",
+            Self::Secret => "token-secret",
+            Self::Revoked => "token-revoked",
+            Self::Expired => "token-expired",
+            Self::Service => "token-service",
+            Self::Host => "token-host",
+            Self::Network => "token-network",
+            Self::UsedUp => "token-used-up",
+        }
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

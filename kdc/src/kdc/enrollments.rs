@@ -11,7 +11,7 @@ use keycell_protocol::{
 
 use super::Kdc;
 use crate::audit::hex;
-use crate::enrollment::{Applicant, EnrollError, How, Refusal, Request, Settled, retry_after};
+use crate::enrollment::{Applicant, EnrollError, How, Refusal, Request, Settled, TokenRefusal, retry_after};
 
 impl Kdc {
     /// Answers a request to enroll. See it through to its end: it may commit for others too.
@@ -101,19 +101,19 @@ impl Kdc {
         address: IpAddr,
     ) -> EnrollError {
         let party = name.map(Name::as_str);
-        let token = token.map(tracing::field::display);
-        tracing::info!(party, token, %address, cause = %refusal, "a host is refused");
+        let field = token.map(tracing::field::display);
+        tracing::info!(party, token = field, %address, cause = %refusal, "a host is refused");
         // A stranger says any name that it likes, and is not to fill the audit log with them.
         let target = match refusal {
-            Refusal::Disabled | Refusal::ByHand => party.unwrap_or_default().to_owned(),
+            Refusal::Disabled | Refusal::ByHand => party.map(str::to_owned),
             // Its key was denied, whatever it says to be.
-            Refusal::Denied => {
-                let denied = name.and_then(EnrolledName::of).map(|name| name.fingerprint.to_string());
-                denied.unwrap_or_default()
-            }
-            _ => String::new(),
+            Refusal::Denied => name.and_then(EnrolledName::of).map(|name| name.fingerprint.to_string()),
+            Refusal::Token(TokenRefusal::Unknown) => None,
+            Refusal::Token(_) => token.map(|id| id.to_string()),
+            _ => None,
         };
-        self.recorder.refused_enrollment(self.now(), address, &target, refusal.reason());
+        let target = target.as_deref().unwrap_or_default();
+        self.recorder.refused_enrollment(self.now(), address, target, refusal.reason());
         EnrollError::Refused(refusal)
     }
 

@@ -135,6 +135,35 @@ async fn a_token_is_good_for_what_it_says_and_no_more() {
     assert_eq!(asks(at_home).await, Ok(()));
 }
 
+/// An operator finds by a token's id whom it did not let in, and why; of what somebody guessed there is only the reason.
+#[tokio::test]
+async fn a_refusal_by_a_token_is_recorded_with_its_id_and_the_reason() {
+    let zone = Zone::new().await;
+    let token = zone.join_token(|_| {}).await;
+    let stranger = JoinToken::generate(&mut keycell_kdc::random::system());
+    for (service, host, token) in [
+        ("nanoprobe", "db1.example", &token),
+        ("cma", "web1.example", &token),
+        ("nanoprobe", "web1.example", &stranger),
+    ] {
+        Host::new(&zone, service, host, 1).with(token).enrolls(&zone).await.unwrap_err();
+    }
+    let journal = zone.kdc.ledger().journal();
+    zone.kdc.recorder().flush(journal, true).await.unwrap();
+    let action = Some("enrollment.refuse".to_owned());
+    let query = AuditQuery { limit: 100, action, ..AuditQuery::default() };
+    let records = journal.query(&query).await.unwrap();
+    let reason = |record: &keycell_kdc::audit::Record| {
+        let detail: serde_json::Value = serde_json::from_str(&record.detail).unwrap();
+        detail["problem"].as_str().unwrap().to_owned()
+    };
+    let mut told: Vec<_> = records.iter().map(|record| (record.target.clone(), reason(record))).collect();
+    told.sort();
+    let id = token.id().to_string();
+    let expected = [(String::new(), "token-unknown"), (id.clone(), "token-host"), (id, "token-service")];
+    assert_eq!(told, expected.map(|(target, reason)| (target, reason.to_owned())));
+}
+
 /// More come at once than there are uses: as many get in, and each use is one.
 #[tokio::test]
 async fn a_batch_takes_no_more_than_a_token_has() {

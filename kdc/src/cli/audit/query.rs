@@ -20,10 +20,10 @@ pub(in crate::cli) struct Query {
     /// Only what this one did, for instance administrator:alice
     #[arg(long)]
     actor: Option<String>,
-    /// Only this, for instance party.create
+    /// Only this, for instance party.create; `party` is all of that kind
     #[arg(long)]
     action: Option<String>,
-    /// Only what was done to this, for instance a party's full name
+    /// Only what was done to this, for instance a party's full name, or the id of a join token
     #[arg(long)]
     target: Option<String>,
     /// Only what ended so: done, denied or failed

@@ -22,10 +22,10 @@ pub(in crate::cli) struct Settings {
     /// whoever comes first (tofu)
     #[arg(long, value_enum)]
     mode: Option<EnrollmentMode>,
-    /// A service that gets in without a join token, in the modes approve and tofu; again for more
+    /// A service that gets in without a join token in the mode tofu, nanoprobe unless set otherwise; again for more
     #[arg(long, value_name = "SERVICE")]
     services: Vec<ServiceName>,
-    /// The hosts that do, such as 'web*.example.com'; again for more, '*' for any
+    /// The hosts that do, such as 'web*.example.com', any unless set otherwise; again for more, '*' for any
     #[arg(long, value_name = "PATTERN")]
     hosts: Vec<HostPattern>,
     /// A network that hosts may enroll from, such as 192.0.2.0/24; again for more, `any` for any
@@ -43,8 +43,8 @@ pub(in crate::cli) struct Settings {
     /// How many hosts may wait for an administrator: 1 to 100000
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pending_most: Option<u32>,
-    /// After how long one that waits is forgotten: 1d to 365d
-    #[arg(long, value_name = "DAYS", value_parser = days)]
+    /// After how long one that waits is forgotten, in whole days: 1d to 365d
+    #[arg(long, value_name = "SPAN", value_parser = days)]
     pending_for: Option<u32>,
     #[command(flatten)]
     expected: Expected,

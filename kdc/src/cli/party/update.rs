@@ -66,11 +66,21 @@ impl Disable {
                 writeln!(out, "Tickets already given, by it and to it, end by {}, {left}.", time(end))?;
             }
             if self.now {
-                writeln!(
-                    out,
-                    "Its keys are erased: `keycell key rotate {} --key-file FILE` makes a new one.",
-                    view.name
-                )?;
+                if view.enrollment.is_some() {
+                    writeln!(
+                        out,
+                        "Its keys are erased. It enrolled by itself, and would do so again if it were enabled, and so would who has a \
+                         copy of its folder: if there may be one, `keycell party delete {}`, which denies its key for good, \
+                         reinstall the host without the folder, and join anew.",
+                        view.name
+                    )?;
+                } else {
+                    writeln!(
+                        out,
+                        "Its keys are erased: `keycell key rotate {} --key-file FILE` makes a new one.",
+                        view.name
+                    )?;
+                }
             }
             Ok(())
         })?)
@@ -84,11 +94,20 @@ impl Enable {
         Ok(output.print(&view, |out| {
             writeln!(out, "{} is enabled.", view.name)?;
             if !view.keys.iter().any(|key| key.state == "active") {
-                writeln!(
-                    out,
-                    "It has no key: `keycell key rotate {} --key-file FILE` makes one.",
-                    view.name
-                )?;
+                if view.enrollment.is_some() {
+                    writeln!(
+                        out,
+                        "It has no key: its agent enrolls again by itself. So may who has a copy of its folder: if there may be \
+                         one, `keycell party delete {}` instead.",
+                        view.name
+                    )?;
+                } else {
+                    writeln!(
+                        out,
+                        "It has no key: `keycell key rotate {} --key-file FILE` makes one.",
+                        view.name
+                    )?;
+                }
             }
             Ok(())
         })?)

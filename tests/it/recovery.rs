@@ -21,6 +21,7 @@ use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;
 use keycell_tests::party::Party;
 use keycell_tests::postgres::Postgres;
+use keycell_tests::wait::until;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -66,6 +67,7 @@ async fn new_key(admin: &Http, party: &Party) -> Party {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cell_goes_over_to_its_secondary() {
     for cell in [Cell::sqlite(), Cell::postgres(&Postgres::shared())] {
+        let join_token = cell.join_token(5).await;
         let mut kdc = cell.serve();
         let admin = cell.admin(&kdc);
         let (host, other) = (admin.add("web.a@test.internal").await, admin.add("web.b@test.internal").await);
@@ -92,6 +94,7 @@ async fn the_cell_goes_over_to_its_secondary() {
             "The keys of 2 parties are erased, and those of 1 groups begin anew.",
             "made by hand: 1; each needs a new key, `keycell key rotate NAME --key-file FILE`: web.a@test.internal",
             "disabled: 1",
+            "1 join token is revoked",
             "One for admin is in keycell/admin.token",
         ] {
             assert!(told.contains(what), "{what}: {told}");
@@ -114,6 +117,10 @@ async fn the_cell_goes_over_to_its_secondary() {
             assert_eq!(refusal.kind(), ProblemType::Unauthenticated, "{}", party.name);
         }
         assert!(host.ask_for_groups(&http, &[]).await.is_err());
+        // Nor does a stranger by a join token that somebody may have read.
+        let tokens = admin.get("/v1/admin/join-tokens").await.json();
+        assert_eq!(tokens["join_tokens"][0]["state"], "revoked", "{tokens}");
+        assert_eq!(tokens["join_tokens"][0]["id"], join_token.id().to_string());
 
         // What the retired identity vouched for is nobody's word any more.
         let holds = |bundle: &Bundle| {
@@ -130,6 +137,12 @@ async fn the_cell_goes_over_to_its_secondary() {
         };
         assert_eq!(keyless("keyless=true").await, ["web.a@test.internal", "web.b@test.internal"]);
         assert_eq!(keyless("keyless=true&state=enabled").await, ["web.a@test.internal"]);
+        let counts = async || admin.get("/v1/admin/status").await.json()["parties"].clone();
+        let before_it_is_back = counts().await;
+        assert_eq!(
+            (&before_it_is_back["keyless"], &before_it_is_back["without_key"]),
+            (&json!(1), &json!(0))
+        );
         let list = cell.run(&["party", "list", "--keyless"]).succeeded().stdout;
         assert!(list.contains("web.b@test.internal"), "{list}");
 
@@ -138,6 +151,7 @@ async fn the_cell_goes_over_to_its_secondary() {
         assert_eq!(again.key.generation().0, host.key.generation().0 + 1);
         assert!(again.ask(&http, &["web.a@test.internal"]).await.is_ok());
         assert_eq!(keyless("keyless=false").await, ["web.a@test.internal"]);
+        until("it is counted as back", async || (counts().await["keyless"] == 0).then_some(())).await;
         let keys = again.ask_for_groups(&http, &[]).await.unwrap();
         let chain = admin.get(&group_path("all@test.internal")).await.json();
         assert_eq!(keys.groups.len(), 1, "{chain}");
@@ -170,6 +184,8 @@ async fn the_cell_goes_over_to_its_secondary() {
         let record = admin.recorded("the recovery", |record| record["action"] == "identity.recover").await;
         assert_eq!(record["target"], "#KDC#00002");
         assert_eq!(record["detail"]["retired_signing_key"], key(&before));
+        assert_eq!(record["detail"]["join_tokens"], 1);
+        admin.recorded("the token's end", |record| record["action"] == "join_token.revoke").await;
         let erased =
             admin.records().await.into_iter().filter(|record| record["action"] == "key.erase").count();
         assert_eq!(erased, 2);
@@ -221,6 +237,7 @@ async fn it_can_be_done_once_more_with_the_next_file_and_not_with_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_stay_where_nobody_else_can_have_them() {
     let cell = Cell::sqlite();
+    cell.join_token(5).await;
     let mut kdc = cell.serve();
     let admin = cell.admin(&kdc);
     let host = admin.add("web.a@test.internal").await;
@@ -233,4 +250,7 @@ async fn keys_stay_where_nobody_else_can_have_them() {
     assert!(host.ask(&kdc.http(), &["web.a@test.internal"]).await.is_ok());
     assert_eq!(host.ask_for_groups(&kdc.http(), &[]).await.unwrap().groups.len(), 1);
     assert_eq!(admin.get("/v1/admin/status").await.status, 401);
+    let admin = kdc.http().with_token(fs::read_to_string(cell.file("admin.token")).unwrap().trim());
+    let tokens = admin.get("/v1/admin/join-tokens").await.json();
+    assert_eq!(tokens["join_tokens"][0]["state"], "live", "{tokens}");
 }

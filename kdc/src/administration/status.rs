@@ -13,7 +13,6 @@ use crate::directory;
 use crate::disk::Space;
 use crate::kdc::Kdc;
 use crate::policy::Mode;
-use crate::store::Kind;
 
 /// The cell as `kdc` sees it, with what [`walk`] found.
 ///
@@ -73,7 +72,6 @@ async fn enrollment(kdc: &Kdc) -> Result<EnrollmentCounts, AdminError> {
         approved: crowd.approved,
         denied: crowd.denied,
         join_tokens: kdc.join_tokens().live() as u64,
-        conflicts: kdc.ledger().store().count_documents(Kind::Conflict).await?,
     })
 }
 
@@ -152,7 +150,8 @@ impl Sampler {
 }
 
 fn parties(kdc: &Kdc, now: UnixMillis) -> (PartyCounts, Option<OldestKey>) {
-    let mut counts = PartyCounts { total: 0, enabled: 0, disabled: 0, seen_last_day: 0, without_key: 0 };
+    let mut counts =
+        PartyCounts { total: 0, enabled: 0, disabled: 0, seen_last_day: 0, keyless: 0, without_key: 0 };
     let mut oldest: Option<OldestKey> = None;
     let yesterday = now.minus(DAY_MS);
     for party in kdc.directory().all() {
@@ -163,6 +162,7 @@ fn parties(kdc: &Kdc, now: UnixMillis) -> (PartyCounts, Option<OldestKey>) {
             counts.disabled += 1;
         }
         counts.seen_last_day += u64::from(party.seen().at().is_some_and(|at| at >= yesterday));
+        counts.keyless += u64::from(party.enabled() && party.active().is_none());
         // One whose keys were erased is not damaged.
         counts.without_key += u64::from(party.active().is_some() && !party.has_key());
         if let Some(key) = party.active()
@@ -259,13 +259,6 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
                 enrollment.waiting, enrollment.waiting_most
             );
             warn("enrollment", text);
-        }
-        if enrollment.conflicts > 0 {
-            let text = format!(
-                "{} parties say to be a host that is known by another key, or are in two places: see `keycell party conflicts`",
-                enrollment.conflicts
-            );
-            warn("conflicts", text);
         }
     }
     let dropped = kdc.ticket_log().dropped();

@@ -68,7 +68,10 @@ pub struct PartyCounts {
     pub disabled: u64,
     /// Asked for tickets within the last day.
     pub seen_last_day: u64,
-    /// Have no key that unwraps.
+    /// May speak, and have no key: it was erased, as by a recovery after which they are not back yet.
+    #[serde(default)]
+    pub keyless: u64,
+    /// Have a key that does not unwrap.
     pub without_key: u64,
 }
 
@@ -87,8 +90,6 @@ pub struct EnrollmentCounts {
     pub denied: u64,
     /// Join tokens that let hosts in now.
     pub join_tokens: u64,
-    /// Conflicts that nobody has seen to.
-    pub conflicts: u64,
 }
 
 /// Tickets since the KDC was started, and lately.

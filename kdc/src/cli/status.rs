@@ -62,11 +62,12 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
             (
                 "parties",
                 format!(
-                    "{}: {} enabled, {} disabled; {} seen in the last day, {} without a key",
+                    "{}: {} enabled, {} disabled; {} seen in the last day, {} without a key, {} with a damaged one",
                     parties.total,
                     parties.enabled,
                     parties.disabled,
                     parties.seen_last_day,
+                    parties.keyless,
                     parties.without_key
                 ),
             ),
@@ -97,13 +98,12 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
 
 fn enrollment(counts: &EnrollmentCounts) -> String {
     format!(
-        "{}: {} waiting, {} approved, {} denied; {}, {}",
+        "{}: {} waiting, {} approved, {} denied; {}",
         counts.mode,
         counts.waiting,
         counts.approved,
         counts.denied,
-        counted(counts.join_tokens, "live join token", "live join tokens"),
-        counted(counts.conflicts, "conflict", "conflicts")
+        counted(counts.join_tokens, "live join token", "live join tokens")
     )
 }
 

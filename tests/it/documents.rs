@@ -185,6 +185,7 @@ fn recovery() {
     for expected in [
         "#KDC#00002 is the primary now. #KDC#00001 is retired",
         "enrolled: 1; they do so again, by themselves",
+        "1 join token is revoked",
         "The log is intact",
         "\nback\n",
         "#KDC#00003 is in safe/secondary-3.age and no longer in the database.",

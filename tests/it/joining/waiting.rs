@@ -246,6 +246,31 @@ async fn the_key_of_a_party_that_is_deleted_is_denied_unless_it_is_forgotten() {
     assert_eq!(admin.send(Method::DELETE, &wrong, &Value::Null).await.kind(), ProblemType::MalformedRequest);
 }
 
+/// Who copied the host's folder would come back with it: nobody is told to enable such a party and to go on.
+#[tokio::test]
+async fn the_keys_of_an_enrolled_party_are_not_replaced_by_hand() {
+    let cell = Cell::sqlite();
+    let kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    let host = Host::new("nanoprobe", "web1.example");
+    admin.add("made.by-hand@test.internal").await;
+    enroll(&cell, &admin, &host).await;
+    let known = async || admin.get(&party_path(&host.name())).await.json()["enrollment"].is_object();
+    until("the KDC knows", async || known().await.then_some(())).await;
+    let said = |command: &[&str]| cell.run(command).succeeded().stdout;
+    for (name, delete) in [(host.name(), true), ("made.by-hand@test.internal".to_owned(), false)] {
+        let texts = [said(&["party", "disable", &name, "--now"]), said(&["party", "enable", &name])];
+        for text in texts {
+            assert_eq!(text.contains(&format!("`keycell party delete {name}`")), delete, "{text}");
+            assert_eq!(
+                text.contains(&format!("`keycell key rotate {name} --key-file FILE`")),
+                !delete,
+                "{text}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_command_line_decides() {
     let cell = Cell::sqlite();

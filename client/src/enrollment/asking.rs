@@ -21,6 +21,8 @@ pub(crate) struct Asking {
     bundle: Bundle,
     /// To whom it writes: an identity of the bundle.
     to: KdcIdentity,
+    /// The last one that answered, and until one has the first of the bundle. Nothing before it is ever written to again.
+    least: KdcIdentity,
     /// What a KDC told of the time: only says how to date a request.
     dating: Correction,
     asked: Option<Asked>,
@@ -58,6 +60,7 @@ impl Asking {
         instance: Instance,
     ) -> Option<Self> {
         let to = bundle.identities.first()?.clone();
+        let least = to.clone();
         Some(Self {
             name,
             key,
@@ -65,6 +68,7 @@ impl Asking {
             instance,
             bundle,
             to,
+            least,
             dating: Correction::default(),
             asked: None,
             retry: Retry::new(BACKOFF_MS, MAX_BACKOFF_MS),
@@ -162,13 +166,16 @@ impl Asking {
             }
         };
         let asked = self.asked.take();
+        if let Some(asked) = &asked {
+            self.least = asked.to.clone();
+        }
         self.retry.success();
         self.refusals = 0;
         self.dating.learn(sent_at, now, answer.server_time);
         match (answer.outcome, asked) {
             (EnrollmentOutcome::Enrolled(enrolled), Some(asked)) => {
                 let key = asked.keys.long_term_key(enrolled.generation, enrolled.epoch);
-                // What answered is the first of it, so that nothing before that is ever written to again.
+                // What answered is the first of it.
                 self.bundle.clone_from(&enrolled.bundle);
                 self.to = asked.to;
                 self.standing = match enrolled.state {
@@ -259,6 +266,7 @@ impl Asking {
     /// Begins anew, at `at`.
     pub(crate) fn begin_at(&mut self, now: UnixMillis, at: UnixMillis) {
         self.asked = None;
+        self.to = self.least.clone();
         self.standing = Standing::Asking;
         self.retry.success();
         self.retry.hold(now, at.0.saturating_sub(now.0));
@@ -275,7 +283,9 @@ impl Asking {
                     self.unanswered(now, None, rng);
                 }
             }
+            // What made it go up may have been a forgery: it tries anew from where it was.
             None => {
+                self.to = self.least.clone();
                 self.standing = Standing::IdentityUnknown { named };
                 self.hold(now, LONG_MS, rng);
             }

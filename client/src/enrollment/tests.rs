@@ -270,32 +270,54 @@ fn it_never_goes_back_and_to_no_stranger() {
     let mut kdc = Kdc::new();
     let bundle = kdc.bundle();
     kdc.primary = 1;
+    let unknown = kdc.unknown();
     let with = |identity: Option<u32>| {
-        let mut unknown = kdc.unknown();
+        let mut unknown = unknown.clone();
         unknown.identity = identity.map(|number| IdentityName::new(number).unwrap());
         unknown
     };
-    // Up from the first, and not back again.
+    // Up from the first, and to nothing else; after a long wait from the beginning.
     for named in [Some(1), Some(2), Some(3), Some(99_999), None] {
         let mut host = host(bundle.clone(), None);
         let request = host.wants(START).unwrap();
         host.take_problem(START, &request, &with(Some(2)));
+        assert_eq!(host.identity(), IdentityName::SECONDARY, "{named:?}");
         let (at, request) = next(&mut host, START);
         host.take_problem(at, &request, &with(named));
-        assert_eq!(host.identity(), IdentityName::SECONDARY, "{named:?}");
         assert!(matches!(host.standing(), Standing::IdentityUnknown { .. }));
+        assert_eq!(host.identity(), IdentityName::PRIMARY, "{named:?}");
         assert!(host.next_wakeup(at).unwrap() >= at.plus(1_800_000));
     }
-    // Nor after the second has answered: the first is in no bundle any more.
+    // Not after the second has answered, though the bundle has the first.
     let mut host = host(bundle, None);
     let request = host.wants(START).unwrap();
     host.take_problem(START, &request, &with(Some(2)));
     let (at, request) = next(&mut host, START);
     let reply = kdc.put_off(at, &request.body, 60);
     assert!(host.take_reply(at, &request, &reply).unwrap().is_none());
+    for named in [None, Some(1)] {
+        let (at, request) = next(&mut host, at);
+        host.take_problem(at, &request, &with(named));
+        assert_eq!(host.identity(), IdentityName::SECONDARY);
+    }
+}
+
+#[test]
+fn a_forged_word_of_another_identity_is_got_over() {
+    let mut kdc = Kdc::new();
+    let mut host = host(kdc.bundle(), None);
+    let request = host.wants(START).unwrap();
+    let mut forged = kdc.unknown();
+    forged.identity = Some(IdentityName::SECONDARY);
+    host.take_problem(START, &request, &forged);
+    let (at, request) = next(&mut host, START);
+    // The KDC itself still works with the first.
+    let unknown = kdc.open(&request.body).unwrap_err();
+    host.take_problem(at, &request, &unknown);
     let (at, request) = next(&mut host, at);
-    host.take_problem(at, &request, &problem(ProblemType::IdentityUnknown));
-    assert_eq!(host.identity(), IdentityName::SECONDARY);
+    assert!(at <= START.plus(3_700_000));
+    let (reply, _) = kdc.enroll(at, &request.body, EnrollmentState::Active);
+    assert!(host.take_reply(at, &request, &reply).unwrap().is_some());
 }
 
 /// Whoever stole the first identity's private half, after the host has gone over to the second.

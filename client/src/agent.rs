@@ -69,6 +69,8 @@ pub struct Agent {
     kept: Option<Box<Kept>>,
     /// For the agent of a host that enrolled.
     reenrolling: Option<Box<Reenrolling>>,
+    /// The most over which it spreads that.
+    reenroll_within_ms: u64,
     author: Author,
     stats: Stats,
 }
@@ -114,6 +116,7 @@ impl Agent {
             rng,
             kept: None,
             reenrolling: None,
+            reenroll_within_ms: config.reenroll_within_ms,
             author,
             stats: Stats::default(),
         }

@@ -23,6 +23,9 @@ pub struct AgentConfig {
     pub backoff_ms: u64,
     /// The longest wait between two tries, in milliseconds. 60,000 unless set.
     pub max_backoff_ms: u64,
+    /// Over how many milliseconds at the most it spreads the moment at which it enrolls again, whatever a KDC says.
+    /// 3,600,000 unless set: the longest that a forged refusal keeps a host away.
+    pub reenroll_within_ms: u64,
     /// By how many milliseconds the host's clock is known to be behind. 0 unless set; a KDC's time replaces it.
     pub clock_correction_ms: i64,
 }
@@ -38,6 +41,7 @@ impl Default for AgentConfig {
             request_timeout_ms: 60_000,
             backoff_ms: 250,
             max_backoff_ms: 60_000,
+            reenroll_within_ms: 3_600_000,
             clock_correction_ms: 0,
         }
     }

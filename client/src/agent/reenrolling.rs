@@ -19,6 +19,10 @@ pub(crate) struct Reenrolling {
     refusals: Option<Refusals>,
     /// Whether it asks, or is about to.
     under_way: bool,
+    /// Over how many milliseconds the moment was drawn at which it asks, until then.
+    drawn_over: Option<u64>,
+    /// The most of them.
+    longest: u64,
     /// Since a KDC last accepted a request: each one in vain makes the next one later.
     in_vain: u32,
     /// The change of the key file that goes with the bundle.
@@ -36,7 +40,10 @@ struct Refusals {
 impl Reenrolling {
     /// No KDC knew any of the keys, at a moment at which the clocks agreed. Whether it is to be asked once more.
     fn refused(&mut self, now: UnixMillis, within: u32, rng: &mut impl CryptoRng) -> bool {
+        let within = u64::from(within.max(1)) * 1000;
+        let within = (within << self.in_vain.min(10)).min(self.longest.max(1));
         if self.under_way {
+            self.draw_again(now, within, rng);
             return false;
         }
         let fresh = Refusals { count: 0, since: now, last: now };
@@ -50,11 +57,21 @@ impl Reenrolling {
         if refusals.count < LEAST || now.distance(refusals.since) < LEAST_MS {
             return true;
         }
-        let within = u64::from(within.clamp(1, LONGEST)) * 1000;
-        let within = (within << self.in_vain.min(10)).min(u64::from(LONGEST) * 1000);
         self.under_way = true;
+        self.drawn_over = Some(within);
         self.asking.begin_at(now, now.plus(below(rng, within)));
         false
+    }
+
+    /// Whoever forges a refusal may say a long time, and the KDC says its own with the next: the shorter one counts.
+    fn draw_again(&mut self, now: UnixMillis, within: u64, rng: &mut impl CryptoRng) {
+        if self.drawn_over.is_some_and(|drawn_over| within < drawn_over) {
+            self.drawn_over = Some(within);
+            let at = now.plus(below(rng, within));
+            if at < self.asking.next_wakeup(now) {
+                self.asking.begin_at(now, at);
+            }
+        }
     }
 
     /// A KDC knows a key of this host.
@@ -74,8 +91,9 @@ impl Agent {
     /// key, under its own name, and with nobody touching the host.
     ///
     /// That takes three refusals over half a minute at least, by KDCs whose clock agrees with this host's, and then a random
-    /// wait that the KDC names, so that a fleet does not come at once. What it is given is to be stored as ever
-    /// ([`unsaved`](Self::unsaved)), the bundle too.
+    /// wait over the time that the KDC names, so that a fleet does not come at once; never over a longer one than
+    /// [`reenroll_within_ms`](crate::AgentConfig::reenroll_within_ms), and over a shorter one as soon as a KDC names that. What
+    /// it is given is to be stored as ever ([`unsaved`](Self::unsaved)), the bundle too.
     ///
     /// Nothing changes for an agent that does not [keep](Self::keeping) its keys, or whose key file is not of a host that
     /// enrolled in the zone of the bundle: see [`reenrolls`](Self::reenrolls).
@@ -93,7 +111,15 @@ impl Agent {
             return None;
         }
         let asking = Asking::new(bundle, name, key.clone(), None, self.instance)?;
-        Some(Reenrolling { asking, refusals: None, under_way: false, in_vain: 0, bundle: None })
+        Some(Reenrolling {
+            asking,
+            refusals: None,
+            under_way: false,
+            drawn_over: None,
+            longest: self.reenroll_within_ms,
+            in_vain: 0,
+            bundle: None,
+        })
     }
 
     /// Whether it enrolls again by itself.
@@ -125,7 +151,9 @@ impl Agent {
     /// As [`wants`](Self::wants), to enroll again only.
     pub(crate) fn wants_enrollment(&mut self, now: UnixMillis) -> Option<PendingRequest> {
         let reenrolling = self.reenrolling.as_mut().filter(|reenrolling| reenrolling.under_way)?;
-        reenrolling.asking.wants(now, &mut self.rng)
+        let request = reenrolling.asking.wants(now, &mut self.rng)?;
+        reenrolling.drawn_over = None;
+        Some(request)
     }
 
     pub(super) fn take_enrollment(
@@ -210,5 +238,3 @@ const FORGOTTEN_MS: u64 = 3_600_000;
 const SKEW_MS: u64 = 60_000;
 /// Seconds over which hosts spread out, where the KDC does not say.
 const WITHIN: u32 = 60;
-/// The most.
-const LONGEST: u32 = 86_400;

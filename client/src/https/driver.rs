@@ -68,6 +68,8 @@ pub(super) enum Outcome {
 ///
 /// One that may have got the request before and lost its answer on the way does no harm: to it the second is a
 /// replay, and a new request follows at once.
+///
+/// That no KDC knows the key is the outcome only if all say so that answer: one that is busy may know it.
 pub(super) async fn ask(
     patience: Duration,
     kdcs: &mut Kdcs,
@@ -75,7 +77,7 @@ pub(super) async fn ask(
     request: &PendingRequest,
     mut note: impl FnMut(String),
 ) -> (Outcome, Option<usize>) {
-    let mut refused = None;
+    let (mut busy, mut stranger) = (None, None);
     let start = Instant::now();
     for at in kdcs.order(start) {
         // A request that is a minute old is refused for its age.
@@ -91,13 +93,13 @@ pub(super) async fn ask(
         let failure = match answer.map(read) {
             Ok(Ok(Outcome::Problem(problem))) if is_busy(problem.kind) => {
                 let failure = problem.to_string();
-                refused.get_or_insert(problem);
+                busy.get_or_insert(problem);
                 failure
             }
             Ok(Ok(Outcome::Problem(problem))) if problem.kind == ProblemType::Unauthenticated => {
                 // It may be this KDC that is behind. If none knows better, this is the answer.
                 debug!(url, "a KDC does not know this key");
-                refused = Some(problem);
+                stranger = Some(problem);
                 continue;
             }
             Ok(Ok(outcome)) => {
@@ -110,7 +112,7 @@ pub(super) async fn ask(
         kdcs.failed(at, Instant::now(), &mut system_rng());
         note(format!("{url}: {failure}"));
     }
-    (refused.map_or(Outcome::Nobody, Outcome::Problem), None)
+    (busy.or(stranger).map_or(Outcome::Nobody, Outcome::Problem), None)
 }
 
 /// Hands the outcome to the agent. `false` for an answer that does not hold.

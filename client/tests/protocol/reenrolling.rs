@@ -9,8 +9,14 @@ const HOUR: u64 = 3_600_000;
 
 /// A host that keeps a ticket for `b`, as one does that is to notice what becomes of it.
 fn cell() -> (Cell, Host) {
+    nth_cell(0)
+}
+
+/// As [`cell`], where other random numbers are drawn for each `n`.
+fn nth_cell(n: u32) -> (Cell, Host) {
     let mut cell = Cell::new();
     cell.key("b");
+    (0..n).for_each(|n| drop(cell.key(&format!("other{n}"))));
     let mut host = Host::enrolled(&mut cell, "nanoprobe", "web1.example");
     host.agent.keep(cell.now, &name("b")).unwrap();
     host.serve(&mut cell);
@@ -336,6 +342,53 @@ fn known_again_it_asks_no_more() {
     live(&mut cell, &mut host, DAY);
     assert_eq!((enrollments(&cell), host.agent.reenrollment_standing()), (0, None));
     is_well(&mut cell, &mut host);
+}
+
+/// It has the KDC's TLS key and a place on the way, for a while.
+#[test]
+fn whoever_forges_a_refusal_keeps_a_host_away_for_no_longer_than_the_kdc_says() {
+    for n in 0..8 {
+        let (mut cell, mut host) = nth_cell(n);
+        let me = host.agent.name().clone();
+        cell.erase(&me);
+        cell.gate.within = Some(86_400);
+        while host.agent.reenrollment_standing().is_none() {
+            live(&mut cell, &mut host, 1_000);
+        }
+        let begin = cell.now;
+        cell.gate.within = Some(60);
+        while enrollments(&cell) == 0 && cell.now.0 - begin.0 < 2 * HOUR {
+            live(&mut cell, &mut host, 1_000);
+        }
+        // The next refusal comes within half a minute and a second, and the KDC's minute counts from there.
+        assert!(cell.now.0 - begin.0 <= 95_000, "{n}: {} ms", cell.now.0 - begin.0);
+        is_well(&mut cell, &mut host);
+    }
+}
+
+#[test]
+fn no_refusal_keeps_a_host_away_for_longer_than_it_says_itself() {
+    let mut waits = Vec::new();
+    for n in 0..12 {
+        let (mut cell, mut host) = nth_cell(n);
+        let me = host.agent.name().clone();
+        cell.erase(&me);
+        cell.gate.within = Some(u32::MAX);
+        while host.agent.reenrollment_standing().is_none() {
+            live(&mut cell, &mut host, 1_000);
+        }
+        let begin = cell.now;
+        while enrollments(&cell) == 0 && cell.now.0 - begin.0 < 2 * HOUR {
+            live(&mut cell, &mut host, 1_000);
+        }
+        waits.push(cell.now.0 - begin.0);
+    }
+    // Spread over all of the hour.
+    assert!(
+        waits.iter().all(|wait| *wait <= HOUR + 2_000) && waits.iter().any(|wait| *wait > HOUR / 2),
+        "{waits:?}"
+    );
+    assert!(waits.iter().any(|wait| *wait < HOUR / 2), "{waits:?}");
 }
 
 #[test]

@@ -223,3 +223,26 @@ async fn a_folder_that_is_read_only_stops_nothing_but_what_is_to_be_stored() {
     pass(600_000).await;
     assert_eq!((agent.key_file_failure(), place.file().key.generation()), (None, Generation(2)));
 }
+
+/// The other one may know the key.
+#[tokio::test(start_paused = true)]
+async fn one_kdc_that_does_not_know_a_key_is_not_all_while_another_is_busy() {
+    let net = Net::new();
+    let place = Place::new(&net);
+    let me = place.enroll(20).await.unwrap();
+    net.change(|cell| cell.erase(&me));
+    net.mood("one", Mood::Answers(problem_answer(&Problem::new(ProblemType::Overloaded))));
+    let agent = place.agent().unwrap();
+    net.asked();
+    agent.keep(&name("b")).unwrap();
+    pass(10).await;
+    assert_eq!((net.asked(), agent.stats().refusals), (vec!["one".to_owned(), "two".to_owned()], 0));
+    // Nor is one that is down a refusal, and none keeps another's from counting.
+    net.mood("one", Mood::Refuses);
+    pass(20_000).await;
+    assert!(agent.stats().refusals > 0);
+    net.mood("two", Mood::Refuses);
+    let before = agent.stats().refusals;
+    pass(600_000).await;
+    assert_eq!((agent.stats().refusals, agent.stats().reenrollments), (before, 0));
+}

@@ -52,7 +52,6 @@ impl Bundle {
 
 /// Why a bundle does not take the place of the one that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum SuccessionError {
     /// It is of another zone.
     #[error("it is of another zone")]

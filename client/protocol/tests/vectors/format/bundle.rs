@@ -14,6 +14,15 @@ pub(crate) struct BundleCase {
     pub(crate) expect: Expect<Bundle>,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SuccessionCase {
+    pub(crate) case: String,
+    pub(crate) known: String,
+    pub(crate) later: String,
+    pub(crate) expect: Expect<()>,
+}
+
 #[derive(Serialize, Deserialize, Debug, PartialEq, Eq, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bundle {

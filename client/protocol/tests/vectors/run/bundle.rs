@@ -2,7 +2,7 @@
 
 use keycell_protocol::{Bundle, KdcIdentity, SignerKey};
 
-use super::reasons::bundle_reason;
+use super::reasons::{bundle_reason, succession_reason};
 use crate::format::bundle as format;
 use crate::raw;
 
@@ -24,6 +24,12 @@ pub(super) fn bundle(case: &format::BundleCase) -> Result<format::Bundle, &'stat
     let written = raw::bundle::bundle(&parts);
     assert_eq!(Bundle::from_json(written.as_bytes()), Bundle::from_json(json.as_bytes()), "{}", case.case);
     Ok(parts)
+}
+
+pub(super) fn succession(case: &format::SuccessionCase) -> Result<(), &'static str> {
+    let [known, later] =
+        [&case.known, &case.later].map(|json| Bundle::from_json(json.as_bytes()).expect(&case.case));
+    known.accepts(&later).map_err(succession_reason)
 }
 
 pub(super) fn parts(bundle: Bundle) -> format::Bundle {

@@ -57,6 +57,7 @@ cases! {
     SekCase => (),
     ServiceCase => (),
     SubkeysCase => (),
+    SuccessionCase => (),
     TicketCase => TicketParts,
     VoucherCase => Voucher,
     VoucherReplyCase => VoucherReply,

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     BundleError, EnrollmentError, EvidenceError, JoinTokenError, NameError, RatchetError, ReplayError,
-    ReplyError, RequestError, TicketError, VoucherError,
+    ReplyError, RequestError, SuccessionError, TicketError, VoucherError,
 };
 
 pub(super) fn name_reason(error: NameError) -> &'static str {
@@ -92,6 +92,16 @@ pub(super) fn bundle_reason(error: &BundleError) -> &'static str {
         BundleError::Trusted => "trusted",
         // Of one that is alone: in a bundle it makes the JSON that of none.
         BundleError::IdentityName => "identity-name",
+    }
+}
+
+pub(super) fn succession_reason(error: SuccessionError) -> &'static str {
+    match error {
+        SuccessionError::Zone => "zone",
+        SuccessionError::OtherKeys(_) => "other-keys",
+        SuccessionError::Earlier { .. } => "earlier",
+        SuccessionError::Missing(_) => "missing",
+        SuccessionError::Stranger(_) => "stranger",
     }
 }
 

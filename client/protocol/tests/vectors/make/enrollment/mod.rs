@@ -5,6 +5,7 @@ mod forged;
 mod names;
 mod reply;
 mod request;
+mod succession;
 
 use super::{file, flipped, rejected};
 use crate::format::Expect;
@@ -41,6 +42,12 @@ pub(super) fn files() -> Vec<(String, String)> {
             "enrollment-reply",
             "Answers, opened by the host that asked (§10.4).",
             reply::cases(),
+        ),
+        file(
+            "enrollment/succession.json",
+            "succession",
+            "Which bundle takes the place of the one that a host knows (§10.5).",
+            succession::cases(),
         ),
     ];
     files.extend(names::files());

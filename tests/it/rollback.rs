@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "rollback/denied.rs"]
+mod denied;
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use keycell_protocol::{Fingerprint, Name};
 
 use super::{AdminError, Caller, Ledger, waiting};
 use crate::audit::Action;
-use crate::enrollment::EnrollmentRecord;
+use crate::enrollment::{EnrollmentRecord, WaitingRecord};
 use crate::groups::{GroupRecord, begin_chain};
 use crate::store::{Act, Kind, Write};
 
@@ -66,7 +66,7 @@ pub(super) async fn stay_away(
 ) -> Result<(), AdminError> {
     let fingerprint = Fingerprint::of(&enrollment.public_key);
     let now = ledger.now();
-    let mut record = waiting::denied(None, now);
+    let mut record = WaitingRecord::denied(None, now);
     record.service = Some(enrollment.service.clone());
     record.host = Some(enrollment.host.clone());
     record.public_key = Some(enrollment.public_key);

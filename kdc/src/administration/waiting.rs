@@ -119,7 +119,7 @@ impl Waiting {
         precondition: &Precondition,
     ) -> Result<WaitingView, AdminError> {
         self.decide(caller, fingerprint, precondition, Action::EnrollmentDeny, |found, now| {
-            Ok(denied(found.cloned(), now))
+            Ok(WaitingRecord::denied(found.cloned(), now))
         })
         .await
     }
@@ -255,26 +255,6 @@ impl Waiting {
             others: Vec::new(),
         }
     }
-}
-
-/// What is kept of a host that is denied, for good.
-pub(super) fn denied(found: Option<WaitingRecord>, now: UnixMillis) -> WaitingRecord {
-    let blank = WaitingRecord {
-        state: WaitingState::Denied,
-        because: None,
-        service: None,
-        host: None,
-        public_key: None,
-        token: None,
-        address: None,
-        first_at: now,
-        decided_at: None,
-        decided_by: None,
-        until: None,
-        note: String::new(),
-        revision: 0,
-    };
-    WaitingRecord { state: WaitingState::Denied, until: None, ..found.unwrap_or(blank) }
 }
 
 /// A revision that nothing had that was kept of this key before: each took a change of its kind.

@@ -90,8 +90,9 @@ impl Follower {
     /// # Errors
     /// The database's. A file that cannot be written is tried again, and told of.
     pub async fn remember(&self, watermark: Arc<Watermark>) -> Result<(), StoreError> {
-        let place = self.place.lock().await;
+        let place = &mut *self.place.lock().await;
         watermark.take_in(&*self.store).await?;
+        place.decided = Some(watermark.take_in_denials(&*self.store).await?);
         place.revoked.iter().for_each(|(id, token)| watermark.saw_token(id, token));
         place.revoked_join.iter().for_each(|(id, token)| watermark.saw_join_token(*id, token));
         self.directory.groups().values().for_each(|record| watermark.saw_group(record));
@@ -141,6 +142,7 @@ impl Follower {
                 "the database went back in time: reading it anew"
             );
             place.pending.extend(Kind::all());
+            place.decided = None;
         } else {
             place.pending.extend(&changes.documents);
         }
@@ -270,4 +272,6 @@ struct Place {
     revoked: TokenRecords,
     /// The same of join tokens.
     revoked_join: JoinTokenRecords,
+    /// The last record of the audit log up to which it is known who is denied.
+    decided: Option<u64>,
 }

@@ -54,6 +54,27 @@ pub struct WaitingRecord {
 }
 
 impl WaitingRecord {
+    /// What is kept of a host that is denied, for good.
+    #[must_use]
+    pub fn denied(found: Option<Self>, now: UnixMillis) -> Self {
+        let blank = Self {
+            state: WaitingState::Denied,
+            because: None,
+            service: None,
+            host: None,
+            public_key: None,
+            token: None,
+            address: None,
+            first_at: now,
+            decided_at: None,
+            decided_by: None,
+            until: None,
+            note: String::new(),
+            revision: 0,
+        };
+        Self { state: WaitingState::Denied, until: None, ..found.unwrap_or(blank) }
+    }
+
     /// The name that it will have.
     #[must_use]
     pub fn name(&self, zone: &Zone) -> Option<Name> {

@@ -1,8 +1,9 @@
 //! Takes from everybody again what an older database gave back.
 
-use keycell_protocol::{Generation, Name, UnixMillis};
+use keycell_protocol::{Fingerprint, Generation, Name, UnixMillis};
 
 use super::check::{REPLACES, gives_back};
+use super::denials;
 use super::known::{PartyMark, State, join_token};
 use super::{Undone, Verdict, Watermark, What};
 use crate::administration::{AdminError, Caller};
@@ -59,6 +60,7 @@ pub async fn accept(
                     let _ = undone.name.parse::<Name>().map(|name| known.parties.remove(&name));
                     known.tokens.remove(&undone.name);
                     known.tokens.remove(&join_token(&undone.name));
+                    let _ = undone.name.parse::<Fingerprint>().map(|host| known.denials.remove(&host));
                 }
             }
         }
@@ -127,6 +129,9 @@ async fn again(
         act.writes.push(Write::ForceDocument(document));
         act.events.push(event(Action::JoinTokenRevoke));
         return Ok(());
+    }
+    if undone.what == What::DenialLost {
+        return denials::again(cell, &known, undone, caller, now, act).await;
     }
     if matches!(undone.what, What::GroupDeleted | What::GroupMembers | What::GroupKeys) {
         // Groups are dealt with all together.

@@ -6,7 +6,7 @@ use keycell_protocol::Name;
 use serde::Serialize;
 
 use super::known::{GroupMark, PartyMark, State, join_token};
-use super::{Known, WatermarkError};
+use super::{Known, WatermarkError, denials};
 use crate::audit::{Action, AuditKey, Link, Record, SealKind};
 use crate::enrollment::JoinTokenRecord;
 use crate::groups::{Chain, GroupRecord};
@@ -41,7 +41,7 @@ pub enum History {
 /// Somebody who gets something back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Undone {
-    /// The party, the token's id, or the group.
+    /// The party, the token's id, the host's fingerprint, or the group.
     pub name: String,
     /// What was taken from it.
     pub what: What,
@@ -61,6 +61,8 @@ pub enum What {
     TokenRevoked,
     /// The join token was revoked.
     JoinTokenRevoked,
+    /// The host was denied.
+    DenialLost,
     /// The group was deleted.
     GroupDeleted,
     /// Members of the group were taken out.
@@ -78,6 +80,7 @@ impl fmt::Display for Undone {
             What::OlderKey => write!(f, "{name} goes back to an older key"),
             What::TokenRevoked => write!(f, "the token {name} was revoked"),
             What::JoinTokenRevoked => write!(f, "the join token {name} was revoked"),
+            What::DenialLost => write!(f, "the host with the fingerprint {name} was denied"),
             What::GroupDeleted => write!(f, "the group {name} was deleted"),
             What::GroupMembers => write!(f, "members of the group {name} were taken out"),
             What::GroupKeys => write!(f, "the group {name} goes back to older keys"),
@@ -161,6 +164,7 @@ pub async fn undone(store: &dyn Store, known: &Known) -> Result<Vec<Undone>, Sto
             undone.push(Undone { name: document.id, what: What::JoinTokenRevoked });
         }
     }
+    undone.extend(denials::lost(store, known).await?.into_iter().map(denials::undone));
     for document in store.documents(Kind::Group).await?.documents {
         let Ok(record) = serde_json::from_str::<GroupRecord>(&document.body) else { continue };
         let what = known.group_goes_back(document.revision, &record);
@@ -189,6 +193,9 @@ pub(super) fn goes_back(mark: &GroupMark, revision: u64, record: &GroupRecord) -
 /// What a party as it is in the database has that was taken from it. Only what its keys are bound to counts: a revision
 /// could be written by anybody who can write there.
 pub(super) fn gives_back(mark: &PartyMark, party: &PartyRecord) -> Option<What> {
+    // Who came aboard by itself comes again by its own key pair, with none of the keys here.
+    let returns = party.enrollment.is_some()
+        && party.keys.iter().all(|key| key.state == KeyState::Dead && key.generation.0 <= mark.last);
     let mut alive = party.keys.iter().filter(|key| key.state != KeyState::Dead).peekable();
     // A party that was made again has other keys than all that its name had before.
     let again = party.created_at.0 > mark.made
@@ -199,7 +206,7 @@ pub(super) fn gives_back(mark: &PartyMark, party: &PartyRecord) -> Option<What> 
     }
     let older = alive.any(|key| key.generation.0 < mark.floor);
     match mark.state {
-        State::Deleted if older => Some(What::Deleted),
+        State::Deleted if older || returns => Some(What::Deleted),
         State::Disabled if party.enabled && party.revocation_epoch < mark.epoch => Some(What::Disabled),
         _ => older.then_some(What::OlderKey),
     }

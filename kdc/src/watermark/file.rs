@@ -6,8 +6,8 @@
 //! {"head":["17:a5…",null]} CODE               the end of the audit log when the lines before were written
 //! ```
 //!
-//! The first line ends with `2` once there is a line in it that releases before version 2 do not know, and with `3` once an
-//! identity of the KDC was retired, of which the second line tells then. All are read. The codes cover which it is.
+//! The first line ends with `2` once there is a line in it that releases before version 2 do not know, and with `3` once a
+//! host was denied, or an identity of the KDC was retired, of which the second line tells then. All are read. The codes cover which it is.
 //!
 //! Two KDCs that share a folder share the file: whoever appends holds its lock, and takes in what the other wrote.
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use keycell_protocol::{IdentityName, JoinTokenId, Name, UnixMillis};
+use keycell_protocol::{Fingerprint, IdentityName, JoinTokenId, Name, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 use super::file::Version;
@@ -26,6 +26,8 @@ pub struct Known {
     pub(super) parties: BTreeMap<Name, PartyMark>,
     pub(super) tokens: BTreeMap<String, TokenMark>,
     pub(super) groups: BTreeMap<Name, GroupMark>,
+    /// The hosts that are denied, and since when.
+    pub(super) denials: BTreeMap<Fingerprint, UnixMillis>,
     pub(super) forgotten: Option<Forgotten>,
     /// Which identities the zone goes by, once one was retired.
     pub(super) identities: Option<IdentityMark>,
@@ -102,6 +104,10 @@ pub(super) enum Entry {
     Party(Name, PartyMark),
     Token(String, TokenMark),
     Group(Name, GroupMark),
+    /// A host was denied at that moment.
+    Denial(Fingerprint, UnixMillis),
+    /// It is not denied any more: an administrator forgot or approved it.
+    LetOff(Fingerprint, UnixMillis),
     /// Groups that were deleted are forgotten by their names.
     Forgotten(Forgotten),
     /// The end of the audit log, and the record by which it was last accepted as it is.
@@ -149,7 +155,7 @@ impl Entry {
     /// The first version of the file that knows such a line.
     pub(super) const fn version(&self) -> Version {
         match self {
-            Self::Identities(_) => Version::Three,
+            Self::Identities(_) | Self::Denial(..) | Self::LetOff(..) => Version::Three,
             Self::Forgotten(_) | Self::Group(_, GroupMark { absent: true, .. }) => Version::Two,
             Self::Party(..) | Self::Token(..) | Self::Group(..) | Self::Head(..) => Version::One,
         }
@@ -256,6 +262,20 @@ impl Known {
                     None => self.groups.insert(name, mark).is_none(),
                 }
             }
+            Entry::Denial(host, at) => {
+                let is_news = self.denials.get(&host).is_none_or(|known| *known < at);
+                if is_news {
+                    self.denials.insert(host, at);
+                }
+                is_news
+            }
+            Entry::LetOff(host, at) => {
+                let is_news = self.denials.get(&host).is_some_and(|known| *known <= at);
+                if is_news {
+                    self.denials.remove(&host);
+                }
+                is_news
+            }
             Entry::Forgotten(forgotten) => self.take_forgotten(forgotten),
             Entry::Identities(mark) => {
                 // A primary that was retired never comes back.
@@ -282,16 +302,18 @@ impl Known {
         let parties = self.parties.iter().map(|(name, mark)| Entry::Party(name.clone(), mark.clone()));
         let tokens = self.tokens.iter().map(|(id, mark)| Entry::Token(id.clone(), mark.clone()));
         let groups = self.groups.iter().map(|(name, mark)| Entry::Group(name.clone(), mark.clone()));
+        let denials = self.denials.iter().map(|(host, at)| Entry::Denial(*host, *at));
         // First of all, for who cannot check the line: see `file::retired`.
         let identities = self.identities.map(Entry::Identities).into_iter();
         // After the groups: whoever is remembered when names are forgotten is alive.
-        identities.chain(parties).chain(tokens).chain(groups).chain(self.forgotten.map(Entry::Forgotten))
+        let all = identities.chain(parties).chain(tokens).chain(denials).chain(groups);
+        all.chain(self.forgotten.map(Entry::Forgotten))
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parties.len().saturating_add(self.tokens.len()).saturating_add(self.groups.len())
+        [self.parties.len(), self.tokens.len(), self.groups.len(), self.denials.len()].iter().sum()
     }
 
     /// Whether nothing is remembered.

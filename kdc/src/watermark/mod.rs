@@ -2,12 +2,13 @@
 //! (docs/decisions/0022).
 //!
 //! Whatever is taken from somebody (a party that is disabled or deleted, a key that is erased, a token that is
-//! revoked, a member that a group loses) is
+//! revoked, a member that a group loses, a host that is denied) is
 //! in this file before the answer leaves. A database that gives any of it back, or whose audit log is not the one that was
 //! seen, is refused at the start.
 
 mod again;
 mod check;
+mod denials;
 mod file;
 mod forgotten;
 mod groups;

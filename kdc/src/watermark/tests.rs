@@ -1,7 +1,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use keycell_protocol::{Epoch, Generation, UnixMillis};
+use keycell_protocol::{Epoch, Fingerprint, Generation, UnixMillis};
 
 use super::check::gives_back;
 use super::known::{Entry, PartyMark};
@@ -92,6 +92,61 @@ fn a_party_that_is_made_again_is_another_one() {
     assert_eq!(gives_back(&remade, &party("a", 1, true, 0, ONE)), Some(What::OlderKey));
     // The last that a name had before counts, in whatever order it is heard of.
     assert_eq!(mark(&[Entry::of_party(&again), Entry::of_deleted(&one)]), Some(remade));
+}
+
+#[test]
+fn a_host_that_was_deleted_comes_back_by_no_row_of_before() {
+    let aboard = |generation, state| {
+        PartyRecord {
+        enrollment: Some(Box::new(serde_json::from_value(serde_json::json!({
+            "service": "nanoprobe", "host": "web1", "public_key": "A".repeat(43), "identity": "#KDC#00001",
+            "generation": 1, "timestamp": 1, "request": "r", "admission": "tofu", "address": "192.0.2.1",
+            "enrolled_at": 1, "renewed_at": 1,
+        })).unwrap())),
+        ..party("a", 3, true, 0, &[(generation, state)])
+    }
+    };
+    let deleted = mark(&[Entry::of_deleted(&aboard(2, KeyState::Active))]).unwrap();
+    assert_eq!(gives_back(&deleted, &aboard(2, KeyState::Active)), Some(What::Deleted));
+    // Its key pair is enough for a new key.
+    assert_eq!(gives_back(&deleted, &aboard(2, KeyState::Dead)), Some(What::Deleted));
+    assert_eq!(gives_back(&deleted, &aboard(1, KeyState::Dead)), Some(What::Deleted));
+    assert_eq!(
+        gives_back(&deleted, &PartyRecord { keys: Vec::new(), ..aboard(1, KeyState::Dead) }),
+        Some(What::Deleted)
+    );
+    // It was let in again since, and lost that key too.
+    assert_eq!(gives_back(&deleted, &aboard(3, KeyState::Dead)), None);
+    assert_eq!(
+        gives_back(&deleted, &party("a", 3, true, 0, &[(2, KeyState::Dead)])),
+        None,
+        "an administrator makes its keys"
+    );
+}
+
+#[test]
+fn the_last_decision_on_a_host_counts() {
+    let [one, other] = ["1", "2"].map(|digit| digit.repeat(32).parse::<Fingerprint>().unwrap());
+    let mut known = Known::default();
+    let (denial, let_off) =
+        (|at| Entry::Denial(one, UnixMillis(at)), |at| Entry::LetOff(one, UnixMillis(at)));
+    assert!(known.take(denial(10)) && !known.take(denial(10)) && !known.take(denial(9)));
+    assert!(!known.take(let_off(9)) && !known.take(Entry::LetOff(other, UnixMillis(20))));
+    assert_eq!(known.len(), 1);
+    assert!(known.take(denial(12)) && !known.take(let_off(11)), "denied again since");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("revocations");
+    append(&watermark(&path));
+    let (a, b) = (watermark(&path), watermark(&path));
+    a.saw(denial(12));
+    append(&a);
+    append(&b);
+    assert_eq!(b.known().denials, known.denials);
+    assert!(known.take(let_off(12)) && known.is_empty());
+    a.saw(let_off(12));
+    append(&a);
+    let (read, _) = file::read(&path, &key()).unwrap().unwrap();
+    assert!(read.is_empty());
 }
 
 fn key() -> hmac::Key {

@@ -18,6 +18,7 @@ impl Follower {
         if matches!(kind, Kind::Enrollment | Kind::Conflict) {
             if kind == Kind::Enrollment {
                 self.directory.note_waiting_change();
+                self.take_decisions(place).await?;
             }
             return Ok(());
         }
@@ -71,6 +72,18 @@ impl Follower {
             }
             Kind::Enrollment | Kind::Conflict => {}
         }
+        Ok(())
+    }
+
+    /// Takes in who is denied, and who is not any more.
+    async fn take_decisions(&self, place: &mut Place) -> Result<(), StoreError> {
+        let Some(watermark) = self.watermark.get() else { return Ok(()) };
+        let decided = match place.decided {
+            // Not the hosts themselves, for there may be many.
+            Some(after) => watermark.take_in_decisions(&*self.store, after).await?,
+            None => watermark.take_in_denials(&*self.store).await?,
+        };
+        place.decided = Some(decided);
         Ok(())
     }
 

@@ -47,6 +47,9 @@ fn entries() -> Vec<Value> {
         json!({"party": ["a@z", mark(5)]}),
         json!({"token": ["t1", {"revoked_at": 10, "expires_at": 20}]}),
         json!({"group": ["g@z", group]}),
+        json!({"denial": ["0".repeat(32), 10]}),
+        json!({"denial": ["1".repeat(32), 10]}),
+        json!({"let_off": ["0".repeat(32), 10]}),
         json!({"forgotten": {"revision": 1, "made": 1}}),
         json!({"identities": {"primary": "#KDC#00002", "last": "#KDC#00003", "since": 5}}),
         json!({"head": [format!("17:{}", "ab".repeat(32)), null]}),
@@ -104,6 +107,6 @@ fn the_lines_of_these_tests_are_the_ones_that_are_written() {
     let path = folder.path().join("revocations");
     fs::write(&path, signed(&entries())).unwrap();
     let (known, _) = file::read(&path, &key()).unwrap().unwrap();
-    assert_eq!(known.len(), 3);
+    assert_eq!(known.len(), 4);
     assert!(known.head.is_some());
 }

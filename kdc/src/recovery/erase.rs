@@ -1,9 +1,10 @@
-//! Takes from everybody what a thief may have of them: all keys of parties, all chains of groups, and all join tokens.
+//! Takes from everybody what a thief may have of them: all keys of parties, all chains of groups, all join tokens, and
+//! what was approved.
 
 use keycell_protocol::{JoinTokenId, Name, UnixMillis};
 use serde::Serialize;
 
-use super::RecoveryError;
+use super::{RecoveryError, approvals};
 use crate::administration::Caller;
 use crate::audit::Action;
 use crate::cell::Cell;
@@ -20,6 +21,8 @@ pub struct Erased {
     pub by_hand: Vec<Name>,
     /// How many others there were: disabled ones.
     pub disabled: usize,
+    /// How many hosts were approved that have not come since: they are strangers again.
+    pub approved: usize,
     /// How many groups have new chains.
     pub groups: usize,
     /// How many join tokens were revoked.
@@ -36,14 +39,16 @@ impl Erased {
     }
 }
 
-/// Adds to `act` what erases all keys, begins all chains anew, and revokes all join tokens.
+/// Adds to `act` what erases all keys, begins all chains anew, revokes all join tokens, and forgets which hosts were
+/// approved.
 pub(super) async fn all(
     cell: &Cell,
     caller: &Caller,
     now: UnixMillis,
     act: &mut Act,
 ) -> Result<Erased, RecoveryError> {
-    let mut erased = Erased::default();
+    let mut erased =
+        Erased { approved: approvals::forget(cell, caller, now, act).await?, ..Erased::default() };
     let groups = cell.store.documents(Kind::Group).await?;
     erased.damaged.extend(groups.damaged.into_iter().map(|damaged| damaged.row));
     for document in groups.documents {

@@ -4,6 +4,7 @@
 //! All of it is one transaction, committed with the new primary's key: the database is from before or from after it. What
 //! comes after it, the file of revocations and a token for an administrator, is done again until it is done.
 
+mod approvals;
 mod erase;
 mod error;
 mod finish;

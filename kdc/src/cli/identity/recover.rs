@@ -159,6 +159,13 @@ fn write_identities(out: &mut dyn io::Write, recovered: &Recovered) -> io::Resul
 
 fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> {
     let erased = &recovered.erased;
+    if erased.approved > 0 {
+        writeln!(
+            out,
+            "{} hosts were approved and had not come yet: they are strangers again, for you to decide on.",
+            erased.approved
+        )?;
+    }
     if erased.parties() == 0 && erased.groups == 0 && erased.join_tokens == 0 && erased.damaged.is_empty() {
         return writeln!(out, "No keys of parties or groups were changed.");
     }

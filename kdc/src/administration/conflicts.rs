@@ -59,11 +59,11 @@ impl Conflicts {
         Err(AdminError::Busy)
     }
 
-    /// Whether a party is to be disabled that was found like this.
+    /// Whether a party is to be disabled that was found like this: not for a command that ran once at another address.
     #[must_use]
     pub fn disables(&self, found: &Alternation) -> bool {
         let rule = self.ledger.directory().settings().enrollment.clones;
-        (found.kind, rule) == (CopiesKind::Clone, ClonesRule::Disable)
+        found.both && (found.kind, rule) == (CopiesKind::Clone, ClonesRule::Disable)
     }
 
     /// Notes that the KDC disabled a party.

@@ -21,6 +21,8 @@ pub struct Seen {
 struct Watched {
     processes: Processes,
     told: u64,
+    /// Whether it was told that both came back.
+    both: bool,
 }
 
 impl Seen {
@@ -42,8 +44,7 @@ impl Seen {
     /// A request that it signed came at `now`. Says whether its key is in two places, if it did not within a minute.
     pub fn saw(&self, sighting: Sighting, now: UnixMillis) -> Option<Alternation> {
         let mut watched = self.watched();
-        let found = watched.processes.saw(sighting, now)?;
-        watched.tell(now).then_some(found)
+        watched.saw(sighting, now)
     }
 
     /// The same for what another KDC tells, maybe again.
@@ -52,8 +53,7 @@ impl Seen {
         if watched.processes.knows(&sighting) {
             return None;
         }
-        let found = watched.processes.saw(sighting, now)?;
-        watched.tell(now).then_some(found)
+        watched.saw(sighting, now)
     }
 
     /// Which of its processes signed last.
@@ -89,6 +89,17 @@ impl Seen {
 }
 
 impl Watched {
+    fn saw(&mut self, sighting: Sighting, now: UnixMillis) -> Option<Alternation> {
+        let found = self.processes.saw(sighting, now)?;
+        // That both came back is news, however soon it is found.
+        let news = found.both && !self.both;
+        let tell = self.tell(now) || news;
+        if tell {
+            self.both = found.both;
+        }
+        tell.then_some(found)
+    }
+
     /// Whether it is to be told of again. A clock that was set back keeps nothing quiet.
     fn tell(&mut self, now: UnixMillis) -> bool {
         let quiet = self.told..self.told.saturating_add(MINUTE_MS);

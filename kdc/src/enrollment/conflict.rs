@@ -44,7 +44,7 @@ impl ConflictRecord {
     /// Takes in that its key is used in two places. Says whether that is to be told: the first time, where it became worse,
     /// from other places an hour later, and a day later in any case.
     pub fn copied(&mut self, found: &Alternation) -> bool {
-        let Alternation { kind, mut addresses, at } = *found;
+        let Alternation { kind, mut addresses, at, both: _ } = *found;
         // Which of the two came back says nothing of them.
         addresses.sort_unstable();
         let first_at = match &self.copies {
@@ -126,7 +126,8 @@ mod tests {
     use super::*;
 
     fn found(kind: CopiesKind, hosts: [u8; 2], at: u64) -> Alternation {
-        Alternation { kind, addresses: hosts.map(|host| IpAddr::from([192, 0, 2, host])), at: UnixMillis(at) }
+        let addresses = hosts.map(|host| IpAddr::from([192, 0, 2, host]));
+        Alternation { kind, addresses, at: UnixMillis(at), both: false }
     }
 
     #[test]

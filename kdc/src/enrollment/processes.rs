@@ -62,9 +62,11 @@ pub struct Alternation {
     pub addresses: [IpAddr; 2],
     /// When the one came back.
     pub at: UnixMillis,
+    /// Whether the other came back before, past the one: no command that ran for a moment does that.
+    pub both: bool,
 }
 
-/// The processes that used one key lately: 120 bytes.
+/// The processes that used one key lately: 128 bytes.
 ///
 /// A process that was seen, then another, then the first again: both live. Who starts anew never comes back under the number
 /// from before. What counts is when requests were signed, so one that was long on its way tells nothing wrong; the first of
@@ -74,6 +76,19 @@ pub struct Processes {
     /// In the order in which they were last heard of, the latest first. The last is kept for a day even where others need
     /// the room: however many copies take turns, they come round to one that is known.
     seen: [Option<Seen>; 3],
+    /// Which came back last, past which other.
+    turn: Option<Turn>,
+}
+
+/// A process that came back past another: of both, as much as tells that from any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Turn(NonZeroU64);
+
+impl Turn {
+    fn of(back: Process, past: Process) -> Self {
+        let both = back.0.get() ^ past.0.get().rotate_left(32);
+        Self(NonZeroU64::new(both).unwrap_or(NonZeroU64::MIN))
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +127,9 @@ impl Processes {
         // One that moved to where the other is may be no other machine: a host that was put back on new hardware, say.
         let apart = other.address != known.address && other.address != mapped;
         let kind = if apart { CopiesKind::Clone } else { CopiesKind::Shared };
-        Some(Alternation { kind, addresses: [mapped, other.address].map(plain), at })
+        let both = self.turn == Some(Turn::of(other.process, process));
+        self.turn = Some(Turn::of(process, other.process));
+        Some(Alternation { kind, addresses: [mapped, other.address].map(plain), at, both })
     }
 
     /// The process that signed last: what other KDCs are told.
@@ -148,7 +165,10 @@ impl Processes {
         let old = |seen: &Seen| seen.last.saturating_add(WINDOW_MS) < now.0;
         for seen in self.seen.iter_mut().rev() {
             match seen {
-                Some(known) if old(known) => *seen = None,
+                Some(known) if old(known) => {
+                    *seen = None;
+                    self.turn = None;
+                }
                 Some(_) => return,
                 None => {}
             }

@@ -32,7 +32,7 @@ impl Found {
         }
         match waiting.entry(party.clone()) {
             // A clone is not made less of.
-            Entry::Occupied(known) if known.get().kind == CopiesKind::Clone => {}
+            Entry::Occupied(known) if severity(known.get()) > severity(&found) => {}
             Entry::Occupied(mut known) => drop(known.insert(found)),
             Entry::Vacant(place) => drop(place.insert(found)),
         }
@@ -125,6 +125,11 @@ impl Kdc {
     }
 }
 
+/// What counts for more: a clone, and of clones one of which both came back.
+fn severity(found: &Alternation) -> (bool, bool) {
+    (found.kind == CopiesKind::Clone, found.both)
+}
+
 /// So many parties wait at the most, a hundred bytes or two each.
 const ROOM: usize = 1024;
 /// How long the database is left alone when it did not answer.
@@ -135,7 +140,8 @@ mod tests {
     use super::*;
 
     fn found(kind: CopiesKind, at: u64) -> Alternation {
-        Alternation { kind, addresses: [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()], at: UnixMillis(at) }
+        let addresses = [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()];
+        Alternation { kind, addresses, at: UnixMillis(at), both: false }
     }
 
     #[test]
@@ -146,7 +152,9 @@ mod tests {
         assert!(!waiting.note(&name(ROOM), found(CopiesKind::Clone, 2)), "no room");
         assert!(waiting.note(&name(0), found(CopiesKind::Clone, 3)), "it waits already");
         assert!(waiting.note(&name(0), found(CopiesKind::Shared, 4)));
-        assert_eq!(waiting.take(), Some((name(0), found(CopiesKind::Clone, 3))));
+        let both = Alternation { both: true, ..found(CopiesKind::Clone, 5) };
+        assert!(waiting.note(&name(0), both) && waiting.note(&name(0), found(CopiesKind::Clone, 6)));
+        assert_eq!(waiting.take(), Some((name(0), both)));
         assert!(waiting.note(&name(ROOM), found(CopiesKind::Clone, 2)));
         assert_eq!(std::iter::from_fn(|| waiting.take()).count(), ROOM);
     }

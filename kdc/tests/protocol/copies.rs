@@ -263,10 +263,21 @@ async fn a_clone_is_disabled_where_the_zone_wants_it() {
     let conflicts = zone.conflicts().await;
     assert_eq!(conflicts[0].copies.as_ref().unwrap().kind, CopiesKind::Shared);
     assert!(zone.is_enabled("a").await, "a key that is shared is no clone");
+    // Commands that run once, by another way to the KDC: an alarm as it was, and no more.
+    for number in 10..20 {
+        Process { number, host: 2 }.asks(&zone, &key).unwrap();
+        ONE.asks(&zone, &key).unwrap();
+        let conflicts = zone.conflicts().await;
+        assert_eq!(conflicts[0].copies.as_ref().unwrap().kind, CopiesKind::Clone);
+        assert!(zone.is_enabled("a").await, "neither of two came back");
+    }
+    for process in [TWO, ONE] {
+        process.asks(&zone, &key).unwrap();
+    }
+    zone.kdc.raise_copies().await.unwrap();
+    assert!(zone.is_enabled("a").await);
     TWO.asks(&zone, &key).unwrap();
-    ONE.asks(&zone, &key).unwrap();
-    let conflicts = zone.conflicts().await;
-    assert_eq!(conflicts[0].copies.as_ref().unwrap().kind, CopiesKind::Clone);
+    zone.kdc.raise_copies().await.unwrap();
     assert!(!zone.is_enabled("a").await);
     for process in [ONE, TWO] {
         assert_eq!(process.asks(&zone, &key), Err(ProblemType::PartyDisabled));

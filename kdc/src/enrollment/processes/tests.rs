@@ -52,6 +52,46 @@ fn two_in_turn_are_copies() {
     assert_eq!(shown(&sent), [None, None, shared(1, 1)]);
 }
 
+/// Whether each request showed that both came back.
+fn both(sent: &[(u8, u8, u64)]) -> Vec<bool> {
+    let mut processes = Processes::default();
+    let seen = |sent: &Sent| see(&mut processes, *sent).is_some_and(|found| found.both);
+    prompt(sent).iter().map(seen).collect()
+}
+
+#[test]
+fn two_that_both_come_back_are_no_command_beside_a_daemon() {
+    assert_eq!(both(&[(1, 1, 10), (2, 2, 20), (1, 1, 30), (2, 2, 40)]), [false, false, false, true]);
+    assert_eq!(
+        both(&[(1, 1, 10), (2, 2, 20), (1, 1, 30), (1, 1, 40), (2, 2, 50), (1, 1, 60)])[3..],
+        [false, true, true]
+    );
+    // A command at another address every minute: each is another process.
+    let commands: Vec<_> = (1..60).flat_map(|n| [(100, 1, n * 20), (n as u8, 2, n * 20 + 10)]).collect();
+    assert!(!both(&commands).contains(&true));
+    // A daemon that is started anew, and was past other commands before.
+    assert_eq!(
+        both(&[(1, 1, 10), (2, 2, 20), (1, 1, 30), (3, 1, 40), (1, 1, 50), (3, 1, 60)])[4..],
+        [false, true]
+    );
+    // With commands beside two copies, these are found all the same.
+    let sent = [
+        (1, 1, 10),
+        (3, 2, 20),
+        (1, 1, 30),
+        (2, 2, 40),
+        (1, 1, 50),
+        (4, 1, 60),
+        (2, 2, 70),
+        (1, 1, 80),
+        (2, 2, 90),
+    ];
+    assert!(both(&sent).contains(&true));
+    // A day later nobody knows of the first.
+    let later = WINDOW_MS + 100;
+    assert!(!both(&[(1, 1, 10), (2, 2, 20), (1, 1, 30), (2, 2, later), (1, 1, later + 10)]).contains(&true));
+}
+
 #[test]
 fn what_was_shown_once_is_not_shown_again_by_one_alone() {
     let sent = prompt(&[(1, 1, 10), (2, 2, 20), (1, 1, 30), (1, 1, 40), (1, 1, 50)]);
@@ -191,7 +231,7 @@ fn a_process_goes_into_the_database_and_back() {
 
 #[test]
 fn it_is_small() {
-    assert_eq!(size_of::<Processes>(), 120);
+    assert_eq!(size_of::<Processes>(), 128);
 }
 
 proptest! {

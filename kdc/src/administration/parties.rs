@@ -11,7 +11,7 @@ use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
-use crate::enrollment::HostPattern;
+use crate::enrollment::{EnrollmentSeal, HostPattern};
 use crate::keyring::{KeyringError, Life, Standing};
 use crate::policy::Pattern;
 use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
@@ -332,16 +332,25 @@ impl Parties {
         let Some(party) = self.ledger.directory().party(name.as_str()).filter(|_| stopped) else {
             return Err(error);
         };
+        let (keyring, random) = (self.ledger.keyring(), &mut crate::random::system());
         tracing::error!(party = %name, error = %crate::http::chain(&error), "the rows of a party are damaged: they are written over");
         let mut record = party.record().clone();
         record.keys = record.keys.iter().map(KeyRecord::erased).collect();
-        record.author_key = None;
+        // A seal under a version of the master key that is gone keeps nobody from stopping it: it holds no more.
+        if keyring.alter(&mut record, random, |record| record.author_key = None).is_err() {
+            record.author_key = None;
+            record.enrollment.iter_mut().for_each(|record| record.seal = EnrollmentSeal::default());
+        }
         Ok(Found { record, whole: false })
     }
 
-    /// Whether somebody else than Keycell wrote its row: a key is bound to another one.
+    /// Whether somebody else than Keycell wrote its row: a key is bound to another one, or its seal is of another one.
     fn is_altered(&self, record: &PartyRecord) -> bool {
-        let opened = |key: &KeyRecord| self.ledger.keyring().open_key(record, key);
+        let keyring = self.ledger.keyring();
+        if matches!(keyring.check_enrollment(record), Err(KeyringError::Damaged { .. })) {
+            return true;
+        }
+        let opened = |key: &KeyRecord| keyring.open_key(record, key);
         let mut alive = record.keys.iter().filter(|key| key.state != KeyState::Dead);
         alive.any(|key| matches!(opened(key), Err(KeyringError::Damaged { .. })))
     }
@@ -379,7 +388,8 @@ impl Parties {
                 *key = key.erased();
             }
             // Who took those may have taken the other too, and nothing is left that it is bound to.
-            record.author_key = None;
+            let random = &mut crate::random::system();
+            self.ledger.keyring().alter(record, random, |record| record.author_key = None)?;
         }
         let mut update = caller.event(now, Action::PartyUpdate, record.name.as_str());
         let before = update.clone();

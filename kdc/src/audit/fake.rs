@@ -12,8 +12,8 @@ use super::{Action, Actor, AuditKey, Event, Link, Record, Seal, SealKind, Seals}
 use crate::store::dump::Sink;
 use crate::store::{
     Act, Answer, AtRest, AuditQuery, Buried, CHECKPOINT_EVERY, ChangeNumber, Changes, Document, Documents,
-    Earlier, KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, SeenRecord, Snapshot, StaleKeys, Store,
-    StoreError, Target, Wrapped, Write, ZoneRecord,
+    Earlier, KeyPlace, Kind, PartyRecord, Rewrap, SecretRecord, SeenRecord, Snapshot, StaleEnrollments,
+    StaleKeys, Store, StoreError, Target, Wrapped, Write, ZoneRecord,
 };
 
 /// The zone of the tests.
@@ -93,6 +93,10 @@ impl AtRest for Fake {
     }
 
     async fn stale_keys(&self, _: Target, _: Option<&KeyPlace>, _: u32) -> Result<StaleKeys, StoreError> {
+        not_of_the_log()
+    }
+
+    async fn stale_enrollments(&self, _: u32, _: &str, _: u32) -> Result<StaleEnrollments, StoreError> {
         not_of_the_log()
     }
 

@@ -76,6 +76,7 @@ impl Party {
         let mut merged = record.clone();
         merged.enabled = record.enabled && self.record.enabled;
         merged.author_key = self.record.author_key.filter(|key| record.author_key == Some(*key));
+        merged.enrollment.clone_from(&self.record.enrollment);
         merged.keys.iter_mut().for_each(|key| key.wrapped = Vec::new());
         let kept = self.keys.iter().filter_map(|key| {
             let found = record.keys.iter().find(|found| found.generation == key.generation)?;

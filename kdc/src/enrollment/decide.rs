@@ -56,6 +56,8 @@ pub struct Known<'a> {
     pub setting: &'a EnrollmentSetting,
     /// The party of the host's name, as the database has it.
     pub party: Option<&'a PartyRecord>,
+    /// Whether Keycell wrote it.
+    pub sealed: bool,
     /// Whether this KDC has heard that the party is disabled.
     pub disabled: bool,
     /// What was decided on the host's key.
@@ -140,6 +142,11 @@ pub enum Refusal {
     /// It is aboard, and disabled.
     #[error("the party is disabled")]
     Disabled,
+    /// Somebody else than Keycell wrote what the party of its name is.
+    #[error(
+        "the row of the party is damaged: restore a backup, or delete the party with --forget and let the host in anew"
+    )]
+    Damaged,
     /// An administrator made the party of its name.
     #[error("an administrator made the party of this name")]
     ByHand,
@@ -166,6 +173,7 @@ impl Refusal {
             Self::Unlisted => "unlisted",
             Self::Denied => "denied",
             Self::Disabled => "disabled",
+            Self::Damaged => "damaged",
             Self::ByHand => "by-hand",
             Self::OtherName => "other-name",
             Self::Crowded | Self::NetworkCrowded => "crowded",
@@ -173,7 +181,7 @@ impl Refusal {
     }
 
     /// Every name that [`reason`](Self::reason) gives.
-    pub const REASONS: [&'static str; 17] = [
+    pub const REASONS: [&'static str; 18] = [
         "network",
         "closed",
         "no-token",
@@ -188,6 +196,7 @@ impl Refusal {
         "unlisted",
         "denied",
         "disabled",
+        "damaged",
         "by-hand",
         "other-name",
         "crowded",
@@ -203,21 +212,25 @@ pub fn decide(applicant: &Applicant, name: &Name, known: Known<'_>) -> Verdict {
         return Verdict::Refuse(Refusal::Denied);
     }
     match known.party {
-        Some(party) => return_of(applicant, name, party, known.disabled),
+        Some(party) => return_of(applicant, name, party, known),
         None => stranger(applicant, lasting, known),
     }
 }
 
 /// A host that is known proves itself by its key: neither mode nor token matters any more.
-fn return_of(applicant: &Applicant, name: &Name, party: &PartyRecord, disabled: bool) -> Verdict {
+fn return_of(applicant: &Applicant, name: &Name, party: &PartyRecord, known: Known<'_>) -> Verdict {
     let enrolled = party.enrollment.as_deref();
     let Some(enrolled) =
         enrolled.filter(|record| record.is_of(name) && record.public_key == applicant.public_key)
     else {
         return Verdict::Refuse(Refusal::ByHand);
     };
-    if disabled || !party.enabled {
+    if known.disabled || !party.enabled {
         return Verdict::Refuse(Refusal::Disabled);
+    }
+    if !known.sealed {
+        // Whoever wrote this may have let it in, or taken back that it was disabled.
+        return Verdict::Refuse(Refusal::Damaged);
     }
     if applicant.request == enrolled.request {
         Verdict::Again

@@ -12,11 +12,12 @@ use subtle::ConstantTimeEq as _;
 use super::crowd::Waiting;
 use super::found::Found;
 use super::{
-    Admit, Applicant, ConflictRecord, EnrollmentRecord, EnrollmentSetting, JoinTokenRecord, Known, Refusal,
-    SCHEMA, SameHost, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
+    Admit, Applicant, ConflictRecord, EnrollmentRecord, EnrollmentSeal, EnrollmentSetting, JoinTokenRecord,
+    Known, Refusal, SCHEMA, SameHost, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
 };
 use crate::administration::{AdminError, Ledger, States};
 use crate::audit::{Action, Actor, Event};
+use crate::keyring::KeyringError;
 use crate::store::{Act, KeyState, Kind, PartyRecord, Write};
 
 /// A host that asks, and the keys that it made.
@@ -132,6 +133,7 @@ impl<'a> Draft<'a> {
         let known = Known {
             setting: self.setting,
             party,
+            sealed: self.is_sealed(party)?,
             disabled: directory.party(name.as_str()).is_some_and(|party| !party.enabled()),
             waiting,
             token: token.as_ref(),
@@ -147,6 +149,20 @@ impl<'a> Draft<'a> {
             (Verdict::Waits(since), _) => Ok(Settled::Pending { since, again: true }),
             (Verdict::Refuse(refusal), _) => Ok(Settled::Refused(refusal)),
             (Verdict::Replayed | Verdict::Renew | Verdict::Again, _) => Ok(Settled::Replayed),
+        }
+    }
+
+    /// Whether Keycell wrote what the database has of a party. Where only another version of the master key can tell, it is
+    /// asked again.
+    fn is_sealed(&self, party: Option<&PartyRecord>) -> Result<bool, AdminError> {
+        let Some(party) = party else { return Ok(true) };
+        match self.states.keyring.check_enrollment(party) {
+            Ok(()) => Ok(true),
+            Err(error @ KeyringError::Damaged { .. }) => {
+                tracing::error!(party = %party.name, %error, "a host is refused: the row of how it came aboard is damaged");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -213,7 +229,9 @@ impl<'a> Draft<'a> {
             address: applicant.address,
             enrolled_at: now,
             renewed_at: now,
+            seal: EnrollmentSeal::default(),
         }));
+        self.states.keyring.seal_enrollment(&mut record, &mut crate::random::system());
         self.parties.push(Write::PutParty { party: record, expected: None });
         let id = applicant.fingerprint().to_string();
         self.documents.push(match admit.document {
@@ -258,6 +276,7 @@ impl<'a> Draft<'a> {
         enrollment.request.clone_from(&applicant.request);
         enrollment.address = applicant.address;
         enrollment.renewed_at = self.states.now;
+        self.states.keyring.seal_enrollment(&mut record, &mut crate::random::system());
         let expected = Some(record.revise(self.states.now));
         self.parties.push(Write::PutParty { party: record, expected });
         if found.waiting(applicant).is_none() {

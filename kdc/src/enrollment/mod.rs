@@ -12,7 +12,7 @@ mod hosts;
 mod join_token;
 mod open;
 mod processes;
-mod record;
+pub(crate) mod record;
 mod setting;
 mod waiting;
 
@@ -26,7 +26,7 @@ pub use hosts::{HostPattern, HostPatternError};
 pub use join_token::{JoinTokenRecord, TokenRefusal};
 pub use open::{OpenError, Opened, Opener};
 pub use processes::{Alternation, Process, Processes, Sighting, UnknownProcess};
-pub use record::{Admission, EnrollmentRecord};
+pub use record::{Admission, EnrollmentRecord, EnrollmentSeal};
 pub use setting::{ClonesRule, ConflictsRule, EnrollmentMode, EnrollmentSetting};
 pub use waiting::{WaitingFor, WaitingRecord, WaitingState};
 

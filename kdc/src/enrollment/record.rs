@@ -12,8 +12,9 @@ use crate::named::named;
 
 /// The enrollment of a party, as its row keeps it in JSON.
 ///
-/// Nothing binds it to the master key, for the name does what is needed: it holds the fingerprint of the public key, so
-/// who writes another key here finds that it is not the party's ([`EnrollmentRecord::is_of`]).
+/// The name holds the fingerprint of the public key, so who writes another key here finds that it is not the party's
+/// ([`EnrollmentRecord::is_of`]); and who makes up a party with its own key does not have the master key for the seal
+/// (docs/decisions/0038).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EnrollmentRecord {
@@ -42,9 +43,30 @@ pub struct EnrollmentRecord {
     pub enrolled_at: UnixMillis,
     /// When it last did.
     pub renewed_at: UnixMillis,
+    /// What proves that Keycell wrote it, and what the party is: of columns of its own.
+    #[serde(skip)]
+    pub seal: EnrollmentSeal,
+}
+
+/// What proves that Keycell wrote how a party came aboard, and that the party is still what it was then
+/// ([`Keyring::check_enrollment`](crate::keyring::Keyring::check_enrollment)). The one that there is by default holds for
+/// nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnrollmentSeal {
+    /// The version of the master key that it is under.
+    pub master_version: u32,
+    /// The seal.
+    pub sealed: Vec<u8>,
 }
 
 impl EnrollmentRecord {
+    /// Its JSON, as it is stored and sealed.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Strings and numbers only: there is nothing that JSON could not say.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// Whether it is that of the party of this name: the fingerprint in the name is that of the key.
     #[must_use]
     pub fn is_of(&self, name: &Name) -> bool {
@@ -86,6 +108,7 @@ pub(crate) mod tests {
             address: "192.0.2.1".parse().unwrap(),
             enrolled_at: UnixMillis(6),
             renewed_at: UnixMillis(6),
+            seal: EnrollmentSeal::default(),
         }
     }
 

@@ -105,7 +105,7 @@ impl Kdc {
         tracing::info!(party, token = field, %address, cause = %refusal, "a host is refused");
         // A stranger says any name that it likes, and is not to fill the audit log with them.
         let target = match refusal {
-            Refusal::Disabled | Refusal::ByHand => party.map(str::to_owned),
+            Refusal::Disabled | Refusal::Damaged | Refusal::ByHand => party.map(str::to_owned),
             // Its key was denied, whatever it says to be.
             Refusal::Denied => name.and_then(EnrolledName::of).map(|name| name.fingerprint.to_string()),
             Refusal::Token(TokenRefusal::Unknown) => None,

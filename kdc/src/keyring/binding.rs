@@ -27,6 +27,15 @@ pub enum RowBinding<'a> {
         /// Until when it is good, for a retiring or a staged one.
         ends_at: Option<UnixMillis>,
     },
+    /// How a party came aboard, in its row of `party`: not secret.
+    Enrollment {
+        /// The party.
+        party: &'a Name,
+        /// What it is.
+        standing: Standing,
+        /// How it came aboard, as it is stored.
+        body: &'a str,
+    },
     /// A row of `document`, which is not secret and bound as a whole.
     Document {
         /// Its kind.
@@ -97,6 +106,20 @@ impl<'a> RowBinding<'a> {
                 }
                 data
             }
+            Self::Enrollment { party, standing, body } => {
+                let mut data = fields(&[
+                    header,
+                    b"enrollment",
+                    party.as_str().as_bytes(),
+                    &[u8::from(standing.enabled)],
+                    &standing.revocation_epoch.to_be_bytes(),
+                    body.as_bytes(),
+                ]);
+                if let Some(key) = &standing.author_key {
+                    data.extend(fields(&[b"author", key.as_bytes()]));
+                }
+                data
+            }
             Self::Document { kind, id, revision, body } => fields(&[
                 header,
                 b"document",
@@ -126,6 +149,7 @@ impl fmt::Display for RowBinding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key { party, generation, .. } => write!(f, "party_key {party} {generation}"),
+            Self::Enrollment { party, .. } => write!(f, "party {party}"),
             Self::Document { kind, id, .. } => write!(f, "document {kind} {id}"),
             Self::Answer { actor, idempotency, .. } => write!(f, "answer {actor} {idempotency}"),
             Self::Secret { name, .. } => write!(f, "secret {name}"),

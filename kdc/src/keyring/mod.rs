@@ -26,7 +26,10 @@ use keycell_protocol::{AuthorPublicKey, LongTermKey, Name, UnixMillis};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::store::{Answer, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord};
+use crate::enrollment::{EnrollmentRecord, EnrollmentSeal};
+use crate::store::{
+    Answer, BoundEnrollment, BoundKey, Document, KeyRecord, KeyState, Kind, PartyRecord, SecretRecord,
+};
 use versions::Held;
 
 pub use binding::RowBinding;
@@ -99,6 +102,101 @@ impl Keyring {
     pub fn check_document(&self, document: &Document) -> Result<(), KeyringError> {
         let Document { kind, id, revision, body, master_version, sealed } = document;
         let binding = RowBinding::Document { kind: kind.as_str(), id, revision: *revision, body };
+        self.unwrap(&binding, *master_version, sealed).map(drop)
+    }
+
+    /// Seals how `party` came aboard, with what the party is now: of one that was let in just now, or whose seal held before
+    /// what was changed ([`check_enrollment`](Self::check_enrollment)). Where an administrator made it, there is nothing
+    /// to seal.
+    pub fn seal_enrollment(&self, party: &mut PartyRecord, rng: &mut impl CryptoRng) {
+        let standing = Standing::of(party);
+        if let Some(record) = &mut party.enrollment {
+            record.seal = self.enrollment_seal(&party.name, standing, record, rng);
+        }
+    }
+
+    /// Checks that Keycell wrote how `party` came aboard, and what it is: who made up such a row, or took it back from being
+    /// disabled, did not. It holds for one that an administrator made, of which there is nothing to check.
+    ///
+    /// # Errors
+    /// [`KeyringError::Damaged`] and [`KeyringError::NoVersion`].
+    pub fn check_enrollment(&self, party: &PartyRecord) -> Result<(), KeyringError> {
+        match &party.enrollment {
+            Some(record) => self.check_seal(&party.name, Standing::of(party), record),
+            None => Ok(()),
+        }
+    }
+
+    /// The new seal of an enrollment as it was found with what it is bound to.
+    ///
+    /// # Errors
+    /// As [`check_enrollment`](Self::check_enrollment), of the one that it has.
+    pub fn reseal_bound(
+        &self,
+        found: &BoundEnrollment,
+        rng: &mut impl CryptoRng,
+    ) -> Result<EnrollmentSeal, KeyringError> {
+        let BoundEnrollment { party, standing, enrollment, .. } = found;
+        self.check_seal(party, *standing, enrollment)?;
+        Ok(self.enrollment_seal(party, *standing, enrollment, rng))
+    }
+
+    /// Changes something of `party` that its seal is of. A seal that held does so afterwards; one that did not is none from
+    /// then on, so that nothing makes it hold by chance.
+    ///
+    /// # Errors
+    /// [`KeyringError::NoVersion`]: nothing was changed.
+    pub fn alter(
+        &self,
+        party: &mut PartyRecord,
+        rng: &mut impl CryptoRng,
+        change: impl FnOnce(&mut PartyRecord),
+    ) -> Result<(), KeyringError> {
+        let held = self.holds(party)?;
+        change(party);
+        self.seal_where(held, party, rng);
+        Ok(())
+    }
+
+    fn holds(&self, party: &PartyRecord) -> Result<bool, KeyringError> {
+        match self.check_enrollment(party) {
+            Ok(()) => Ok(true),
+            Err(KeyringError::Damaged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn seal_where(&self, held: bool, party: &mut PartyRecord, rng: &mut impl CryptoRng) {
+        if held {
+            self.seal_enrollment(party, rng);
+        } else if let Some(record) = &mut party.enrollment {
+            record.seal = EnrollmentSeal::default();
+        }
+    }
+
+    fn enrollment_seal(
+        &self,
+        party: &Name,
+        standing: Standing,
+        record: &EnrollmentRecord,
+        rng: &mut impl CryptoRng,
+    ) -> EnrollmentSeal {
+        let master = self.active();
+        let binding = RowBinding::Enrollment { party, standing, body: &record.to_json() };
+        EnrollmentSeal { master_version: master.version(), sealed: master.wrap(&binding, b"", rng) }
+    }
+
+    fn check_seal(
+        &self,
+        party: &Name,
+        standing: Standing,
+        record: &EnrollmentRecord,
+    ) -> Result<(), KeyringError> {
+        let binding = RowBinding::Enrollment { party, standing, body: &record.to_json() };
+        let EnrollmentSeal { master_version, sealed } = &record.seal;
+        if sealed.is_empty() {
+            return Err(KeyringError::Damaged { row: binding.to_string() });
+        }
         self.unwrap(&binding, *master_version, sealed).map(drop)
     }
 
@@ -192,16 +290,32 @@ impl Keyring {
         Ok(LongTermKey::new(key.generation, key.epoch, *secret))
     }
 
-    /// Gives `party` another standing and binds all its keys to it. On an error the record is as it was.
+    /// Gives `party` another standing and binds all its keys to it, and how it came aboard. On an error the record is as it
+    /// was.
     ///
     /// # Errors
-    /// As [`open_key`](Self::open_key).
+    /// As [`open_key`](Self::open_key) and [`check_enrollment`](Self::check_enrollment).
     pub fn rewrap(
         &self,
         party: &mut PartyRecord,
         standing: Standing,
         rng: &mut impl CryptoRng,
     ) -> Result<(), KeyringError> {
+        self.check_enrollment(party)?;
+        self.restand(party, standing, rng)
+    }
+
+    /// As [`rewrap`](Self::rewrap), also where the seal of how the party came aboard does not hold: then it still does not.
+    ///
+    /// # Errors
+    /// As [`open_key`](Self::open_key); [`KeyringError::NoVersion`] of the seal.
+    pub fn restand(
+        &self,
+        party: &mut PartyRecord,
+        standing: Standing,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(), KeyringError> {
+        let held = self.holds(party)?;
         let mut keys = Vec::with_capacity(party.keys.len());
         for record in &party.keys {
             keys.push(match record.state {
@@ -218,14 +332,16 @@ impl Keyring {
         // With no key left, nothing vouches for what it is bound to.
         let alive = party.keys.iter().any(|key| key.state != KeyState::Dead);
         party.author_key = standing.author_key.filter(|_| alive);
+        self.seal_where(held, party, rng);
         Ok(())
     }
 
     /// Enables or disables `party` and binds its keys anew; each disabling counts its revocation epoch up. A party that
-    /// is so already is left alone. A key that is damaged keeps nobody from disabling: it is dead from then on.
+    /// is so already is left alone. A key that is damaged keeps nobody from disabling: it is dead from then on; nor does a
+    /// seal.
     ///
     /// # Errors
-    /// As [`open_key`](Self::open_key), to enable; [`KeyringError::TooManyRevocations`] and [`KeyringError::NoVersion`],
+    /// As [`rewrap`](Self::rewrap), to enable; [`KeyringError::TooManyRevocations`] and [`KeyringError::NoVersion`],
     /// to disable: a KDC that has the key can.
     pub fn set_enabled(
         &self,
@@ -246,9 +362,13 @@ impl Keyring {
                     && matches!(self.open_key(party, key), Err(KeyringError::Damaged { .. }))
             };
             let keys = party.keys.iter().map(|key| if lost(key) { key.erased() } else { key.clone() });
+            // Not before it is known that nothing else is in the way.
+            self.holds(party)?;
             party.keys = keys.collect();
+        } else {
+            self.check_enrollment(party)?;
         }
-        self.rewrap(party, Standing { enabled, revocation_epoch, ..Standing::of(party) }, rng)
+        self.restand(party, Standing { enabled, revocation_epoch, ..Standing::of(party) }, rng)
     }
 
     fn of(held: Held) -> Self {

@@ -74,6 +74,19 @@ pub(super) async fn all(
     erased.damaged.extend(parties.damaged.into_iter().map(|damaged| damaged.row));
     for mut party in parties.parties {
         let generations = take_all(&mut party);
+        let random = &mut crate::random::system();
+        let unsigned = |party: &mut PartyRecord| {
+            // Nothing is left that it is bound to, and the KDC has vouched for it under the identity that was stolen.
+            party.author_key = None;
+            if let Some(enrollment) = &mut party.enrollment {
+                // A clock that was ahead once keeps no host from coming back.
+                enrollment.timestamp = enrollment.timestamp.min(now);
+            }
+        };
+        if cell.keyring.alter(&mut party, random, unsigned).is_err() {
+            // Its seal is under a version of the master key that is not here: it holds again when that is.
+            erased.damaged.push(format!("party {}", party.name));
+        }
         if generations.is_empty() {
             continue;
         }
@@ -134,7 +147,5 @@ fn take_all(party: &mut PartyRecord) -> Vec<u32> {
     let generations = alive.map(|key| key.generation.0).collect();
     party.keys = party.keys.iter().map(KeyRecord::erased).collect();
     party.rotate_after = None;
-    // Nothing is left that it is bound to, and the KDC has vouched for it under the identity that was stolen.
-    party.author_key = None;
     generations
 }

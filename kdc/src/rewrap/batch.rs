@@ -7,7 +7,9 @@ use keycell_protocol::LongTermKey;
 
 use super::{Pass, Rewrapper};
 use crate::keyring::{Keyring, Life, is_key_check};
-use crate::store::{Answer, BoundKey, Damaged, Document, KeyRecord, Rewrap, SecretRecord, Target};
+use crate::store::{
+    Answer, BoundEnrollment, BoundKey, Damaged, Document, KeyRecord, Rewrap, SecretRecord, Target,
+};
 
 impl Rewrapper {
     pub(super) fn secrets(&self, all: &[SecretRecord], target: Target, pass: &mut Pass) -> Vec<Rewrap> {
@@ -34,6 +36,16 @@ impl Rewrapper {
             Ok(Rewrap::Document((*found).clone(), new))
         };
         self.whole(stale.iter().map(anew), pass)
+    }
+
+    pub(super) fn enrollments(&self, stale: Vec<BoundEnrollment>, pass: &mut Pass) -> Vec<Rewrap> {
+        let keyring = self.ledger.keyring();
+        let anew = |found: BoundEnrollment| {
+            let seal = keyring.reseal_bound(&found, &mut crate::random::system());
+            let seal = seal.map_err(Stays::under(found.enrollment.seal.master_version))?;
+            Ok(Rewrap::Enrollment(found, seal))
+        };
+        self.whole(stale.into_iter().map(anew), pass)
     }
 
     pub(super) fn answers(&self, stale: &[Answer], pass: &mut Pass) -> Vec<Rewrap> {

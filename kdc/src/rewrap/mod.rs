@@ -223,6 +223,14 @@ impl Rewrapper {
                 break;
             }
         }
+        let mut after = String::new();
+        loop {
+            let some = store.stale_enrollments(target.master_version, &after, BATCH).await?;
+            self.unreadable(&some.damaged, &mut pass);
+            self.write(self.enrollments(some.enrollments, &mut pass), &mut pass).await?;
+            let Some(next) = some.next else { break };
+            after = next;
+        }
         let secrets = store.secrets().await?;
         self.write(self.secrets(&secrets, target, &mut pass), &mut pass).await?;
         for kind in Kind::all() {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use keycell_protocol::{Epoch, Name};
 
 use super::{Answer, Damaged, Document, KeyRecord, SecretRecord, StoreError};
+use crate::enrollment::{EnrollmentRecord, EnrollmentSeal};
 use crate::keyring::Standing;
 
 /// Where wrapped rows are found and wrapped anew.
@@ -24,6 +25,15 @@ pub trait AtRest: Send + Sync {
         after: Option<&KeyPlace>,
         limit: u32,
     ) -> Result<StaleKeys, StoreError>;
+
+    /// Up to `limit` enrollments that are sealed under an earlier version, in the order of their parties, from the first
+    /// after the name `after`.
+    async fn stale_enrollments(
+        &self,
+        master_version: u32,
+        after: &str,
+        limit: u32,
+    ) -> Result<StaleEnrollments, StoreError>;
 
     /// Up to `limit` kept answers that are wrapped under an earlier version, from the first after `after` (actor and
     /// idempotency key).
@@ -96,11 +106,37 @@ pub struct BoundKey {
     pub key: KeyRecord,
 }
 
+/// How a party came aboard, with all that is sealed with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundEnrollment {
+    /// Whose.
+    pub party: Name,
+    /// The party's standing.
+    pub standing: Standing,
+    /// The party's revision.
+    pub revision: u64,
+    /// How it came aboard, with its seal.
+    pub enrollment: Box<EnrollmentRecord>,
+}
+
+/// Enrollments that are not sealed as they should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaleEnrollments {
+    /// Those that can be read.
+    pub enrollments: Vec<BoundEnrollment>,
+    /// Those that cannot.
+    pub damaged: Vec<Damaged>,
+    /// The name after which to go on; `None` when these were the last.
+    pub next: Option<String>,
+}
+
 /// A row as it was found and in its new wrapping.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rewrap {
     /// A party's key, at the same epoch or a later one.
     Key(BoundKey, KeyRecord),
+    /// How a party came aboard, and its new seal.
+    Enrollment(BoundEnrollment, EnrollmentSeal),
     /// A document.
     Document(Document, Document),
     /// A secret of the KDC itself.

@@ -71,6 +71,16 @@ pub(super) async fn rewrap(writer: &mut dyn Writer, rows: &[Rewrap]) -> Result<u
     for row in rows {
         written += match row {
             Rewrap::Key(..) => 0,
+            Rewrap::Enrollment(found, seal) => {
+                let values = [
+                    Number(seal.master_version.into()),
+                    Bytes(&seal.sealed),
+                    Text(found.party.as_str()),
+                    Number(rows::column(found.revision)),
+                    Number(found.enrollment.seal.master_version.into()),
+                ];
+                writer.execute(sql::REWRAP_ENROLLMENT, &values).await?
+            }
             Rewrap::Document(found, new) => {
                 let values = [
                     Number(new.master_version.into()),

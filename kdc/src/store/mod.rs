@@ -29,7 +29,9 @@ use keycell_protocol::{Name, UnixMillis};
 use crate::audit::{AuditKey, Record, Seal, SealKind};
 
 pub use act::{Act, Answer, Document, Documents, Kind, Write};
-pub use at_rest::{AtRest, BoundKey, KeyPlace, Rewrap, StaleKeys, Target, Wrapped};
+pub use at_rest::{
+    AtRest, BoundEnrollment, BoundKey, KeyPlace, Rewrap, StaleEnrollments, StaleKeys, Target, Wrapped,
+};
 pub use error::{SchemaError, StoreError};
 pub use look::AuditQuery;
 pub use record::{

@@ -5,7 +5,7 @@
 macro_rules! parties {
     ($rest:literal) => {
         concat!(
-            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, enrollment, change FROM party ",
+            "SELECT name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, enrollment, change, enrollment_seal, enrollment_master FROM party ",
             $rest
         )
     };
@@ -132,9 +132,15 @@ pub(super) const STALE_KEYS: &str =
 pub(super) const STALE_ANSWERS: &str =
     "SELECT actor, idempotency, fingerprint, status, master_version, wrapped, expires_at FROM answer
      WHERE master_version < $1 AND (actor, idempotency) > ($2, $3) ORDER BY actor, idempotency LIMIT $4";
+/// As `BoundEnrollmentRow` has them: `$1` master version, `$2` where to go on, `$3` how many.
+pub(super) const STALE_ENROLLMENTS: &str =
+    "SELECT name, enabled, revocation_epoch, author_key, enrollment, enrollment_seal, enrollment_master, revision FROM party
+     WHERE enrollment_master > 0 AND enrollment_master < $1 AND name > $2 ORDER BY name LIMIT $3";
 pub(super) const REWRAP_KEY: &str = "UPDATE party_key SET epoch = $1, master_version = $2, wrapped = $3
      WHERE party = $4 AND generation = $5 AND state = $6 AND epoch = $7 AND master_version = $8
        AND EXISTS (SELECT 1 FROM party WHERE name = $4 AND revision = $9)";
+pub(super) const REWRAP_ENROLLMENT: &str = "UPDATE party SET enrollment_master = $1, enrollment_seal = $2
+     WHERE name = $3 AND revision = $4 AND enrollment_master = $5";
 pub(super) const REWRAP_DOCUMENT: &str = "UPDATE document SET master_version = $1, sealed = $2
      WHERE kind = $3 AND id = $4 AND revision = $5 AND master_version = $6";
 pub(super) const REWRAP_SECRET: &str = "UPDATE secret SET master_version = $1, wrapped = $2
@@ -144,6 +150,7 @@ pub(super) const REWRAP_ANSWER: &str = "UPDATE answer SET master_version = $1, w
 /// The sum of `bigint` is no `bigint` in PostgreSQL.
 pub(super) const WRAPPED: &str = "SELECT master_version, CAST(sum(n) AS BIGINT) FROM (
          SELECT master_version, count(*) AS n FROM party_key WHERE state <> 'dead' GROUP BY master_version
+         UNION ALL SELECT enrollment_master, count(*) FROM party WHERE enrollment_master > 0 GROUP BY enrollment_master
          UNION ALL SELECT master_version, count(*) FROM document GROUP BY master_version
          UNION ALL SELECT master_version, count(*) FROM answer GROUP BY master_version
          UNION ALL SELECT master_version, count(*) FROM secret
@@ -151,6 +158,7 @@ pub(super) const WRAPPED: &str = "SELECT master_version, CAST(sum(n) AS BIGINT) 
      ) AS rows_of GROUP BY master_version ORDER BY master_version";
 pub(super) const STALE: &str = "SELECT
          (SELECT count(*) FROM party_key WHERE state <> 'dead' AND (master_version < $1 OR epoch < $2))
+       + (SELECT count(*) FROM party WHERE enrollment_master > 0 AND enrollment_master < $1)
        + (SELECT count(*) FROM document WHERE master_version < $1)
        + (SELECT count(*) FROM answer WHERE master_version < $1)
        + (SELECT count(*) FROM secret

@@ -155,7 +155,7 @@ async fn again(
             act.events.push(event(Action::PartyDelete));
         }
         State::Enabled | State::Disabled => {
-            if erase(cell, &mut party, mark, now) {
+            if erase(cell, &mut party, mark, now)? {
                 act.events.push(event(Action::KeyErase).with("below", mark.floor));
             }
             if mark.state == State::Disabled && party.enabled {
@@ -163,7 +163,7 @@ async fn again(
                 cell.keyring.set_enabled(&mut party, false, random)?;
                 let revocation_epoch = party.revocation_epoch.max(mark.epoch);
                 let standing = Standing { enabled: false, revocation_epoch, ..Standing::of(&party) };
-                cell.keyring.rewrap(&mut party, standing, random)?;
+                cell.keyring.restand(&mut party, standing, random)?;
                 act.events.push(event(Action::PartyDisable));
             }
             act.writes.push(Write::ForceParty(party));
@@ -173,19 +173,24 @@ async fn again(
 }
 
 /// Removes the keys that were dead. Says whether there were any.
-fn erase(cell: &Cell, party: &mut PartyRecord, mark: &PartyMark, now: UnixMillis) -> bool {
+fn erase(
+    cell: &Cell,
+    party: &mut PartyRecord,
+    mark: &PartyMark,
+    now: UnixMillis,
+) -> Result<bool, AdminError> {
     let before = party.keys.len();
     party.keys.retain(|key| key.state == KeyState::Dead || key.generation.0 >= mark.floor);
     let erased = party.keys.len() < before;
     if party.keys.iter().all(|key| key.state == KeyState::Dead) {
         // Nothing is left that it is bound to.
-        party.author_key = None;
+        cell.keyring.alter(party, &mut crate::random::system(), |party| party.author_key = None)?;
     }
     // The next key gets a generation that no key had, also not one that this database never heard of.
     if party.keys.iter().all(|key| key.generation.0 < mark.last) {
         party.keys.push(dead(cell, mark, now));
     }
-    erased
+    Ok(erased)
 }
 
 /// A key of which only the generation is left.

@@ -4,6 +4,7 @@ mod attacked;
 mod contested;
 mod host;
 mod keys;
+mod sealed;
 mod waiting;
 
 use keycell_kdc::enrollment::{Admission, EnrollError, EnrollmentMode, Refusal, TokenRefusal};

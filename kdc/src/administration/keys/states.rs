@@ -140,7 +140,7 @@ impl States<'_> {
         let generation = last.next().ok_or(Refused::Exhausted)?;
         if !record.keys.iter().any(|key| self.keyring.open_key(record, key).is_ok()) {
             // No key is bound to it: nothing proves that the party registered it.
-            record.author_key = None;
+            self.keyring.alter(record, rng, |record| record.author_key = None)?;
         }
         let before = self.retire(record, rng);
         let erased = take_out(record, |key| erase || key.state == KeyState::Staged);
@@ -157,7 +157,7 @@ impl States<'_> {
     /// Takes in a key that a host made together with the KDC by enrolling: the first of a new party, or another one of a
     /// party that proved by its own key that it is the same. Where a key is active, that one stays until the new one is
     /// used for the first time; else the new one is active at once, and the host's own key is the one that it signs with
-    /// as an author.
+    /// as an author. How it came aboard is sealed after this.
     ///
     /// # Errors
     /// [`KeyringError`] where a key that lives does not open: somebody else than Keycell wrote what the party is.

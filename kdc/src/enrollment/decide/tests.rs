@@ -11,6 +11,7 @@ const KEY: [u8; 32] = [7; 32];
 struct Case {
     setting: EnrollmentSetting,
     party: Option<PartyRecord>,
+    sealed: bool,
     disabled: bool,
     waiting: Option<WaitingRecord>,
     token: Option<JoinTokenRecord>,
@@ -34,6 +35,7 @@ impl Case {
         Self {
             setting: EnrollmentSetting { mode, pending_most: 25, ..EnrollmentSetting::default() },
             party: None,
+            sealed: true,
             disabled: false,
             waiting: None,
             token: None,
@@ -99,6 +101,7 @@ impl Case {
         let known = Known {
             setting: &self.setting,
             party: self.party.as_ref(),
+            sealed: self.sealed,
             disabled: self.disabled,
             waiting: self.waiting.as_ref(),
             token: self.token.as_ref(),
@@ -271,6 +274,7 @@ fn who_is_aboard_needs_nothing_but_its_key() {
         assert_eq!(held.decide(), Verdict::Renew);
         // A token that is not good any more does not matter either.
         assert_eq!(aboard(*mode).token().with(|case| case.token = None).decide(), Verdict::Renew);
+        aboard(*mode).with(|case| case.sealed = false).refuses(Refusal::Damaged);
         aboard(*mode).with(|case| case.disabled = true).refuses(Refusal::Disabled);
         aboard(*mode).with(|case| case.party.as_mut().unwrap().enabled = false).refuses(Refusal::Disabled);
     }

@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use keycell_protocol::Epoch;
 
 use super::PostgresStore;
-use crate::store::rows::{self, BoundKeyRow};
+use crate::store::rows::{self, BoundEnrollmentRow, BoundKeyRow};
 use crate::store::{
-    Answer, AtRest, KeyPlace, Rewrap, SecretRecord, StaleKeys, StoreError, Target, Wrapped, commit, sql,
+    Answer, AtRest, KeyPlace, Rewrap, SecretRecord, StaleEnrollments, StaleKeys, StoreError, Target, Wrapped,
+    commit, sql,
 };
 
 #[async_trait]
@@ -31,6 +32,21 @@ impl AtRest for PostgresStore {
             .fetch_all(&self.pool)
             .await?;
         Ok(rows::stale_keys(rows::read::<_, BoundKeyRow>("party_key", &found), limit))
+    }
+
+    async fn stale_enrollments(
+        &self,
+        master_version: u32,
+        after: &str,
+        limit: u32,
+    ) -> Result<StaleEnrollments, StoreError> {
+        let found = sqlx::query(sql::STALE_ENROLLMENTS)
+            .bind(i64::from(master_version))
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(rows::stale_enrollments(rows::read::<_, BoundEnrollmentRow>("party", &found), limit))
     }
 
     async fn stale_answers(

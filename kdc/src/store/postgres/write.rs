@@ -46,14 +46,16 @@ impl Writer for PgConnection {
         };
         sqlx::query(
             "INSERT INTO party (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note,
-                 rotate_after, author_key, enrollment, last_generation, change)
+                 rotate_after, author_key, enrollment, enrollment_seal, enrollment_master, last_generation, change)
              SELECT * FROM UNNEST($1::text[], $2::boolean[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::boolean[], $8::text[], $9::bigint[], $10::bytea[], $11::text[], $12::bigint[], $13::bigint[])
+                 $7::boolean[], $8::text[], $9::bigint[], $10::bytea[], $11::text[], $12::bytea[], $13::bigint[],
+                 $14::bigint[], $15::bigint[])
              ON CONFLICT (name) DO UPDATE SET
                  enabled = excluded.enabled, revision = excluded.revision,
                  revocation_epoch = excluded.revocation_epoch, updated_at = excluded.updated_at,
                  log_tickets = excluded.log_tickets, note = excluded.note, rotate_after = excluded.rotate_after,
                  author_key = excluded.author_key, enrollment = excluded.enrollment,
+                 enrollment_seal = excluded.enrollment_seal, enrollment_master = excluded.enrollment_master,
                  last_generation = excluded.last_generation, change = excluded.change",
         )
         .bind(column(puts, |put| put.party.name.as_str()))
@@ -67,6 +69,8 @@ impl Writer for PgConnection {
         .bind(column(puts, |put| rows::moment_column(put.party.rotate_after)))
         .bind(column(puts, |put| rows::author_column(put.party.author_key.as_ref())))
         .bind(column(puts, |put| rows::enrollment_column(put.party.enrollment.as_deref())))
+        .bind(column(puts, |put| rows::seal_column(put.party)))
+        .bind(column(puts, |put| rows::seal_master_column(put.party)))
         .bind(column(puts, |put| put.planned.last_generation))
         .bind(column(puts, |put| put.change))
         .execute(&mut *self)

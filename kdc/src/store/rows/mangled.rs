@@ -5,7 +5,10 @@ use proptest::sample::select;
 use serde_json::Value;
 
 use super::document::{DocumentRow, documents};
-use super::party::{KeyRow, PartyRow, author_column, enrollment_column, moment_column, snapshot};
+use super::party::{
+    KeyRow, PartyRow, author_column, enrollment_column, moment_column, seal_column, seal_master_column,
+    snapshot,
+};
 use super::*;
 use crate::mangle::json_edits;
 use crate::store::dump::{Cell, Described, Holds, Table};
@@ -49,10 +52,14 @@ fn party_row() -> impl Strategy<Value = PartyRow> {
     let flags = any::<(bool, bool)>();
     let numbers = (number(), number(), number(), number(), number(), number());
     let texts = (text(), enrollment());
-    (text(), flags, numbers, texts, bytes()).prop_map(|(name, (enabled, log), numbers, texts, author)| {
+    let bytes = (bytes(), (bytes(), number()));
+    (text(), flags, numbers, texts, bytes).prop_map(|(name, (enabled, log), numbers, texts, bytes)| {
         let (note, enrollment) = texts;
+        let (author, seal) = bytes;
         let (revision, epoch, created, updated, rotate, change) = numbers;
-        (name, enabled, revision, epoch, created, updated, log, note, rotate, author, enrollment, change)
+        let columns =
+            (name, enabled, revision, epoch, created, updated, log, note, rotate, author, enrollment, change);
+        PartyRow { columns, seal }
     })
 }
 
@@ -60,9 +67,9 @@ fn key_row() -> impl Strategy<Value = KeyRow> {
     (text(), number(), state(), number(), number(), number(), number(), bytes())
 }
 
-/// The row of a party, without the number of its change.
-fn back(party: &PartyRecord, change: i64) -> PartyRow {
-    (
+/// The row of a party, with the number of its change, and with what of its seal is not read where nothing is sealed.
+fn back(party: &PartyRecord, row: &PartyRow) -> PartyRow {
+    let columns = (
         party.name.to_string(),
         party.enabled,
         column(party.revision),
@@ -74,8 +81,13 @@ fn back(party: &PartyRecord, change: i64) -> PartyRow {
         moment_column(party.rotate_after),
         author_column(party.author_key.as_ref()).to_vec(),
         enrollment_column(party.enrollment.as_deref()),
-        change,
-    )
+        row.columns.11,
+    );
+    let seal = match party.enrollment {
+        Some(_) => (seal_column(party).to_vec(), seal_master_column(party)),
+        None => row.seal.clone(),
+    };
+    PartyRow { columns, seal }
 }
 
 fn key_back(party: &PartyRecord, key: &KeyRecord) -> KeyRow {
@@ -99,8 +111,8 @@ proptest! {
         mut keys in prop::collection::vec(key_row(), 0..10),
     ) {
         // As the tables' own keys have it.
-        parties.sort_by(|one, other| one.0.cmp(&other.0));
-        parties.dedup_by(|one, other| one.0 == other.0);
+        parties.sort_by(|one, other| one.columns.0.cmp(&other.columns.0));
+        parties.dedup_by(|one, other| one.columns.0 == other.columns.0);
         keys.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
         keys.dedup_by(|one, other| (&one.0, one.1) == (&other.0, other.1));
 
@@ -110,14 +122,14 @@ proptest! {
             return Ok(());
         };
         for party in &read.parties {
-            let row = parties.iter().find(|row| row.0 == party.name.as_str()).unwrap();
-            prop_assert_eq!(&back(party, row.11), row);
+            let row = parties.iter().find(|row| row.columns.0 == party.name.as_str()).unwrap();
+            prop_assert_eq!(&back(party, row), row);
             for key in &party.keys {
                 prop_assert!(keys.contains(&key_back(party, key)));
             }
         }
         let is_read = |name: &str| read.parties.iter().any(|party| party.name.as_str() == name);
-        let unreadable = |name: &str| parties.iter().any(|row| row.0 == name) && !is_read(name);
+        let unreadable = |name: &str| parties.iter().any(|row| row.columns.0 == name) && !is_read(name);
         let keys_read: usize = read.parties.iter().map(|party| party.keys.len()).sum();
         // Of a party that cannot be read its row is named, and not each key.
         let counted = keys.iter().filter(|row| !unreadable(&row.0)).count();

@@ -15,11 +15,14 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row};
 
 use super::{ChangeNumber, Damaged, SecretRecord, StoreError, ZoneRecord};
 
-pub(super) use at_rest::{BoundKeyRow, ratchet_epoch, stale_answers, stale_keys, wrapped};
+pub(super) use at_rest::{
+    BoundEnrollmentRow, BoundKeyRow, ratchet_epoch, stale_answers, stale_enrollments, stale_keys, wrapped,
+};
 pub(super) use audit::{audit_query, may_trim, record, seal};
 pub(super) use document::{answer, document, documents, may_delete_document, may_put_document};
 pub(super) use party::{
-    author_column, buried, changes, earlier, enrollment_column, moment_column, parties, snapshot,
+    author_column, buried, changes, earlier, enrollment_column, moment_column, parties, seal_column,
+    seal_master_column, snapshot,
 };
 pub(super) use plan::{Finding, Planned, Replaces, expect, plan, plan_over};
 pub(super) use seen::{SeenRow, latest, seen};

@@ -3,23 +3,45 @@
 use std::collections::HashMap;
 
 use keycell_protocol::{AuthorPublicKey, Epoch, Generation, Name, UnixMillis};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::{Read, change_number, column, damaged, number};
-use crate::enrollment::EnrollmentRecord;
+use crate::enrollment::{EnrollmentRecord, EnrollmentSeal};
 use crate::store::{
     Buried, Change, Changes, Damaged, Earlier, KeyRecord, Kind, PartyRecord, Snapshot, StoreError,
 };
 
 /// name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after, author_key, enrollment,
 /// change
-pub(in crate::store) type PartyRow =
+pub(in crate::store) type PartyColumns =
     (String, bool, i64, i64, i64, i64, bool, String, i64, Vec<u8>, String, i64);
+/// enrollment_seal, enrollment_master
+pub(in crate::store) type SealColumns = (Vec<u8>, i64);
 /// party, generation, state, epoch, created_at, ends_at, master_version, wrapped
 pub(in crate::store) type KeyRow = (String, i64, String, i64, i64, i64, i64, Vec<u8>);
 /// name, change
 pub(in crate::store) type TombstoneRow = (String, i64);
 /// revision, last_generation
 pub(in crate::store) type StandingRow = (i64, i64);
+
+/// A row of `party`: more columns than a tuple may have that is to be compared and shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct PartyRow {
+    pub(super) columns: PartyColumns,
+    pub(super) seal: SealColumns,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for PartyRow
+where
+    usize: ColumnIndex<R>,
+    PartyColumns: FromRow<'r, R>,
+    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self { columns: FromRow::from_row(row)?, seal: (row.try_get(12)?, row.try_get(13)?) })
+    }
+}
 
 /// Puts keys and parties together; any damage is an error. Both come in the same order of parties, the keys by generation.
 pub(in crate::store) fn parties(
@@ -120,7 +142,7 @@ fn numbered(parties: Vec<Read<PartyRow>>, keys: Vec<Read<KeyRow>>) -> Numbered {
     }
     for row in parties {
         let (name, read) = match row {
-            Ok(row) => (row.0.clone(), party(row).map_err(damaged)),
+            Ok(row) => (row.columns.0.clone(), party(row).map_err(damaged)),
             Err((name, damaged)) => (name, Err(damaged)),
         };
         let keys = of_party.remove(&name).unwrap_or_default();
@@ -144,8 +166,8 @@ fn numbered(parties: Vec<Read<PartyRow>>, keys: Vec<Read<KeyRow>>) -> Numbered {
     all
 }
 
-fn party(
-    (
+fn party(PartyRow { columns, seal }: PartyRow) -> Result<(u64, PartyRecord), StoreError> {
+    let (
         name,
         enabled,
         revision,
@@ -158,8 +180,7 @@ fn party(
         author_key,
         enrollment,
         change,
-    ): PartyRow,
-) -> Result<(u64, PartyRecord), StoreError> {
+    ) = columns;
     let row = || format!("party {name}");
     let record = PartyRecord {
         name: name.parse().map_err(|e| StoreError::damaged(row(), &e))?,
@@ -172,7 +193,7 @@ fn party(
         note,
         rotate_after: moment(number(rotate_after, row, "rotate_after")?),
         author_key: author(&author_key, row)?,
-        enrollment: enrolled(&enrollment, row)?,
+        enrollment: enrolled(&enrollment, seal, row)?,
         keys: Vec::new(),
     };
     Ok((number(change, row, "change")?, record))
@@ -215,19 +236,33 @@ pub(super) fn author(key: &[u8], row: impl Fn() -> String) -> Result<Option<Auth
 
 /// How a party came aboard as its column keeps it: nothing for one that an administrator made.
 pub(in crate::store) fn enrollment_column(enrollment: Option<&EnrollmentRecord>) -> String {
-    // Strings and numbers only: there is nothing that JSON could not say.
-    enrollment.and_then(|enrollment| serde_json::to_string(enrollment).ok()).unwrap_or_default()
+    enrollment.map(EnrollmentRecord::to_json).unwrap_or_default()
 }
 
-fn enrolled(text: &str, row: impl Fn() -> String) -> Result<Option<Box<EnrollmentRecord>>, StoreError> {
+/// What proves how a party came aboard as its column keeps it: nothing for one that an administrator made.
+pub(in crate::store) fn seal_column(party: &PartyRecord) -> &[u8] {
+    party.enrollment.as_ref().map_or(&[], |enrollment| &enrollment.seal.sealed)
+}
+
+/// The version of the master key that this is under.
+pub(in crate::store) fn seal_master_column(party: &PartyRecord) -> i64 {
+    party.enrollment.as_ref().map_or(0, |enrollment| enrollment.seal.master_version.into())
+}
+
+pub(super) fn enrolled(
+    text: &str,
+    (sealed, master_version): SealColumns,
+    row: impl Fn() -> String,
+) -> Result<Option<Box<EnrollmentRecord>>, StoreError> {
     if text.is_empty() {
         return Ok(None);
     }
-    let read: EnrollmentRecord =
+    let mut read: EnrollmentRecord =
         serde_json::from_str(text).map_err(|error| StoreError::damaged(row(), &error))?;
     if enrollment_column(Some(&read)) != text {
         return Err(StoreError::damaged(row(), &"enrollment is not as Keycell writes it"));
     }
+    read.seal = EnrollmentSeal { master_version: number(master_version, row, "enrollment_master")?, sealed };
     Ok(Some(Box::new(read)))
 }
 
@@ -247,7 +282,8 @@ mod tests {
     #[test]
     fn a_key_without_its_party_is_damage() {
         let key = ("b@z".to_owned(), 2, "active".to_owned(), 0, 0, 0, 1, vec![]);
-        let party = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, vec![], String::new(), 1);
+        let columns = ("a@z".to_owned(), true, 1, 0, 0, 0, false, String::new(), 0, vec![], String::new(), 1);
+        let party = PartyRow { columns, seal: (vec![], 0) };
         let error = parties(vec![party.clone()], vec![key.clone()]).unwrap_err();
         assert!(error.to_string().contains("party_key b@z 2"), "{error}");
         let snapshot = snapshot(1, vec![Ok(party)], vec![Ok(key)]).unwrap();

@@ -47,7 +47,7 @@ impl Writer for SqliteConnection {
         };
         let mut parties = QueryBuilder::<Sqlite>::new(
             "INSERT INTO party (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note,
-                 rotate_after, author_key, enrollment, last_generation, change) ",
+                 rotate_after, author_key, enrollment, enrollment_seal, enrollment_master, last_generation, change) ",
         );
         parties.push_values(puts, |mut row, Put { party, planned, change }| {
             row.push_bind(party.name.as_str())
@@ -61,6 +61,8 @@ impl Writer for SqliteConnection {
                 .push_bind(rows::moment_column(party.rotate_after))
                 .push_bind(rows::author_column(party.author_key.as_ref()))
                 .push_bind(rows::enrollment_column(party.enrollment.as_deref()))
+                .push_bind(rows::seal_column(party))
+                .push_bind(rows::seal_master_column(party))
                 .push_bind(planned.last_generation)
                 .push_bind(*change);
         });
@@ -70,6 +72,7 @@ impl Writer for SqliteConnection {
                  revocation_epoch = excluded.revocation_epoch, updated_at = excluded.updated_at,
                  log_tickets = excluded.log_tickets, note = excluded.note, rotate_after = excluded.rotate_after,
                  author_key = excluded.author_key, enrollment = excluded.enrollment,
+                 enrollment_seal = excluded.enrollment_seal, enrollment_master = excluded.enrollment_master,
                  last_generation = excluded.last_generation, change = excluded.change",
         );
         run(self, parties, puts.len()).await?;

@@ -2,7 +2,7 @@
 
 use keycell_kdc::administration::{Caller, Precondition};
 use keycell_kdc::api::PartyPatch;
-use keycell_kdc::enrollment::{EnrollError, EnrollmentMode, Refusal};
+use keycell_kdc::enrollment::{EnrollmentMode, Refusal};
 use keycell_kdc::store::KeyState::{Active, Dead, Retiring, Staged};
 use keycell_protocol::{EnrollmentState, Generation, ProblemType};
 
@@ -127,9 +127,8 @@ async fn what_somebody_wrote_past_keycell_is_no_party_to_come_back_to() {
     zone.sql("UPDATE party SET enabled = 1").await;
     zone.restart().await;
     zone.clock.advance(1);
-    // Nothing in memory tells any more that it was disabled; what its keys are bound to does.
-    let outcome = host.enrolls(&zone).await.unwrap_err();
-    assert!(matches!(outcome, EnrollError::Unsettled(_)), "{outcome:?}");
+    // Nothing in memory tells any more that it was disabled; its seal does.
+    refused(host.enrolls(&zone).await, Refusal::Damaged);
 }
 
 #[tokio::test]

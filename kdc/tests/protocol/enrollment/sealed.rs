@@ -1,0 +1,103 @@
+//! Who can write to the database, and has no master key, lets nobody in by it.
+
+use keycell_kdc::administration::{Caller, Precondition};
+use keycell_kdc::api::PartyPatch;
+use keycell_kdc::enrollment::{EnrollmentMode, Refusal};
+use keycell_kdc::store::KeyState::Active;
+use keycell_protocol::EnrollmentState;
+
+use super::host::{Host, refused};
+use crate::zone::Zone;
+
+/// A host that is aboard and whose keys are all erased, as after a recovery, in a zone that lets nobody new in.
+async fn erased(zone: &Zone) -> Host {
+    zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
+    let host = Host::new(zone, "nanoprobe", "web1.example", 1);
+    host.enrolls(zone).await.unwrap();
+    zone.set(|setting| setting.mode = EnrollmentMode::Closed).await;
+    update(zone, &host, PartyPatch { enabled: Some(false), erase_keys: Some(true), ..PartyPatch::default() })
+        .await;
+    host
+}
+
+async fn update(zone: &Zone, host: &Host, patch: PartyPatch) {
+    let name = zone.name(&host.local());
+    zone.kdc.parties().update(&Caller::console(), &name, &patch, &Precondition::NONE).await.unwrap();
+    zone.clock.advance(20_000);
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_made_up_lets_nobody_in() {
+    let mut zone = Zone::new().await;
+    let host = erased(&zone).await;
+    update(&zone, &host, PartyPatch { enabled: Some(true), ..PartyPatch::default() }).await;
+    let stranger = Host::new(&zone, "nanoprobe", "web1.example", 2);
+    let record = {
+        let party = zone.kdc.directory().party(zone.name(&host.local()).as_str()).unwrap();
+        let mut record = party.record().enrollment.clone().unwrap();
+        record.public_key = stranger.key.public();
+        record.to_json()
+    };
+    // All that the other has, its seal too; and no seal at all.
+    zone.sql(&format!(
+        "INSERT INTO party (name, enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note,
+             rotate_after, author_key, enrollment, enrollment_seal, enrollment_master, last_generation, change)
+         SELECT '{}', enabled, revision, revocation_epoch, created_at, updated_at, log_tickets, note, rotate_after,
+             author_key, '{record}', enrollment_seal, enrollment_master, last_generation, change + 1 FROM party;
+         UPDATE change_counter SET last = last + 1",
+        zone.name(&stranger.local())
+    ))
+    .await;
+    zone.restart().await;
+    refused(stranger.enrolls(&zone).await, Refusal::Damaged);
+    zone.sql("UPDATE party SET enrollment_seal = X'', enrollment_master = 0 WHERE enrollment LIKE '%web1%'")
+        .await;
+    refused(stranger.enrolls(&zone).await, Refusal::Damaged);
+    refused(host.enrolls(&zone).await, Refusal::Damaged);
+    zone.kdc.keep_house().await.unwrap();
+    assert!(zone.kdc.directory().party(zone.name(&stranger.local()).as_str()).is_some());
+    // Nothing that is done to the row by administrators makes it hold.
+    update(&zone, &stranger, PartyPatch { enabled: Some(false), ..PartyPatch::default() }).await;
+    let name = zone.name(&stranger.local());
+    let enable = PartyPatch { enabled: Some(true), ..PartyPatch::default() };
+    let enabled = zone.kdc.parties().update(&Caller::console(), &name, &enable, &Precondition::NONE).await;
+    assert!(enabled.unwrap_err().to_string().contains("damaged"));
+    refused(stranger.enrolls(&zone).await, Refusal::Disabled);
+}
+
+#[tokio::test]
+async fn nobody_is_enabled_past_keycell() {
+    let mut zone = Zone::new().await;
+    let host = erased(&zone).await;
+    zone.sql("UPDATE party SET enabled = 1").await;
+    zone.restart().await;
+    refused(host.enrolls(&zone).await, Refusal::Damaged);
+    zone.sql("UPDATE party SET revocation_epoch = 0").await;
+    refused(host.enrolls(&zone).await, Refusal::Damaged);
+}
+
+#[tokio::test]
+async fn every_column_that_counts_is_sealed() {
+    let zone = Zone::new().await;
+    let host = erased(&zone).await;
+    update(&zone, &host, PartyPatch { enabled: Some(true), ..PartyPatch::default() }).await;
+    let mut back = Vec::new();
+    for (column, value) in [
+        ("revocation_epoch", "7"),
+        ("author_key", "zeroblob(32)"),
+        ("enrollment", r#"replace(enrollment, '"timestamp":', '"timestamp":1')"#),
+        ("enrollment", r#"replace(enrollment, '"admission":"tofu"', '"admission":"token"')"#),
+        ("enrollment_seal", "zeroblob(45)"),
+        ("enrollment_seal", "substr(enrollment_seal, 1, 44)"),
+    ] {
+        zone.sql("DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM party").await;
+        zone.sql(&format!("UPDATE party SET {column} = {value}")).await;
+        back.push(host.enrolls(&zone).await);
+        zone.sql(&format!("UPDATE party SET {column} = (SELECT {column} FROM kept); DROP TABLE kept")).await;
+    }
+    back.into_iter().for_each(|outcome| refused(outcome, Refusal::Damaged));
+    // As Keycell wrote it, it holds: also where nothing else of the party does.
+    let aboard = host.enrolls(&zone).await.unwrap();
+    assert_eq!(aboard.enrolled.state, EnrollmentState::Active);
+    assert_eq!(zone.states(&host.local()).await.last().unwrap().1, Active);
+}

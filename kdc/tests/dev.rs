@@ -129,8 +129,8 @@ fn arrived(arrivals: &Value) {
             ("token", "opened"),
             ("tofu", "opened"),
             stranger("no-token"),
-            stranger("token"),
-            stranger("token"),
+            stranger("token-host"),
+            stranger("token-used-up"),
             ("copied", copy),
             ("copied", "shared"),
         ]

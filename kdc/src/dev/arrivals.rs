@@ -18,7 +18,7 @@ use super::attacks::Attack;
 use super::auditor::Auditor;
 use super::cell::DevCell;
 use super::{Failure, local};
-use crate::enrollment::{Admission, CopiesKind, Refusal};
+use crate::enrollment::{Admission, CopiesKind, Refusal, TokenRefusal};
 
 /// Who came aboard, and what was tried.
 #[derive(Debug, Serialize)]
@@ -57,13 +57,13 @@ impl<'a> Gate<'a> {
     /// # Errors
     /// Something cannot be tried.
     pub(super) async fn try_everything(mut self, fleet: &[Name], robbed: &Name) -> Result<Arrivals, Failure> {
-        let token = self.cell.join_token(SERVICE, &["one"]).await?;
+        let token = self.cell.join_token(SERVICE, &["*"]).await?;
         let one = self.cell.aboard(SERVICE, "one", &token).await?;
         let two = self.first_come("two").await?;
         let key_file = one.key_path().to_owned();
         let config = || Config { agent: AgentConfig::default().first_use(), ..Config::default() };
         let (one, two) = (Agent::connect_host(one, config())?, Agent::connect_host(two, config())?);
-        let how = "web.one brings a join token for itself alone, and writes to web.two".to_owned();
+        let how = "web.one brings a join token for one host, and writes to web.two".to_owned();
         self.talk("token", how, (&one, Admission::Token), &two).await?;
         let how =
             "web.two brings nothing while whoever comes first gets in, and writes to web.one".to_owned();
@@ -116,8 +116,8 @@ impl<'a> Gate<'a> {
         let others = self.cell.join_token(SERVICE, &["db*"]).await?;
         for (token, how, expected) in [
             (None, "web.three brings nothing, now that it takes a join token", NO_TOKEN),
-            (Some(&others), "web.three brings a join token for the hosts db*", TOKEN),
-            (Some(used), "web.three brings the join token of web.one, which was for one host", TOKEN),
+            (Some(&others), "web.three brings a join token for the hosts db*", OTHER_HOST),
+            (Some(used), "web.three brings the join token of web.one, which let that in", USED_UP),
         ] {
             let before = self.refusals();
             let options = EnrollOptions { token: token.cloned(), ..EnrollOptions::default() };
@@ -243,7 +243,8 @@ const TOPIC: &str = "greeting";
 const HELLO: &[u8] = b"hello";
 const KDC: &str = "the KDC";
 const NO_TOKEN: &str = Refusal::NoToken.reason();
-const TOKEN: &str = "token";
+const OTHER_HOST: &str = Refusal::Token(TokenRefusal::Host).reason();
+const USED_UP: &str = Refusal::Token(TokenRefusal::UsedUp).reason();
 /// How long administrators may see nothing; usually it is some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BEFORE_THE_NEXT_LOOK: Duration = Duration::from_millis(20);

@@ -34,8 +34,9 @@ use std::time::Duration;
 
 use acts::{Acts, KEY, answer, document, event, put, put_document};
 use at_rest::{
-    many_at_once_wrap_each_row_once, the_epoch_only_goes_ahead, what_changed_meanwhile_is_not_written_over,
-    what_is_left_is_found_page_by_page, wrapping_anew_is_no_change,
+    many_at_once_wrap_each_row_once, seals_of_enrollments_are_found_and_made_anew, the_epoch_only_goes_ahead,
+    what_changed_meanwhile_is_not_written_over, what_is_left_is_found_page_by_page,
+    wrapping_anew_is_no_change,
 };
 use audit::{
     a_failing_act_leaves_no_record, another_key_seals_the_log_anew, committers_at_once_keep_the_chain,
@@ -124,6 +125,7 @@ on_both! {
     many_parties_are_written_together,
     an_act_may_have_100_000_records,
     what_is_left_is_found_page_by_page,
+    seals_of_enrollments_are_found_and_made_anew,
     wrapping_anew_is_no_change,
     what_changed_meanwhile_is_not_written_over,
     many_at_once_wrap_each_row_once,

@@ -1,11 +1,15 @@
 //! Rows that are wrapped anew while everything goes on.
 
+use keycell_kdc::enrollment::{EnrollmentRecord, EnrollmentSeal};
 use keycell_kdc::store::{Answer, BoundKey, Document, KeyPlace, KeyRecord, Rewrap, Target, Wrapped, Write};
 
 use super::audit::chain;
 use super::*;
 
 const EPOCH: Epoch = Epoch(20_000);
+const ENROLLMENT: &str = r##"{"service":"a","host":"b","public_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    "identity":"#KDC#00001","generation":1,"timestamp":1,"request":"00","admission":"tofu","address":"::1",
+    "enrolled_at":1,"renewed_at":2}"##;
 
 /// A key at an epoch, under a version.
 fn key(generation: u32, epoch: u32, master_version: u32, state: KeyState) -> KeyRecord {
@@ -79,6 +83,48 @@ pub(crate) async fn what_is_left_is_found_page_by_page(database: Database) {
     let page = store.stale_keys(target(2), None, 1000).await.unwrap();
     assert_eq!((page.keys.len(), page.damaged.len(), page.next), (5, 1, None));
     assert_eq!(page.damaged[0].row, "party_key a@z 2");
+}
+
+pub(crate) async fn seals_of_enrollments_are_found_and_made_anew(database: Database) {
+    let store = database.create().await;
+    store.make_zone(&zone(), &[]).await.unwrap();
+    let aboard = |name: &str, master_version| {
+        let sealed = vec![u8::try_from(master_version).unwrap(); 45];
+        let mut record: EnrollmentRecord = serde_json::from_str(ENROLLMENT).unwrap();
+        record.seal = EnrollmentSeal { master_version, sealed };
+        let mut party = party(name, &[]);
+        party.enrollment = Some(Box::new(record));
+        party
+    };
+    for party in [aboard("a@z", 1), aboard("b@z", 2), aboard("c@z", 1), party("d@z", &[])] {
+        store.put_party(&party, None).await.unwrap();
+    }
+    let page = store.stale_enrollments(2, "", 1).await.unwrap();
+    assert_eq!((page.enrollments.len(), page.next.as_deref()), (1, Some("a@z")));
+    let mut found = page.enrollments;
+    let page = store.stale_enrollments(2, "a@z", 5).await.unwrap();
+    found.extend(page.enrollments);
+    let names: Vec<_> = found.iter().map(|one| one.party.to_string()).collect();
+    assert_eq!((names, page.next), (vec!["a@z".to_owned(), "c@z".to_owned()], None));
+    assert_eq!(found[0].enrollment.seal.sealed, [1; 45]);
+    let one = Wrapped { master_version: 1, rows: 2 };
+    assert_eq!(store.wrapped().await.unwrap(), [one, Wrapped { master_version: 2, rows: 1 }]);
+    assert_eq!(store.stale(Target { master_version: 2, epoch: Epoch(0) }).await.unwrap(), 2);
+
+    let new = EnrollmentSeal { master_version: 2, sealed: vec![9; 45] };
+    let rows: Vec<_> = found.into_iter().map(|one| Rewrap::Enrollment(one, new.clone())).collect();
+    let before = store.parties().await.unwrap();
+    assert_eq!(store.rewrap(&rows).await.unwrap(), 2);
+    assert_eq!(store.rewrap(&rows).await.unwrap(), 0, "who comes second writes nothing");
+    let after = store.parties().await.unwrap();
+    assert_eq!((after.change, after.parties[0].revision), (before.change, before.parties[0].revision));
+    assert_eq!(after.parties[0].enrollment.as_ref().unwrap().seal, new);
+    assert_eq!(store.stale(Target { master_version: 2, epoch: Epoch(0) }).await.unwrap(), 0);
+
+    let damaged = "UPDATE party SET enrollment_master = 1, enrollment = 'x' WHERE name = 'c@z'";
+    database.run(damaged).await;
+    let page = store.stale_enrollments(2, "", 9).await.unwrap();
+    assert_eq!((page.enrollments.len(), page.damaged[0].row.as_str()), (0, "party c@z"));
 }
 
 pub(crate) async fn wrapping_anew_is_no_change(database: Database) {

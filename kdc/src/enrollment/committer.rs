@@ -103,7 +103,7 @@ impl Committer {
         let requests: Vec<&Request> = jobs.iter().map(|job| &job.request).collect();
         match self.attempts(&requests, waiting).await {
             Ok(settled) => answer(jobs.into_iter().zip(settled.into_iter().map(Ok))),
-            Err(error) if jobs.len() > 1 && !is_away(&error) => {
+            Err(error) if jobs.len() > 1 && !is_away_for_all(&error) => {
                 for job in jobs {
                     let settled = self.attempts(&[&job.request], waiting).await;
                     let settled = settled.map(|settled| settled.into_iter().next());
@@ -230,13 +230,19 @@ const fn is_lost(error: &AdminError) -> bool {
     )
 }
 
-/// Whether nobody can be settled now.
-const fn is_away(error: &AdminError) -> bool {
+/// Whether nobody can be settled now. A row under a version of the master key that is not here is in the way of its own host
+/// only.
+const fn is_away_for_all(error: &AdminError) -> bool {
     matches!(
         error,
         AdminError::Store(StoreError::Unavailable(_) | StoreError::Full(_))
-            | AdminError::Keyring(KeyringError::Lacking { .. } | KeyringError::NoVersion { .. })
+            | AdminError::Keyring(KeyringError::Lacking { .. })
     )
+}
+
+/// Whether this one cannot be settled now.
+const fn is_away(error: &AdminError) -> bool {
+    is_away_for_all(error) || matches!(error, AdminError::Keyring(KeyringError::NoVersion { .. }))
 }
 
 fn unsettled(error: &AdminError, request: &Request) -> Unsettled {

@@ -70,6 +70,8 @@ pub struct Known<'a> {
     pub crowd: Crowd,
     /// The time.
     pub now: UnixMillis,
+    /// By how much clocks may differ, in milliseconds.
+    pub skew_ms: u64,
 }
 
 /// How many wait for an administrator.
@@ -234,11 +236,16 @@ fn return_of(applicant: &Applicant, name: &Name, party: &PartyRecord, known: Kno
     }
     if applicant.request == enrolled.request {
         Verdict::Again
-    } else if applicant.timestamp <= enrolled.timestamp {
+    } else if applicant.timestamp <= enrolled.timestamp && !is_ahead(enrolled.timestamp, known) {
         Verdict::Replayed
     } else {
         Verdict::Renew
     }
+}
+
+/// Whether a moment was taken from a clock that was ahead: no host would ask in it now, and it keeps none from coming back.
+fn is_ahead(at: UnixMillis, known: Known<'_>) -> bool {
+    at > known.now.plus(known.skew_ms)
 }
 
 fn stranger(applicant: &Applicant, lasting: Option<&WaitingRecord>, known: Known<'_>) -> Verdict {

@@ -140,6 +140,7 @@ impl<'a> Draft<'a> {
             contested: !others.is_empty(),
             crowd: self.waiting.crowd(applicant.address),
             now: self.states.now,
+            skew_ms: self.states.skew_ms,
         };
         match (decide(applicant, name, known), party) {
             (Verdict::Admit(admit), _) => self.admit(request, &admit, token, &others, found),

@@ -43,7 +43,9 @@ fn failure(kdc: &Kdc, error: EnrollError, origin: Origin) -> Failure {
         EnrollError::Identity(identity) => Failure::new(ProblemType::IdentityUnknown).identity(identity),
         EnrollError::Forged => {
             kdc.recorder().failed(kdc.now(), peer.ip(), None);
-            counted(kdc, peer, Failure::new(ProblemType::Unauthenticated))
+            // As of every answer of this type: who is told so is not told more than others.
+            let within = kdc.directory().settings().enrollment.reenroll_within_seconds;
+            counted(kdc, peer, Failure::new(ProblemType::Unauthenticated).reenroll_within(within))
         }
         EnrollError::ClockSkew => Failure::new(ProblemType::ClockSkew)
             .detail("set the clock, or correct by server_time and ask again")

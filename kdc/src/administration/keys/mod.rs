@@ -51,6 +51,10 @@ impl From<Refused> for AdminError {
         match refused {
             Refused::Unknown => Self::Busy,
             Refused::Superseded => Self::Refused("a newer key is active already: use that one".to_owned()),
+            Refused::Enrolling(retry_after) => Self::NotYet {
+                text: "the host has enrolled again and holds its next key: use that one".to_owned(),
+                retry_after,
+            },
             Refused::TooSoon(retry_after) => Self::NotYet {
                 text: "the key before is still accepted, and two at a time are enough".to_owned(),
                 retry_after,
@@ -207,6 +211,7 @@ impl Keys {
             now,
             epoch: self.ledger.directory().epoch_of_new_keys(clock),
             retire_ms: self.retire_ms(),
+            skew_ms: self.skew_ms,
         }
     }
 

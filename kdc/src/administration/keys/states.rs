@@ -19,6 +19,8 @@ pub(crate) struct States<'a> {
     pub(crate) epoch: Epoch,
     /// For how long a key that was replaced is still accepted.
     pub(crate) retire_ms: u64,
+    /// By how much clocks may differ.
+    pub(crate) skew_ms: u64,
 }
 
 /// Why a step is not taken.
@@ -28,6 +30,8 @@ pub(super) enum Refused {
     Unknown,
     /// A newer key is active already.
     Superseded,
+    /// The host made its next key itself, by enrolling again: that one is not for whoever holds the key before.
+    Enrolling(Duration),
     /// The key before is still accepted: not before it has ended.
     TooSoon(Duration),
     /// All generations are used up.
@@ -84,6 +88,13 @@ impl States<'_> {
             Some(KeyState::Staged | KeyState::Dead) | None => return Err(Refused::Unknown),
         }
         let staged = record.keys.iter().find(|key| key.state == KeyState::Staged);
+        let enrolled = record.enrollment.as_ref().map(|enrollment| enrollment.generation);
+        if let Some(staged) = staged.filter(|staged| Some(staged.generation) == enrolled)
+            && let Some(end) = staged.ends_at.filter(|end| end.0.saturating_sub(self.now.0) <= LONGEST_END_MS)
+            && self.keyring.open_key(record, staged).is_ok()
+        {
+            return Err(Refused::Enrolling(Duration::from_millis(end.0.saturating_sub(self.now.0))));
+        }
         if let Some(staged) = staged
             && !is_made_before(staged, record.rotate_after)
             && let Ok(key) = self.keyring.open_key(record, staged)

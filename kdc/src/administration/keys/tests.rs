@@ -81,7 +81,8 @@ impl World {
     }
 
     fn states(&self) -> States<'_> {
-        States { keyring: &self.keyring, now: self.now, epoch: Epoch(20_454), retire_ms: 1_020_000 }
+        let skew_ms = 100;
+        States { keyring: &self.keyring, now: self.now, epoch: Epoch(20_454), retire_ms: 1_020_000, skew_ms }
     }
 
     fn take(&mut self, step: &Step) {

@@ -108,6 +108,7 @@ impl Case {
             contested: self.contested,
             crowd: self.crowd,
             now: NOW,
+            skew_ms: 100,
         };
         decide(&self.applicant, &self.name(), known)
     }
@@ -294,6 +295,15 @@ fn only_the_very_same_request_is_answered_again() {
     assert_eq!(asked(5, "01").decide(), Verdict::Replayed);
     assert_eq!(asked(4, "01").decide(), Verdict::Replayed);
     assert_eq!(asked(6, "01").decide(), Verdict::Renew);
+    // What a clock that was ahead left there binds nobody, but for the very same request.
+    let ahead = |by: u64, request| {
+        asked(6, request).with(|case| {
+            case.party.as_mut().unwrap().enrollment.as_mut().unwrap().timestamp = NOW.plus(by);
+        })
+    };
+    assert_eq!(ahead(100, "01").decide(), Verdict::Replayed);
+    assert_eq!(ahead(101, "01").decide(), Verdict::Renew);
+    assert_eq!(ahead(101, "00").decide(), Verdict::Again);
     asked(5, "00").with(|case| case.disabled = true).refuses(Refusal::Disabled);
 }
 

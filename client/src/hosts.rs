@@ -73,7 +73,9 @@ impl HostStore {
     }
 
     /// Takes a bundle that came with the host's software, unless the one that is there is of a later identity of the KDC.
-    /// Gives the one that counts: if that is another, [`Bundle::accepts`] of it says why.
+    /// Once a service of the folder is enrolled in the zone, the one that is there came from the KDC itself: then only a
+    /// later identity replaces it, for nothing else tells which of two bundles is the newer.
+    /// Gives the one that counts: if that is another, and of another identity, [`Bundle::accepts`] of it says why.
     ///
     /// # Errors
     /// [`HostStoreError::OtherKdc`] when the two are not of one KDC: one has other keys than the other, or another successor.
@@ -81,7 +83,15 @@ impl HostStore {
         if self.bundle(&bundle.zone)?.is_some_and(|known| known == bundle) {
             return Ok(bundle);
         }
-        self.put(bundle, &self.0.turn()?)
+        let turn = self.0.turn()?;
+        if let Some(known) = self.bundle(&bundle.zone)?
+            && known.accepts(&bundle).is_ok()
+            && known.identities.first() == bundle.identities.first()
+            && self.0.has(&format!("@{}.key", bundle.zone))?
+        {
+            return Ok(known);
+        }
+        self.put(bundle, &turn)
     }
 
     /// The pair of a service on a host, which is made now if there is none. It is this process's alone as long as the value
@@ -130,6 +140,12 @@ impl HostStore {
             Some(file) => Ok(Some(AgentKey::read(&file, &path)?.name)),
             None => Ok(None),
         }
+    }
+
+    /// Where the bundle of a zone is, or will be.
+    #[must_use]
+    pub fn bundle_path(&self, zone: &Zone) -> PathBuf {
+        self.0.file(&format!("{zone}.bundle"))
     }
 
     /// Where the key file of a service on a host is, or will be.
@@ -183,10 +199,6 @@ impl HostStore {
         } else {
             Err(HostStoreError::NotAPair { public: path.clone(), seed: paths.seed.clone() })
         }
-    }
-
-    fn bundle_path(&self, zone: &Zone) -> PathBuf {
-        self.0.file(&format!("{zone}.bundle"))
     }
 
     fn paths(&self, zone: &Zone, service: &ServiceName, host: &HostName) -> Paths {

@@ -56,12 +56,16 @@ async fn a_host_joins_by_its_token_and_speaks() {
     assert_eq!((&name, told["state"].as_str()), (&host(&cell, "host").full_name(), Some("enrolled")));
     assert!(refused.stderr.contains(fingerprint), "the pair is made once");
 
-    // Again: nobody is asked, with the token used up, and while another process has the key.
+    // Again: nobody is asked, with the token gone, and while another process has the key.
     let held = host(&cell, "host");
+    fs::remove_file(cell.folder().join("join.token")).unwrap();
     let again = join(&cell, "host", &["--token-file", "join.token"]).succeeded();
     assert!(again.stdout.contains(fingerprint), "{}", again.stdout);
     drop(held);
-    // Another host finds it used up.
+    // Another host finds none, and then that it is used up.
+    let none = join(&cell, "other", &["--token-file", "join.token"]).failed();
+    assert!(none.contains("cannot use the join token in join.token"), "{none}");
+    write_token(&cell, &token);
     let other = join(&cell, "other", &["--token-file", "join.token"]);
     assert_eq!(other.code, Some(1), "{}", other.stderr);
 
@@ -96,6 +100,33 @@ async fn who_waits_for_an_administrator_ends_with_3() {
         assert!(waits.stdout.contains("pending"), "{}", waits.stdout);
     }
     assert!(!host(&cell, "host").is_enrolled().unwrap());
+}
+
+/// What the KDC sent is newer than what lies in a package, as long as both are of one identity.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bundle_of_an_enrolled_host_stays() {
+    let cell = Cell::sqlite();
+    cell.lets_in(EnrollmentMode::Tofu).await;
+    let _kdc = cell.serve();
+    cell.run(&["bundle", "--out", "cell.bundle"]).succeeded();
+    let first = join(&cell, "host", &[]).succeeded();
+    // To be seen where it is refused for what it calls itself.
+    assert!(first.stderr.contains("this host is nanoprobe.web1.example.com::"), "{}", first.stderr);
+    assert!(!first.stderr.contains("stays"), "{}", first.stderr);
+
+    let packaged = cell.folder().join("cell.bundle");
+    let mut bundle = Bundle::from_json(&fs::read(&packaged).unwrap()).unwrap();
+    let sent = bundle.clone();
+    bundle.urls = vec!["https://old.example".into()];
+    fs::write(&packaged, bundle.to_json()).unwrap();
+    let again = join(&cell, "host", &[]).succeeded();
+    assert!(again.stderr.contains("test.internal.bundle stays"), "{}", again.stderr);
+    assert_eq!(host(&cell, "host").bundle().unwrap(), sent);
+    // Whoever knows better says so.
+    fs::remove_file(cell.folder().join("host/test.internal.bundle")).unwrap();
+    let again = join(&cell, "host", &[]).succeeded();
+    assert!(!again.stderr.contains("stays"), "{}", again.stderr);
+    assert_eq!(host(&cell, "host").bundle().unwrap(), bundle);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

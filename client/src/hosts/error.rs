@@ -42,7 +42,10 @@ pub enum HostStoreError {
         path: PathBuf,
     },
     /// It belongs to another user.
-    #[error("{0} belongs to user {owner}, and this program runs as {me}; run: chown {me} {0}", .path.display())]
+    #[error(
+        "{0} belongs to user {owner}, and this program runs as {me}; run this as user {owner}, or run: chown {me} {0}",
+        .path.display()
+    )]
     Owner {
         /// The folder or file.
         path: PathBuf,
@@ -126,7 +129,9 @@ pub enum HostStoreError {
         path: PathBuf,
     },
     /// The system does not know what it is called.
-    #[error("this system calls itself {text:?}, which is not the name of one host; say what it is called")]
+    #[error(
+        "this system calls itself {text:?}, which is not the name of one host; say what it is called, with --host"
+    )]
     HostName {
         /// What it says.
         text: String,

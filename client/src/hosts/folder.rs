@@ -56,6 +56,13 @@ impl Folder {
         self.0.join(name)
     }
 
+    /// Whether it has a file whose name ends so.
+    pub(super) fn has(&self, end: &str) -> Result<bool, HostStoreError> {
+        let mut entries =
+            fs::read_dir(&self.0).map_err(|error| HostStoreError::Folder { path: self.0.clone(), error })?;
+        Ok(entries.any(|entry| entry.is_ok_and(|entry| entry.file_name().to_string_lossy().ends_with(end))))
+    }
+
     /// The only one who writes in it, of all processes, until the value is dropped. What others left behind when they were
     /// killed at it is gone then.
     pub(super) fn turn(&self) -> Result<Turn, HostStoreError> {

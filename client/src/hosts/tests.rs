@@ -337,6 +337,15 @@ fn bundles_go_forward_only() {
     assert!(matches!(counts.accepts(&bundle(&[1, 2], 1)), Err(SuccessionError::Earlier { .. })));
     made.keep_bundle(&bundle(&[1, 2], 1)).unwrap();
     assert_eq!(made.bundle().unwrap(), bundle(&[2, 3], 1));
+    // What comes with the software is not newer than what the KDC sent, unless it is of a later identity.
+    let sent = Bundle { urls: vec!["https://new.example".into()], ..bundle(&[2, 3], 1) };
+    made.keep_key(&key_of(&made)).unwrap();
+    made.keep_bundle(&sent).unwrap();
+    assert_eq!(store.install(bundle(&[2, 3], 1)).unwrap(), sent);
+    assert_eq!(made.bundle().unwrap(), sent);
+    let error = store.install(bundle(&[2, 3], 9)).unwrap_err();
+    assert!(matches!(error, HostStoreError::OtherKdc { .. }), "{error}");
+    assert_eq!(store.install(bundle(&[3, 4], 1)).unwrap(), bundle(&[3, 4], 1));
     fs::write(store.folder().join("z.bundle"), "{}").unwrap();
     assert!(matches!(made.bundle().unwrap_err(), HostStoreError::Form { .. }));
     fs::write(store.folder().join("other.bundle"), bundle(&[1], 1).to_json()).unwrap();

@@ -22,7 +22,10 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     /// It belongs to another user.
-    #[error("the key file {0} belongs to user {owner}, and this program runs as {me}; run: chown {me} {0}", .path.display())]
+    #[error(
+        "the key file {0} belongs to user {owner}, and this program runs as {me}; run this as user {owner}, or run: chown {me} {0}",
+        .path.display()
+    )]
     Owner {
         /// The file.
         path: PathBuf,

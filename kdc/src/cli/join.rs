@@ -23,7 +23,8 @@ use super::table::fields;
 /// Makes a key pair for a service of this host, lets the KDC of the bundle enroll it, and writes the key file. Run again, it
 /// goes on where it was; of a host that is enrolled it only says the name.
 ///
-/// Exit status: 0 enrolled; 3 an administrator has not decided yet, so run it again later; 1 not enrolled.
+/// Exit status: 0 enrolled; 3 an administrator has not decided yet, so run it again later; 1 not enrolled. Of a host that
+/// was enrolled before, 0 says that there is a key file, not that the KDC knows it: nobody is asked.
 #[derive(Debug, Args)]
 pub(super) struct Join {
     /// The bundle of the zone, as `keycell bundle` wrote it
@@ -35,7 +36,7 @@ pub(super) struct Join {
     /// The folder for this host's keys; it is made if there is none
     #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     store: PathBuf,
-    /// What this host is called [default: as the system says]
+    /// What this host is called [default: as `uname -n` says, which may be its short name]
     #[arg(long, value_name = "HOST", value_parser = HostName::canonical)]
     host: Option<HostName>,
     /// A file with a join token, which lets the host in at once; mode 0600
@@ -60,22 +61,33 @@ impl Join {
     pub(super) async fn run(self, output: &Output) -> Outcome<ExitCode> {
         let bundle = read_bundle(&self.bundle)?;
         let host = self.host.map_or_else(this_host, Ok)?;
-        let token = self.token_file.as_deref().map(read_token).transpose()?;
         let store = HostStore::open(&self.store)?;
-        let zone = store.install(bundle)?.zone;
-        // Who runs it again while the agent is at work is not to be in its way.
+        let zone = bundle.zone.clone();
+        let counts = store.install(bundle.clone())?;
+        if counts != bundle {
+            let (kept, file) = (store.bundle_path(&zone), self.bundle.display());
+            let kept = kept.display();
+            match counts.accepts(&bundle) {
+                Ok(()) => eprintln!(
+                    "keycell: {kept} stays, which the KDC may have sent since {file} was made; to take {file}, remove {kept}"
+                ),
+                Err(why) => eprintln!("keycell: {kept} stays, for of {file}: {why}"),
+            }
+        }
+        // Who runs it again while the agent is at work is not to be in its way. The token may be gone by then.
         if let Some(name) = store.enrolled(&zone, &self.service, &host)? {
             print(output, name, &store.key_path(&zone, &self.service, &host), ENROLLED)?;
             return Ok(ExitCode::SUCCESS);
         }
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
         let host = store.host(&zone, &self.service, &host)?;
         let wait = match self.wait {
             None => EnrollOptions::default().wait,
             Some(None) => Duration::MAX,
             Some(Some(seconds)) => Duration::from_secs(seconds),
         };
-        if self.wait.is_some() && !output.json {
-            // For whoever compares it with what the KDC has.
+        if !output.json {
+            // For whoever compares it with what the KDC has, and to see what it calls itself where it is refused.
             eprintln!("keycell: this host is {}", host.full_name());
         }
         match enroll(&host, &EnrollOptions { token, wait, ..EnrollOptions::default() }).await {

@@ -7,20 +7,21 @@ mod past;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keycell_kdc::identities::{Exported, Passphrase};
 use keycell_protocol::{AuthorKey, Bundle, Signers};
-use keycell_tests::cell::{Cell, Ended, ended};
+use keycell_tests::cell::{Cell, Ended, binary, ended};
 use keycell_tests::http::Http;
 use keycell_tests::kdc::Kdc;
 use keycell_tests::postgres::Postgres;
 use keycell_tests::schema::Raw;
 use keycell_tests::wait::until;
 use past::set_back;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const IDENTITIES: &str = "/v1/admin/identities";
 const SEAL: &str = "/v1/admin/audit/seal";
@@ -199,6 +200,47 @@ async fn an_export_that_was_cut_short_is_done_again() {
     raw.close().await;
     let kdc = cell.serve();
     assert_eq!(private_halves(&cell.admin(&kdc)).await, ["in_database", "exported"]);
+}
+
+/// In the vault, with nothing but the program.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_exported_file_is_tried_without_a_kdc() {
+    let cell = Cell::sqlite();
+    let kdc = cell.serve();
+    let secondary = bundle(&kdc.http()).await.identities[1].clone();
+    export(&cell, "secondary.age").succeeded();
+    let vault = tempfile::tempdir().unwrap();
+    let file = vault.path().join("secondary.age");
+    fs::copy(cell.folder().join("secondary.age"), &file).unwrap();
+    fs::write(vault.path().join("passphrase"), PASSPHRASE).unwrap();
+    fs::write(vault.path().join("other"), "another one that is long").unwrap();
+    let verify = |file: &str, passphrase: &str, more: &[&str]| {
+        let mut command = Command::new(binary());
+        command.env_clear().env("HOME", vault.path()).current_dir(&vault).stdin(Stdio::null());
+        command.args(["identity", "verify", file, "--passphrase-file", passphrase]);
+        ended(command.args(more))
+    };
+    let told = verify("secondary.age", "passphrase", &[]).succeeded();
+    let (signer, key) = (hex(secondary.signing_key.id().as_bytes()), hex(secondary.signing_key.as_bytes()));
+    for said in [Cell::ZONE, "#KDC#00002", &signer, &key] {
+        assert!(told.stdout.contains(said), "{said}: {}", told.stdout);
+    }
+    assert_eq!(told.stderr, "");
+    let told = verify("secondary.age", "passphrase", &["--json"]).succeeded().stdout;
+    let expected = json!({
+        "zone": Cell::ZONE, "identity": "#KDC#00002", "signer": signer, "signing_key": key,
+    });
+    assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), expected);
+
+    let refused = verify("secondary.age", "other", &[]).failed();
+    assert!(refused.contains("secondary.age does not open with this passphrase"), "{refused}");
+    let refused = verify("passphrase", "passphrase", &[]).failed();
+    assert!(refused.contains("is no exported identity of a KDC"), "{refused}");
+    assert!(verify("nothing", "passphrase", &[]).failed().contains("nothing"));
+    // Whoever else could read it may have it: that is told, and it is no less good for it.
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let told = verify("secondary.age", "passphrase", &[]).succeeded();
+    assert!(told.stderr.contains("the identity's file"), "{}", told.stderr);
 }
 
 /// What the release before made: its audit key becomes the primary's signing key, so that what it signed holds on.

@@ -4,6 +4,7 @@ mod export;
 mod list;
 mod recover;
 mod show;
+mod verify;
 
 use clap::Subcommand;
 
@@ -18,6 +19,8 @@ pub(super) enum Identity {
     Show,
     /// Move the private half of the secondary identity out of the database into an encrypted file, to be kept elsewhere
     ExportSecondary(export::Export),
+    /// Open the file of an exported identity, and say whose it is
+    Verify(verify::Verify),
     /// Go over to the secondary identity, when the primary was lost or stolen; stop every KDC of the zone first
     Recover(recover::Recover),
 }
@@ -28,6 +31,7 @@ impl Identity {
             Self::List => list::run(global, output).await,
             Self::Show => show::run(global, output).await,
             Self::ExportSecondary(export) => export.run(global, output).await,
+            Self::Verify(verify) => verify.run(output),
             Self::Recover(recover) => recover.run(global, output).await,
         }
     }

@@ -120,7 +120,7 @@ fn the_command_line_shows_and_sets() {
         "cma",
         "--services",
         "web",
-        "--networks",
+        "--network",
         "192.0.2.0/24",
         "--reenroll-within",
         "30m",
@@ -133,11 +133,11 @@ fn the_command_line_shows_and_sets() {
         (&view["mode"], &view["services"], &view["reenroll_within_seconds"], &view["pending_days"]),
         (&json!("approve"), &json!(["cma", "web"]), &json!(1800), &json!(2))
     );
-    let any = cell.run(&["enroll", "settings", "--networks", "any", "--if-revision", "1"]).succeeded().stdout;
+    let any = cell.run(&["enroll", "settings", "--network", "any", "--if-revision", "1"]).succeeded().stdout;
     assert!(any.contains("networks          any\n") && any.ends_with("revision          2\n"), "{any}");
     for (arguments, said) in [
-        (&["--networks", "any", "--networks", "10.0.0.0/8"][..], "goes with no other network"),
-        (&["--networks", "10.0.0.1/8"], "write 10.0.0.0/8"),
+        (&["--network", "any", "--network", "10.0.0.0/8"][..], "goes with no other network"),
+        (&["--network", "10.0.0.1/8"], "write 10.0.0.0/8"),
         (&["--if-revision", "2"], "goes with a setting to change"),
         (&["--mode", "closed", "--if-revision", "1"], "it is at revision 2 now"),
         (&["--hosts", "Web*"], "a pattern of hosts is lower case"),

@@ -30,7 +30,7 @@ pub(in crate::cli) struct Settings {
     hosts: Vec<HostPattern>,
     /// A network that hosts may enroll from, such as 192.0.2.0/24; again for more, `any` for any
     #[arg(long, value_name = "NETWORK", value_parser = network)]
-    networks: Vec<Network>,
+    network: Vec<Network>,
     /// What becomes of a host that is known by another key: it gets in as another party with an alarm, or waits (hold)
     #[arg(long, value_enum)]
     conflicts: Option<ConflictsRule>,
@@ -67,14 +67,14 @@ impl Settings {
 
     /// What is to be changed, if anything.
     fn patch(self) -> Outcome<Option<EnrollmentPatch>> {
-        let networks: Vec<_> = self.networks.iter().filter_map(|network| network.0).collect();
-        if !networks.is_empty() && networks.len() < self.networks.len() {
-            return Err("--networks any goes with no other network".into());
+        let networks: Vec<_> = self.network.iter().filter_map(|network| network.0).collect();
+        if !networks.is_empty() && networks.len() < self.network.len() {
+            return Err("--network any goes with no other network".into());
         }
         let changes = self.mode.is_some()
             || !self.services.is_empty()
             || !self.hosts.is_empty()
-            || !self.networks.is_empty()
+            || !self.network.is_empty()
             || self.conflicts.is_some()
             || self.clones.is_some()
             || self.reenroll_within.is_some()
@@ -84,7 +84,7 @@ impl Settings {
             mode: self.mode.map(Some),
             services: given(self.services),
             hosts: given(self.hosts),
-            networks: (!self.networks.is_empty()).then_some(Some(networks)),
+            networks: (!self.network.is_empty()).then_some(Some(networks)),
             conflicts: self.conflicts.map(Some),
             clones: self.clones.map(Some),
             reenroll_within_seconds: self.reenroll_within.map(Some),

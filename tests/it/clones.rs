@@ -8,10 +8,12 @@ use std::sync::Arc;
 use keycell_client::{Agent, AgentConfig, AgentKey, SealError, system_rng};
 use keycell_kdc::clock::{Clock as _, ManualClock, SystemClock};
 use keycell_kdc::config::Config;
+use keycell_kdc::enrollment::EnrollmentMode;
 use keycell_kdc::kdc::Kdc;
 use keycell_protocol::{Name, SignedRequest};
 use keycell_tests::cell::Cell;
 use keycell_tests::copies::{CONFLICTS, conflict};
+use keycell_tests::host::Host;
 use keycell_tests::http::Http;
 use keycell_tests::party::{Party, now};
 use keycell_tests::postgres::Postgres;
@@ -164,6 +166,71 @@ async fn conflicts_come_in_pages_and_are_cleared_one_by_one() {
     assert_eq!(admin.delete(a).await.status, 204);
     assert_eq!(listed("?kind=shared").await.0, json!([]));
     kdc.logs("conflict cleared").await;
+}
+
+/// After a fleet was copied, or made anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_conflicts_are_cleared_at_once_and_none_that_was_not_seen_to() {
+    let cell = Cell::sqlite();
+    cell.lets_in(EnrollmentMode::Tofu).await;
+    let kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    cell.run(&["token", "create"]).succeeded();
+    let (here, there) = (kdc.http(), kdc.http_from([127, 0, 0, 2].into()));
+    let bundle = here.bundle().await;
+    for local in ["a", "b"] {
+        let party = admin.add(name(local).as_str()).await;
+        let other = if local == "b" { &here } else { &there };
+        party.copied([&here, other], &admin).await;
+    }
+    // Three of one host: the second and the third are known by another key, and the third is copied too.
+    let hosts = [(); 3].map(|()| Host::new("nanoprobe", "web1.example"));
+    let mut parties = Vec::new();
+    for host in &hosts {
+        parties.push(host.enroll(&here, &bundle).await.unwrap());
+    }
+    until("the third is seen to be copied", async || {
+        parties[2].copied([&here, &there], &admin).await["copies"].is_object().then_some(())
+    })
+    .await;
+    let [_, anew, both] = hosts.map(|host| host.name());
+    let left = || {
+        let listed = cell.run(&["--json", "party", "conflicts"]).succeeded().stdout;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let names = listed["conflicts"].as_array().unwrap().iter().map(|one| one["party"].clone());
+        let mut names: Vec<_> = names.map(|name| name.as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let sorted = |names: &[&str]| {
+        let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    let [a, b] = ["a@test.internal", "b@test.internal"];
+    assert_eq!(left(), sorted(&[a, b, &anew, &both]));
+
+    let all = ["party", "conflicts", "--clear", "--all"];
+    let of_kind = |kind| [&all[..], &["--kind", kind]].concat();
+    let unasked = |of: &[&str]| cell.run(&[of, &["--yes"]].concat()).succeeded().stdout;
+    // Nobody is at the terminal.
+    let refused = cell.run(&of_kind("clone")).failed();
+    assert!(refused.contains("1 conflict would be cleared") && refused.contains("--yes"), "{refused}");
+    let told = unasked(&of_kind("clone"));
+    assert_eq!(told, format!("1 conflict is cleared.\nThat of {both} is of another kind too, and stays.\n"));
+    assert_eq!(left(), sorted(&[b, &anew, &both]));
+    let told: Value =
+        serde_json::from_str(&unasked(&[&of_kind("same-host")[..], &["--json"]].concat())).unwrap();
+    assert_eq!(told, json!({ "cleared": [anew], "left": [both] }));
+    assert_eq!(unasked(&all), "2 conflicts are cleared.\n");
+    assert_eq!(left(), [""; 0]);
+    assert_eq!(unasked(&all), "0 conflicts are cleared.\n");
+    let cleared = admin.records().await.into_iter().filter(|record| record["action"] == "conflict.clear");
+    assert_eq!(cleared.count(), 4);
+    for arguments in [&["--clear"][..], &["--clear", "a", "--all"], &["--clear", "a", "--kind", "clone"]] {
+        let refused = cell.run(&[&["party", "conflicts"], arguments].concat()).failed();
+        assert!(refused.contains("write --clear NAME, --clear --all"), "{arguments:?}: {refused}");
+    }
 }
 
 /// A KDC in this process, on the database of a cell, by a clock that a test sets.

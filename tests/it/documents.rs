@@ -168,6 +168,7 @@ fn identities() {
     for expected in [
         "#KDC#00002 is in secondary.age and no longer in the database.",
         "exported",
+        "identity     #KDC#00002\n",
         "#KDC#00002 is the primary now. #KDC#00001 is retired",
         "#KDC#00003  secondary",
         "The log is intact",

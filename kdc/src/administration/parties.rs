@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keycell_protocol::{Generation, LongTermKey, Name, UnixMillis};
+use keycell_protocol::{Generation, JoinTokenId, LongTermKey, Name, UnixMillis};
 use zeroize::Zeroizing;
 
 use super::chosen::chosen;
@@ -61,14 +61,16 @@ pub struct Filter {
     pub matching: Option<Pattern>,
     /// Whether they may speak.
     pub state: Option<PartyState>,
-    /// Seen at or after this moment.
+    /// Seen, or enrolled, at or after this moment.
     pub seen_since: Option<UnixMillis>,
-    /// Not seen at or after this moment; also those that never were.
+    /// Neither seen nor enrolled at or after this moment; also those that never were.
     pub seen_before: Option<UnixMillis>,
     /// Of a host that this pattern matches, as it said when it came aboard.
     pub host: Option<HostPattern>,
     /// Whether they came aboard by themselves.
     pub enrolled: Option<bool>,
+    /// The join token that they came aboard by.
+    pub join_token: Option<JoinTokenId>,
 }
 
 impl Filter {
@@ -77,9 +79,11 @@ impl Filter {
     pub fn wants(&self, party: &Party) -> bool {
         let name = party.name();
         let service = || name.local().split('.').next().unwrap_or_default();
-        let seen = party.seen().at();
         let enrollment = party.record().enrollment.as_deref();
+        // Who has just come aboard has asked for nothing yet, and is there all the same.
+        let seen = party.seen().at().max(enrollment.map(|of| of.renewed_at));
         self.enrolled.is_none_or(|wanted| wanted == enrollment.is_some())
+            && self.join_token.is_none_or(|id| enrollment.is_some_and(|of| of.token == Some(id)))
             && self.host.as_ref().is_none_or(|host| enrollment.is_some_and(|of| host.matches(&of.host)))
             && self.service.as_deref().is_none_or(|wanted| wanted == service())
             && self.state.is_none_or(|state| (state == PartyState::Enabled) == party.enabled())

@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod backup;
 mod bench;
+mod bulk;
 mod bundle;
 mod certificate;
 mod check_config;

@@ -201,6 +201,11 @@ async fn parties_that_came_aboard_are_found_and_shown() {
     assert_eq!(names("enrolled=false").await, ["made.by-hand@test.internal"]);
     assert_eq!(names("host=web*").await, [host.name()]);
     assert_eq!(names("host=db*").await, [""; 0]);
+    // It has asked for nothing yet, and is there all the same.
+    let at = admin.get(&party_path(&host.name())).await.json()["enrollment"]["renewed_at"].as_u64().unwrap();
+    assert_eq!(names(&format!("seen_since={at}")).await, [host.name()]);
+    assert_eq!(names(&format!("seen_before={at}")).await, ["made.by-hand@test.internal"]);
+    assert_eq!(names(&format!("seen_before={}&enrolled=true", at + 1)).await, [host.name()]);
     let shown = admin.get(&party_path(&host.name())).await.json()["enrollment"].clone();
     assert_eq!(
         (&shown["host"], &shown["fingerprint"], &shown["admission"], &shown["address"]),
@@ -244,6 +249,69 @@ async fn the_key_of_a_party_that_is_deleted_is_denied_unless_it_is_forgotten() {
     assert_eq!(admin.get(&path(&back)).await.json()["state"], "approved");
     let wrong = format!("{}?forgot=true", party_path(&back.name()));
     assert_eq!(admin.send(Method::DELETE, &wrong, &Value::Null).await.kind(), ProblemType::MalformedRequest);
+}
+
+/// After a token was stolen, a fleet was taken down, or containers came and went.
+#[tokio::test]
+async fn many_that_came_aboard_are_deleted_at_once() {
+    let cell = Cell::sqlite();
+    cell.run(&["token", "create"]).succeeded();
+    let kdc = cell.serve();
+    let admin = cell.admin(&kdc);
+    let tokens = [cell.join_token(9).await, cell.join_token(9).await];
+    admin.add("nanoprobe.by-hand@test.internal").await;
+    let hosts: Vec<_> = (0..5)
+        .map(|n| {
+            let host = Host::new("nanoprobe", &format!("web{n}.example"));
+            if n < 4 { host.with(&tokens[n % 2]) } else { host }
+        })
+        .collect();
+    enroll(&admin, &hosts.iter().collect::<Vec<_>>()).await;
+    let names = |picked: &[usize]| {
+        let mut names: Vec<_> = picked.iter().map(|n| hosts[*n].name()).collect();
+        names.sort();
+        names
+    };
+    let [one, other] = tokens.map(|token| token.id().to_string());
+    let listed = |filters: &[&str]| {
+        let listed = cell.run(&[&["--json", "party", "list"], filters].concat()).succeeded().stdout;
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let names = listed["parties"].as_array().unwrap().iter().map(|party| party["name"].clone());
+        names.map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&["--join-token", &one]), names(&[0, 2]));
+    assert_eq!(listed(&["--join-token", &other, "--host", "web3.*"]), names(&[3]));
+    assert_eq!(listed(&["--join-token", &"0".repeat(16)]), [""; 0]);
+    let wrong = admin.get(&format!("{PARTIES}?join_token=x")).await;
+    assert_eq!((wrong.status, wrong.problem().field.as_deref()), (400, Some("join_token")));
+
+    let all = |filters: &[&str]| cell.run(&[&["party", "delete", "--all"], filters].concat());
+    // Only those that it is shown for, and never all.
+    for (arguments, said) in [
+        (&[][..], "--all takes a filter"),
+        (&["--join-token", &one], "2 parties would be deleted"),
+        (&["--join-token", &one, "--if-revision", "1", "--yes"], "--if-revision goes with a name"),
+    ] {
+        let refused = all(arguments).failed();
+        assert!(refused.contains(said), "{arguments:?}: {refused}");
+    }
+    let refused = cell.run(&["party", "delete", &hosts[0].name(), "--state", "enabled"]).failed();
+    assert!(refused.contains("filters go with --all"), "{refused}");
+    assert_eq!(cell.run(&["party", "delete", &hosts[0].name(), "--all"]).code, Some(2));
+    let shown = all(&["--join-token", &one, "--dry-run"]).succeeded().stdout;
+    assert!(names(&[0, 2]).iter().all(|name| shown.contains(name)) && shown.lines().count() == 3, "{shown}");
+    assert_eq!(listed(&["--enrolled"]).len(), 5);
+
+    assert_eq!(all(&["--join-token", &one, "--yes"]).succeeded().stdout, "2 parties are deleted.\n");
+    assert_eq!(listed(&["--enrolled"]), names(&[1, 3, 4]));
+    assert_eq!(admin.get(&path(&hosts[0])).await.json()["state"], "denied");
+    // Seen a moment ago, and who was made by hand is none of them.
+    assert_eq!(all(&["--seen-before", "1h", "--yes"]).succeeded().stdout, "0 parties are deleted.\n");
+    let told = all(&["--service", "nanoprobe", "--forget", "--yes", "--json"]).succeeded().stdout;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told, json!({ "deleted": names(&[1, 3, 4]), "left": [] }));
+    assert_eq!(admin.get(&path(&hosts[1])).await.status, 404);
+    assert_eq!(listed(&[]), ["nanoprobe.by-hand@test.internal"]);
 }
 
 /// Who copied the host's folder would come back with it: nobody is told to enable such a party and to go on.

@@ -188,6 +188,12 @@ impl Failed {
     }
 }
 
+/// Whether the KDC answered with this problem.
+pub(in crate::cli) fn is(error: &(dyn Error + Send + Sync + 'static), problem: ProblemType) -> bool {
+    let code = error.downcast_ref::<Failed>().and_then(|failed| failed.code.as_deref());
+    code == Some(problem.urn())
+}
+
 /// A problem document of this release or a newer one.
 #[derive(Deserialize)]
 struct Told {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{Global, Outcome};
 
-pub(super) use call::{Call, Failed};
+pub(super) use call::{Call, Failed, is};
 pub(super) use place::Place;
 pub(super) use profile::{Profile, Profiles};
 pub(super) use token::{others_may_change, warn_of_others};

@@ -1,13 +1,12 @@
 //! `keycell enroll approve`
 
-use std::io::{self, IsTerminal as _, Write as _};
-
 use clap::{ArgGroup, Args};
 use keycell_protocol::{Fingerprint, ServiceName};
 use serde::Serialize;
 
 use super::super::Outcome;
 use super::super::admin::Admin;
+use super::super::bulk::Bulk;
 use super::super::moment::time;
 use super::super::output::Output;
 use super::super::party::Expected;
@@ -80,22 +79,9 @@ impl Approve {
         };
         let found = wanted.read(None, usize::MAX, admin).await?.enrollments;
         if !self.yes && !found.is_empty() {
-            if !io::stdin().is_terminal() {
-                let count = counted(found.len() as u64, "host", "hosts");
-                return Err(format!(
-                    "{count} would be approved: look at `keycell enroll pending`, then repeat with --yes"
-                )
-                .into());
-            }
-            let mut out = io::stderr().lock();
-            write(&mut out, &found)?;
-            write!(out, "Approve {}? Type yes: ", counted(found.len() as u64, "host", "hosts"))?;
-            out.flush()?;
-            let mut answer = String::new();
-            io::stdin().read_line(&mut answer)?;
-            if answer.trim() != "yes" {
-                return Err("nobody was approved".into());
-            }
+            let count = counted(found.len() as u64, "host", "hosts");
+            let bulk = Bulk { verb: "Approve", done: "approved", count, look: "keycell enroll pending" };
+            bulk.ask(|out| write(out, &found))?;
         }
         if found.is_empty() && !output.json {
             eprintln!("keycell: no such host waits");

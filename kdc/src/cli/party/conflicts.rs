@@ -3,37 +3,64 @@
 use std::io;
 
 use clap::Args;
+use keycell_protocol::{Name, ProblemType};
+use serde::Serialize;
 
 use super::super::Outcome;
-use super::super::admin::{Admin, segment};
+use super::super::admin::{Admin, is, segment};
+use super::super::bulk::Bulk;
 use super::super::moment::time;
 use super::super::output::Output;
-use super::super::table::table;
+use super::super::table::{counted, table};
 use super::list::state;
 use crate::api::{ConflictPage, ConflictView};
 use crate::enrollment::{ConflictKind, CopiesKind};
 
-/// Without --clear it shows them. Those of a clone or a shared key are raised by what the KDC sees of the parties'
-/// requests, those of the same host at an enrollment.
+/// Without --clear it shows them. Those of a clone or a shared key are raised by what the KDC sees of the parties' requests,
+/// those of the same host at an enrollment. `--clear --all --kind KIND` leaves those that are of another kind too.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Conflicts {
     /// Only those of this kind: a key at two addresses, a key that two processes share, a host with another key
     #[arg(long, value_enum)]
     kind: Option<ConflictKind>,
-    /// Forget that of this party, once it is seen to; it comes again if it goes on
-    #[arg(long, value_name = "NAME", conflicts_with = "kind")]
-    clear: Option<String>,
+    /// Forget that of this party, or with --all of many, once it is seen to; it comes again if it goes on
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    clear: Option<Option<String>>,
+    /// All of them, or all of one --kind; asks first
+    #[arg(long, requires = "clear")]
+    all: bool,
+    /// Do not ask
+    #[arg(long, requires = "all")]
+    yes: bool,
+}
+
+#[derive(Serialize)]
+struct Cleared {
+    cleared: Vec<Name>,
+    /// Those that are of another kind too.
+    left: Vec<Name>,
 }
 
 impl Conflicts {
     pub(super) async fn run(self, admin: &Admin, output: &Output) -> Outcome {
-        if let Some(name) = &self.clear {
-            let name = admin.name(name).await?;
-            admin.delete(format!("{CONFLICTS}/{}", segment(name.as_str()))).done().await?;
-            return Ok(output.print(&serde_json::json!({ "cleared": name }), |out| {
-                writeln!(out, "The conflict of {name} is cleared.")
-            })?);
+        match (&self.clear, self.all) {
+            (None, _) => {
+                let page = self.read(admin).await?;
+                Ok(output.print(&page, |out| write(out, &page.conflicts))?)
+            }
+            (Some(None), true) => self.clear_all(admin, output).await,
+            (Some(Some(name)), false) if self.kind.is_none() => {
+                let name = admin.name(name).await?;
+                clear(&name, admin).await?;
+                Ok(output.print(&serde_json::json!({ "cleared": name }), |out| {
+                    writeln!(out, "The conflict of {name} is cleared.")
+                })?)
+            }
+            _ => Err("write --clear NAME, --clear --all, or --clear --all --kind KIND".into()),
         }
+    }
+
+    async fn read(&self, admin: &Admin) -> Outcome<ConflictPage> {
         let mut page = ConflictPage { conflicts: Vec::new(), next: None };
         loop {
             let more: ConflictPage = admin
@@ -46,11 +73,51 @@ impl Conflicts {
             page.conflicts.extend(more.conflicts);
             page.next = more.next;
             if page.next.is_none() {
-                break;
+                return Ok(page);
             }
         }
-        Ok(output.print(&page, |out| write(out, &page.conflicts))?)
     }
+
+    /// Those that are shown. A party's conflict goes as a whole: one that is of another kind too is not all seen to.
+    async fn clear_all(&self, admin: &Admin, output: &Output) -> Outcome {
+        let (chosen, left): (Vec<_>, Vec<_>) = self
+            .read(admin)
+            .await?
+            .conflicts
+            .into_iter()
+            .partition(|one| self.kind.is_none() || one.copies.is_none() || one.same_host.is_none());
+        if !self.yes && !chosen.is_empty() {
+            let count = counted(chosen.len() as u64, "conflict", "conflicts");
+            let bulk = Bulk { verb: "Clear", done: "cleared", count, look: "keycell party conflicts" };
+            bulk.ask(|out| write(out, &chosen))?;
+        }
+        let mut cleared = Vec::with_capacity(chosen.len());
+        for ConflictView { party, .. } in &chosen {
+            match clear(party, admin).await {
+                Ok(()) => cleared.push(party.clone()),
+                // By somebody else, or by an earlier try whose answer was lost.
+                Err(error) if is(error.as_ref(), ProblemType::NotFound) => cleared.push(party.clone()),
+                Err(error) => {
+                    let (done, all) = (cleared.len(), chosen.len());
+                    return Err(format!("{done} of {all} are cleared, then {party}: {error}").into());
+                }
+            }
+            if cleared.len().is_multiple_of(BATCH) {
+                eprintln!("{} of {} conflicts cleared", cleared.len(), chosen.len());
+            }
+        }
+        let done = Cleared { cleared, left: left.into_iter().map(|one| one.party).collect() };
+        Ok(output.print(&done, |out| {
+            writeln!(out, "{} cleared.", counted(done.cleared.len() as u64, "conflict is", "conflicts are"))?;
+            done.left
+                .iter()
+                .try_for_each(|name| writeln!(out, "That of {name} is of another kind too, and stays."))
+        })?)
+    }
+}
+
+async fn clear(party: &Name, admin: &Admin) -> Outcome {
+    admin.delete(format!("{CONFLICTS}/{}", segment(party.as_str()))).done().await
 }
 
 fn write(out: &mut dyn io::Write, conflicts: &[ConflictView]) -> io::Result<()> {
@@ -84,6 +151,7 @@ fn write(out: &mut dyn io::Write, conflicts: &[ConflictView]) -> io::Result<()> 
 const CONFLICTS: &str = "/v1/admin/conflicts";
 /// The largest page that the KDC gives.
 const MAX_PAGE: usize = 1000;
+const BATCH: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ mod add;
 mod author;
 mod conflicts;
 mod delete;
+mod filters;
 mod list;
 pub(super) mod show;
 mod update;
@@ -38,9 +39,9 @@ pub(super) enum Party {
     Enable(update::Enable),
     /// Remove the key that a party signs with as an author, so that it can register another
     ForgetAuthorKey(author::ForgetAuthorKey),
-    /// Show whose key is used in two places, and which hosts came with another key; or clear one
+    /// Show whose key is used in two places, and which hosts came with another key; or clear that
     Conflicts(conflicts::Conflicts),
-    /// Delete a party and its keys; tickets that are out end with their lifetime
+    /// Delete a party and its keys, or many that came aboard by themselves; tickets that are out end with their lifetime
     Delete(delete::Delete),
 }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::{LongTermKey, Name, UnixMillis};
+use keycell_protocol::{JoinTokenId, LongTermKey, Name, UnixMillis};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -45,6 +45,7 @@ pub(in crate::http) struct PageQuery {
     keyless: Option<bool>,
     host: Option<HostPattern>,
     enrolled: Option<bool>,
+    join_token: Option<JoinTokenId>,
 }
 
 impl PageQuery {
@@ -58,6 +59,7 @@ impl PageQuery {
             || self.keyless.is_some()
             || self.host.is_some()
             || self.enrolled.is_some()
+            || self.join_token.is_some()
     }
 }
 
@@ -82,6 +84,7 @@ pub(in crate::http) async fn list(
         seen_before: query.seen_before,
         host: query.host,
         enrolled: query.enrolled,
+        join_token: query.join_token,
     };
     let (after, due, keyless) = (query.after, query.rotation_due, query.keyless);
     let page = move |kdc: &Kdc| {

@@ -20,11 +20,12 @@ pub use error::KeyFileError;
 /// {"keycell": 1, "name": "web.host1@example.com", "generation": 2, "epoch": 20439, "key": base64url of 32 bytes,
 ///  "ratchet_period": 86400, "urls": ["https://kdc1.example.com:7423"], "tls_roots": "-----BEGIN CERTIFICATE-----…",
 ///  "staged": {"generation": 3, "epoch": 20439, "key": …},
-///  "retiring": [{"generation": 1, "epoch": 20439, "key": …, "until": Unix seconds}],
+///  "retiring": [{"generation": 1, "epoch": 20439, "key": …, "until": Unix seconds, "erased": true}],
 ///  "author_key": base64url of 32 bytes, "signers": [base64url of 32 bytes]}
 /// ```
 ///
-/// `staged` and `retiring` are there during a rotation only, the last two as far as there are any. [`KeyStore`](crate::KeyStore) keeps such a file up.
+/// `staged` and `retiring` are there during a rotation only, `erased` after another enrollment, the last two as far as there are
+/// any. [`KeyStore`](crate::KeyStore) keeps such a file up.
 ///
 /// Not `Clone`: each copy of a key in memory is one more to lose. It prints no secret.
 #[derive(Debug)]
@@ -55,6 +56,9 @@ pub struct RetiringKey {
     pub key: LongTermKey,
     /// When to erase it: no message comes under it any more.
     pub until: UnixSeconds,
+    /// Whether the KDC has erased it, as in a recovery: whoever still has it may be a thief. It opens messages until then, and
+    /// no request is signed with it.
+    pub erased: bool,
 }
 
 /// Where the KDCs of a zone are.

@@ -30,6 +30,8 @@ pub struct Keys {
 struct Retiring {
     key: RatchetedKey,
     until: UnixSeconds,
+    /// By the KDC, with all that it had: it opens messages, and is good for nothing else.
+    erased: bool,
 }
 
 impl Keys {
@@ -46,19 +48,19 @@ impl Keys {
     pub fn add(&mut self, key: LongTermKey) {
         let key = RatchetedKey::new(key);
         if key.generation() < self.active.generation() {
-            self.retire(key, UnixSeconds(u64::MAX));
+            self.retire(Retiring { key, until: UnixSeconds(u64::MAX), erased: false });
         } else {
             self.replace(key, UnixSeconds(u64::MAX));
         }
     }
 
-    /// Drops the key of a generation that the KDC no longer uses. The last key stays.
+    /// Drops the key of a generation that the KDC no longer uses. The last key that requests may be signed with stays.
     pub fn remove(&mut self, generation: Generation) {
         if generation != self.active.generation() {
             self.retiring.retain(|old| old.key.generation() != generation);
             self.staged.take_if(|staged| staged.generation() == generation);
-        } else if !self.retiring.is_empty() {
-            self.active = self.retiring.remove(0).key;
+        } else if let Some(at) = self.retiring.iter().position(|old| !old.erased) {
+            self.active = self.retiring.remove(at).key;
         }
         self.speak_again();
     }
@@ -110,15 +112,14 @@ impl Keys {
         self.all().find(|held| held.generation() == generation)
     }
 
-    /// In the order in which requests try them.
     fn all(&mut self) -> impl Iterator<Item = &mut RatchetedKey> {
         let old = self.retiring.iter_mut().map(|old| &mut old.key);
         core::iter::once(&mut self.active).chain(&mut self.staged).chain(old)
     }
 
-    fn retire(&mut self, key: RatchetedKey, until: UnixSeconds) {
-        self.retiring.retain(|old| old.key.generation() != key.generation());
-        self.retiring.push(Retiring { key, until });
+    fn retire(&mut self, key: Retiring) {
+        self.retiring.retain(|old| old.key.generation() != key.key.generation());
+        self.retiring.push(key);
         self.retiring.sort_by_key(|old| core::cmp::Reverse(old.key.generation()));
     }
 
@@ -128,7 +129,7 @@ impl Keys {
         self.staged.take_if(|staged| staged.generation() <= generation);
         let before = core::mem::replace(&mut self.active, key);
         if before.generation() < generation {
-            self.retire(before, until);
+            self.retire(Retiring { key: before, until, erased: false });
         }
         self.speak_again();
     }
@@ -146,8 +147,8 @@ impl From<AgentKey> for Keys {
         let AgentKey { name: _, key, ratchet_period, kdc: _, staged, retiring, author: _, signers: _ } = file;
         let mut keys = Self::new(key, ratchet_period);
         keys.staged = staged.map(RatchetedKey::new);
-        for RetiringKey { key, until } in retiring {
-            keys.retire(RatchetedKey::new(key), until);
+        for RetiringKey { key, until, erased } in retiring {
+            keys.retire(Retiring { key: RatchetedKey::new(key), until, erased });
         }
         keys
     }

@@ -157,6 +157,22 @@ impl Tickets {
         }
     }
 
+    /// Drops the tickets that are held, and asks for others: who gave them may have been somebody with a key of this party that
+    /// no KDC has any more.
+    pub(crate) fn ask_anew(&mut self, now: UnixMillis) {
+        self.missing.clear();
+        self.renewals.clear();
+        for (name, entry) in &mut self.entries {
+            let asked = matches!(entry.want, Want::Queued | Want::Asked);
+            let held = entry.held.take().is_some();
+            entry.ended = None;
+            if asked || (held || entry.kept) && entry.may_ask(now) {
+                entry.want = Want::Queued;
+                self.missing.push_back(name.clone());
+            }
+        }
+    }
+
     /// What was refused is asked for again now: this party has another key.
     pub(crate) fn retry_refused(&mut self, now: UnixMillis) {
         for (name, entry) in &mut self.entries {

@@ -80,11 +80,12 @@ impl Agent {
     }
 
     /// A ticket that opened proves the epoch in which the KDC sealed it. So the keys of a party that only receives turn
-    /// too.
+    /// too. One under a key that the KDC has erased proves nothing: a thief of that key may have sealed it.
     pub(super) fn prove_by(&mut self, now: UnixMillis, opened: &Opened) {
         if self.kept.is_some()
             && let Origin::Message(ticket) = &opened.origin
             && let Ok(ticket) = Ticket::parse(ticket)
+            && self.keys.is_living(ticket.generation())
         {
             self.prove(now, ticket.epoch());
         }

@@ -189,8 +189,9 @@ impl Agent {
 
     /// Takes another key for its own.
     ///
-    /// The tickets that are held go on until their ends, and the key before opens for as long as there are tickets under it:
-    /// whoever has one does not notice.
+    /// Beside a staged one everything goes on. One that is active at once means that the KDC has erased all from before: those
+    /// go on opening messages for as long as there are tickets under them, so that whoever has one does not notice, and no KDC
+    /// is asked or believed under them any more (docs/decisions/0037-how-a-host-enrolls-again.md).
     fn board(&mut self, now: UnixMillis, boarded: Boarded) {
         let Boarded { name: _, key, state, ratchet_period: _, bundle } = boarded;
         let end = self.end_of_tickets(self.correction.apply(now).seconds());
@@ -201,6 +202,8 @@ impl Agent {
             self.keys.stage(self.keys.active(), key);
         } else {
             self.keys.board(key, end);
+            self.forget_asked();
+            self.tickets.ask_anew(self.correction.apply(now));
         }
         if let Some(kept) = &mut self.kept {
             kept.kdc = KdcAddress { urls: bundle.urls, tls_roots: bundle.tls_roots };
@@ -226,6 +229,16 @@ impl Agent {
         self.retry.hurry();
         self.groups.retry.hurry();
         self.author.retry.hurry();
+    }
+
+    /// What was asked with a key that is erased is answered by no KDC: whatever comes now is a thief's.
+    fn forget_asked(&mut self) {
+        self.pending.clear();
+        self.groups.asked = None;
+        self.author.asked = None;
+        if let Some(kept) = &mut self.kept {
+            kept.asked = None;
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl AgentKey {
                     epoch: old.key.epoch().0,
                     key: encoded.as_str(),
                     until: old.until.0,
+                    erased: old.erased,
                 })
                 .collect(),
             author_key: author.as_ref().map(Encoded::as_str),
@@ -147,12 +148,14 @@ struct Retiring<'a> {
     epoch: u32,
     key: &'a str,
     until: u64,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    erased: bool,
 }
 
 impl Retiring<'_> {
     fn read(&self) -> Option<RetiringKey> {
         let key = decode(self.generation, self.epoch, self.key)?;
-        Some(RetiringKey { key, until: UnixSeconds(self.until) })
+        Some(RetiringKey { key, until: UnixSeconds(self.until), erased: self.erased })
     }
 }
 

@@ -78,21 +78,23 @@ fn the_keys_of_a_rotation_are_kept_too() {
     let mut written = key();
     written.staged = Some(key_of(4, 0xB4));
     written.retiring = vec![
-        RetiringKey { key: key_of(2, 0xC2), until: UnixSeconds(1_766_000_000) },
-        RetiringKey { key: key_of(1, 0xC1), until: UnixSeconds(1_766_000_001) },
+        RetiringKey { key: key_of(2, 0xC2), until: UnixSeconds(1_766_000_000), erased: false },
+        RetiringKey { key: key_of(1, 0xC1), until: UnixSeconds(1_766_000_001), erased: true },
     ];
     let json = written.to_json();
     assert!(json.capacity() >= json.len() && json.len() > 600);
     let read = AgentKey::from_json(&json).unwrap();
     assert_eq!(read.staged.as_ref().unwrap().expose_secret(), &[0xB4; 32]);
     let retiring = |key: &AgentKey| -> Vec<_> {
-        key.retiring.iter().map(|old| (old.key.generation(), old.key.epoch(), old.until)).collect()
+        let retiring = key.retiring.iter();
+        retiring.map(|old| (old.key.generation(), old.key.epoch(), old.until, old.erased)).collect()
     };
     assert_eq!(retiring(&read), retiring(&written));
     assert_eq!(read.to_json(), json);
     assert!(!format!("{read:?}").contains("18"), "0xB4 is 180");
 
     let text = std::str::from_utf8(&json).unwrap();
+    assert_eq!(text.matches("erased").count(), 1, "files of a rotation are as ever");
     for (from, to, what) in [
         ("\"generation\": 4", "\"generation\": 3", "later generation"),
         ("\"generation\": 2", "\"generation\": 3", "earlier generations"),

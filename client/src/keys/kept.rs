@@ -5,7 +5,7 @@ use keycell_protocol::{
     UnixMillis, UnixSeconds,
 };
 
-use super::Keys;
+use super::{Keys, Retiring};
 use crate::keyfile::{AgentKey, KdcAddress, RetiringKey};
 
 impl Keys {
@@ -40,7 +40,10 @@ impl Keys {
             kdc,
             staged: self.staged.as_ref().map(|staged| staged.key().clone()),
             retiring: retiring
-                .map(|old| RetiringKey { key: old.key.key().clone(), until: old.until })
+                .map(|old| {
+                    let Retiring { key, until, erased } = old;
+                    RetiringKey { key: key.key().clone(), until: *until, erased: *erased }
+                })
                 .collect(),
             author: None,
             signers: Vec::new(),
@@ -89,7 +92,8 @@ impl Keys {
     pub(crate) fn stage(&mut self, asker: Generation, key: LongTermKey) {
         self.retiring.retain(|old| old.key.generation() < key.generation());
         if self.active.generation() >= key.generation()
-            && let Some(at) = self.retiring.iter().position(|old| old.key.generation() == asker)
+            && let Some(at) =
+                self.retiring.iter().position(|old| !old.erased && old.key.generation() == asker)
         {
             self.active = self.retiring.remove(at).key;
             self.speak_again();
@@ -97,12 +101,22 @@ impl Keys {
         self.staged = Some(RatchetedKey::new(key));
     }
 
-    /// The KDC knows this key only, and gave it to the holder of another proof than a key. The active one before opens messages
-    /// `until` then; what is held of this generation or later the KDC has never heard of.
+    /// The KDC knows this key only, and gave it to the holder of another proof than a key: it has erased every one from before.
+    /// Those open messages `until` then at the latest, and are good for nothing else; what is held of this generation or
+    /// later the KDC has never heard of.
     pub(crate) fn board(&mut self, key: LongTermKey, until: UnixSeconds) {
         self.staged = None;
         self.retiring.retain(|old| old.key.generation() < key.generation());
         self.replace(RatchetedKey::new(key), until);
+        for old in &mut self.retiring {
+            old.until = old.until.min(until);
+            old.erased = true;
+        }
+    }
+
+    /// Whether the KDC may still know the key of this generation, so that what comes under it may be the KDC's.
+    pub(crate) fn is_living(&self, generation: Generation) -> bool {
+        !self.retiring.iter().any(|old| old.erased && old.key.generation() == generation)
     }
 
     /// The KDC uses the staged key. Whether it is that generation.
@@ -122,7 +136,7 @@ impl Keys {
             // Another one is being tried already.
             return true;
         }
-        let generations: Vec<_> = self.all().map(|key| key.generation()).collect();
+        let generations = self.speakers();
         let next = generations.iter().cycle().skip_while(|held| **held != generation).nth(1);
         self.speaker = next.copied().unwrap_or(generation);
         self.refused += 1;
@@ -131,6 +145,13 @@ impl Keys {
         }
         self.speak_again();
         false
+    }
+
+    /// Which keys requests may be signed with, in the order in which they are tried.
+    fn speakers(&self) -> Vec<Generation> {
+        let old = self.retiring.iter().filter(|old| !old.erased).map(|old| &old.key);
+        let keys = core::iter::once(&self.active).chain(&self.staged).chain(old);
+        keys.map(RatchetedKey::generation).collect()
     }
 
     /// A KDC accepts requests of a generation. If that was to be erased soon it is kept `until` then: it is the one that
@@ -165,3 +186,61 @@ impl Keys {
 /// A jump of the KDC's clock that is believed alone: as many epochs, or as many seconds if that is more.
 const FAR_EPOCHS: u32 = 31;
 const FAR_SECONDS: u32 = 31 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(100 * 86_400);
+    const END: UnixSeconds = UnixSeconds(101 * 86_400);
+
+    fn key(generation: u32) -> LongTermKey {
+        LongTermKey::new(Generation(generation), Epoch(100), [generation as u8; 32])
+    }
+
+    fn keys(generation: u32) -> Keys {
+        Keys::new(key(generation), RatchetPeriod::DEFAULT)
+    }
+
+    fn generations(keys: &mut Keys) -> Vec<u32> {
+        keys.all().map(|key| key.generation().0).collect()
+    }
+
+    #[test]
+    fn what_is_erased_opens_until_its_end_and_asks_nothing() {
+        let mut keys = keys(2);
+        keys.add(key(1));
+        keys.stage(Generation(2), key(3));
+        keys.board(key(4), END);
+        // What is staged by the KDC that erased it is gone: it was never used.
+        assert_eq!(generations(&mut keys), [4, 2, 1]);
+        assert!(keys.is_living(Generation(4)) && !keys.is_living(Generation(2)));
+        assert!(keys.named(NOW.millis(), Generation(1), Epoch(100)).is_ok());
+        for _ in 0..3 {
+            assert!(!keys.refused(Generation(4)), "there is no other to ask with");
+            assert_eq!(keys.speaker(), Generation(4));
+        }
+        for erased in [1, 2] {
+            assert!(!keys.accepted(Generation(erased), END, END.plus(86_400)));
+        }
+        keys.remove(Generation(4));
+        assert_eq!(keys.active(), Generation(4), "no erased key takes its place");
+        // Both, though the first was to be kept for ever.
+        assert_eq!(keys.next_expiry(), Some(END));
+        assert!(keys.expire(END));
+        assert_eq!(generations(&mut keys), [4]);
+    }
+
+    #[test]
+    fn whatever_was_asked_with_an_erased_key_does_not_bring_it_back() {
+        let mut keys = keys(2);
+        keys.board(key(4), END);
+        keys.stage(Generation(2), key(3));
+        assert_eq!((keys.active(), keys.has_staged()), (Generation(4), true));
+        // Of one that lives it does: the KDC was restored.
+        let mut keys = self::keys(2);
+        keys.replace(RatchetedKey::new(key(4)), END);
+        keys.stage(Generation(2), key(3));
+        assert_eq!((keys.active(), keys.has_staged()), (Generation(2), true));
+    }
+}

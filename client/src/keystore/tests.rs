@@ -249,7 +249,7 @@ fn what_an_administrator_changed_meanwhile_is_kept() {
     // Written before a rotation that went through.
     fs::write(&path, &edited).unwrap();
     let mut rotated = key(2, 105);
-    rotated.retiring = vec![RetiringKey { key: key(1, 105).key, until: UnixSeconds(1) }];
+    rotated.retiring = vec![RetiringKey { key: key(1, 105).key, until: UnixSeconds(1), erased: false }];
     store.save(&rotated).unwrap();
     assert_eq!(AgentKey::load(&path).unwrap().key.generation(), Generation(2));
 

@@ -3,6 +3,7 @@
 mod asking;
 mod grouping;
 mod keeping;
+mod looking;
 mod reenrolling;
 mod rotating;
 mod spreading;
@@ -71,6 +72,8 @@ pub struct Agent {
     reenrolling: Option<Box<Reenrolling>>,
     /// The most over which it spreads that.
     reenroll_within_ms: u64,
+    /// How often it then looks in at a KDC.
+    look_in_ms: u64,
     author: Author,
     stats: Stats,
 }
@@ -117,6 +120,7 @@ impl Agent {
             kept: None,
             reenrolling: None,
             reenroll_within_ms: config.reenroll_within_ms,
+            look_in_ms: config.look_in_ms,
             author,
             stats: Stats::default(),
         }

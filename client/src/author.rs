@@ -16,6 +16,8 @@ pub(crate) struct Author {
     voucher: Option<Given>,
     /// Whether somebody waits for a voucher.
     wanted: bool,
+    /// Whether one is asked for whatever is at hand.
+    looks_in: bool,
     refused: Option<Refused>,
     pub(crate) asked: Option<AskedVoucher>,
     pub(crate) retry: Retry,
@@ -43,7 +45,16 @@ impl Refused {
 
 impl Author {
     pub(crate) const fn new(key: Option<AuthorKey>, retry: Retry) -> Self {
-        Self { key, voucher: None, wanted: false, refused: None, asked: None, retry, made: 0 }
+        Self {
+            key,
+            voucher: None,
+            wanted: false,
+            looks_in: false,
+            refused: None,
+            asked: None,
+            retry,
+            made: 0,
+        }
     }
 
     pub(crate) const fn key(&self) -> Option<&AuthorKey> {
@@ -79,6 +90,7 @@ impl Author {
             && self.asked.is_none()
             && self.refused.as_ref().is_none_or(|refused| refused.is_over(now))
             && match &self.voucher {
+                _ if self.looks_in => true,
                 // What was needed once is kept at hand.
                 Some(given) => given.renew_after <= now.seconds() || !given.voucher.covers(now),
                 None => self.wanted,
@@ -94,16 +106,23 @@ impl Author {
         Some(self.refused.as_ref().map_or(renewal, |refused| refused.until.max(renewal)))
     }
 
+    /// Asks for a voucher next, also where one is at hand.
+    pub(crate) const fn look_in(&mut self) {
+        self.looks_in = true;
+    }
+
     pub(crate) fn given(&mut self, given: GivenVoucher) {
         self.voucher = Some(Given { voucher: given.voucher, renew_after: given.renew_after });
         self.refused = None;
         self.wanted = false;
+        self.looks_in = false;
     }
 
     /// The KDC gives none. One that is held goes on until its end.
     pub(crate) fn refused(&mut self, now: UnixMillis, problem: ProblemType) {
         self.refused = Some(Refused { problem, since: now, until: now.plus(REFUSED_MS) });
         self.wanted = false;
+        self.looks_in = false;
     }
 
     /// Another KDC is to vouch for it: what was vouched for or refused before counts no more.
@@ -124,11 +143,12 @@ impl Author {
 
 impl fmt::Debug for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, voucher, wanted, refused: _, asked: _, retry: _, made: _ } = self;
+        let Self { key, voucher, wanted, looks_in, refused: _, asked: _, retry: _, made: _ } = self;
         f.debug_struct("Author")
             .field("key", key)
             .field("voucher", &voucher.as_ref().map(|given| &given.voucher))
             .field("wanted", wanted)
+            .field("looks_in", looks_in)
             .finish_non_exhaustive()
     }
 }

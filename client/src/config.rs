@@ -26,6 +26,10 @@ pub struct AgentConfig {
     /// Over how many milliseconds at the most it spreads the moment at which it enrolls again, whatever a KDC says.
     /// 3,600,000 unless set: the longest that a forged refusal keeps a host away.
     pub reenroll_within_ms: u64,
+    /// How many milliseconds after its last request, on average, the agent of a host that enrolled asks for its voucher, so that
+    /// also one that only answers hears when no KDC knows its key any more, as after a recovery. 3,600,000 unless set, and never
+    /// less than 60,000: 100,000 hosts that ask for nothing else are 28 requests a second.
+    pub look_in_ms: u64,
     /// By how many milliseconds the host's clock is known to be behind. 0 unless set; a KDC's time replaces it.
     pub clock_correction_ms: i64,
 }
@@ -42,6 +46,7 @@ impl Default for AgentConfig {
             backoff_ms: 250,
             max_backoff_ms: 60_000,
             reenroll_within_ms: 3_600_000,
+            look_in_ms: 3_600_000,
             clock_correction_ms: 0,
         }
     }

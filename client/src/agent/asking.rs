@@ -51,6 +51,7 @@ impl Agent {
         let (destinations, nonce) = (request.destinations.len(), request.nonce);
         let pending = PendingRequest { body, destinations, kind: Kind::Tickets, nonce };
         self.pending.insert(nonce, Asked { request, generation, reply_key, at: now });
+        self.asks(now);
         Some(pending)
     }
 

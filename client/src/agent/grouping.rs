@@ -121,6 +121,7 @@ impl Agent {
         self.stats.group_requests += 1;
         self.stats.group_refetches += u64::from(due.by_message);
         self.groups.asked = Some(AskedGroups { request, keys, at: now });
+        self.asks(now);
         Some(PendingRequest { body, destinations: 0, kind: Kind::Groups, nonce })
     }
 
@@ -242,4 +243,4 @@ impl Agent {
 /// Five minutes.
 const HOLD_MS: u64 = 300_000;
 /// For who enrolls again if that is meant.
-const AGAIN_MS: u64 = 20_000;
+pub(super) const AGAIN_MS: u64 = 20_000;

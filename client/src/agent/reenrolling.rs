@@ -6,6 +6,7 @@ use keycell_protocol::{
 use rand_core::CryptoRng;
 
 use super::Agent;
+use super::looking::Looking;
 use crate::enrollment::asking::Asking;
 use crate::enrollment::{Boarded, Standing};
 use crate::groups::below;
@@ -25,6 +26,7 @@ pub(crate) struct Reenrolling {
     longest: u64,
     /// Since a KDC last accepted a request: each one in vain makes the next one later.
     in_vain: u32,
+    pub(super) looking: Looking,
     /// The change of the key file that goes with the bundle.
     pub(super) bundle: Option<u64>,
 }
@@ -95,6 +97,9 @@ impl Agent {
     /// [`reenroll_within_ms`](crate::AgentConfig::reenroll_within_ms), and over a shorter one as soon as a KDC names that. What
     /// it is given is to be stored as ever ([`unsaved`](Self::unsaved)), the bundle too.
     ///
+    /// An agent that has asked a KDC nothing for a while asks for its voucher, so that it is refused in time:
+    /// [`look_in_ms`](crate::AgentConfig::look_in_ms).
+    ///
     /// Nothing changes for an agent that does not [keep](Self::keeping) its keys, or whose key file is not of a host that
     /// enrolled in the zone of the bundle: see [`reenrolls`](Self::reenrolls).
     #[must_use]
@@ -118,6 +123,7 @@ impl Agent {
             drawn_over: None,
             longest: self.reenroll_within_ms,
             in_vain: 0,
+            looking: Looking::new(self.look_in_ms),
             bundle: None,
         })
     }

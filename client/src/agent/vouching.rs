@@ -5,8 +5,10 @@ use keycell_protocol::{
     UnixMillis, VoucherRequest, Vouchers, Zone,
 };
 
+use super::grouping::AGAIN_MS;
 use super::{Agent, Proof};
 use crate::author::AskedVoucher;
+use crate::groups::below;
 use crate::many::Many;
 use crate::opened::Opened;
 use crate::pending::{Kind, PendingRequest, TakeError};
@@ -85,6 +87,7 @@ impl Agent {
         if lost && self.author.asked.take().is_some() {
             self.author.retry.failure(now, None, &mut self.rng);
         }
+        self.look_in(now);
         if !self.may_ask_for_voucher(now) {
             return None;
         }
@@ -99,6 +102,7 @@ impl Agent {
         let request = VoucherRequest::new(self.me.clone(), key, dated, nonce, self.instance);
         let body = SignedVoucherRequest::sign(&request, &keys).to_json();
         self.author.asked = Some(AskedVoucher { request, keys, at: now });
+        self.asks(now);
         Some(PendingRequest { body, destinations: 0, kind: Kind::Voucher, nonce })
     }
 
@@ -156,7 +160,13 @@ impl Agent {
                 let wait = problem.retry_after.map(|seconds| seconds.saturating_mul(1000));
                 self.author.retry.failure(now, wait, &mut self.rng);
             }
-            kind => self.author.refused(self.correction.apply(now), kind),
+            kind => {
+                if kind == ProblemType::Unauthenticated && self.unknown_to_kdcs(now, problem) {
+                    let jitter = below(&mut self.rng, AGAIN_MS);
+                    return self.author.retry.hold(now, AGAIN_MS / 2 + jitter);
+                }
+                self.author.refused(self.correction.apply(now), kind);
+            }
         }
     }
 
@@ -172,7 +182,8 @@ impl Agent {
             return Some(lost);
         }
         if !self.author.is_wanting(self.correction.apply(now)) {
-            return self.author.next_timer().map(|due| self.correction.undo(due).max(now));
+            let renewal = self.author.next_timer().map(|due| self.correction.undo(due).max(now));
+            return [renewal, self.next_look(now)].into_iter().flatten().min();
         }
         // Until the key is in its file there is nothing to ask.
         let stored = self.kept.as_ref().is_none_or(|kept| kept.has_saved(self.author.made));

@@ -1,6 +1,7 @@
 //! A host that no KDC knows any more comes aboard again by itself, and no other does.
 
 mod erased;
+mod looking;
 
 use keycell_client::Standing;
 use keycell_protocol::{Bundle, Generation, IdentityName, Problem, ProblemType, UnixMillis};

@@ -194,6 +194,38 @@ fn a_wrong_clock_is_dated_by_the_kdc() {
     assert!(host.take_reply(at, &fourth, &reply).unwrap().is_some());
 }
 
+/// Somebody on the way spelled the JSON in another way, or the answer was lost and a later request was answered since.
+#[test]
+fn a_retry_that_the_kdc_takes_for_a_replay_is_made_anew_at_once() {
+    let mut kdc = Kdc::new();
+    let mut host = host(kdc.bundle(), None);
+    let first = host.wants(START).unwrap();
+    host.give_up(START, &first);
+    let (at, second) = next(&mut host, START);
+    assert_eq!(second.body, first.body);
+    host.take_problem(at, &second, &problem(ProblemType::Replayed));
+    assert_eq!((host.standing(), host.next_wakeup(at)), (Standing::Asking, Some(at)));
+    let third = host.wants(at).unwrap();
+    let nonce = |request: &PendingRequest| kdc.open(&request.body).unwrap().0.nonce.0;
+    assert!(third.body != first.body && nonce(&third) != nonce(&first));
+    // One that calls all a replay is not asked without end, and never twice for the same.
+    let (mut now, mut asked) = (at, vec![nonce(&first), nonce(&third)]);
+    host.take_problem(at, &third, &problem(ProblemType::Replayed));
+    for _ in 0..10 {
+        let (at, request) = next(&mut host, now);
+        asked.push(nonce(&request));
+        host.take_problem(at, &request, &problem(ProblemType::Replayed));
+        now = at;
+    }
+    assert!(now > START.plus(10_000), "it waits longer and longer");
+    asked.sort_unstable();
+    asked.dedup();
+    assert_eq!(asked.len(), 12);
+    let (at, request) = next(&mut host, now);
+    let (reply, _) = kdc.enroll(at, &request.body, EnrollmentState::Active);
+    assert!(host.take_reply(at, &request, &reply).unwrap().is_some());
+}
+
 #[test]
 fn who_is_put_off_asks_again_with_a_new_request_and_not_all_at_once() {
     let mut kdc = Kdc::new();

@@ -42,8 +42,7 @@ struct Refusals {
 impl Reenrolling {
     /// No KDC knew any of the keys, at a moment at which the clocks agreed. Whether it is to be asked once more.
     fn refused(&mut self, now: UnixMillis, within: u32, rng: &mut impl CryptoRng) -> bool {
-        let within = u64::from(within.max(1)) * 1000;
-        let within = (within << self.in_vain.min(10)).min(self.longest.max(1));
+        let within = self.spread(within);
         if self.under_way {
             self.draw_again(now, within, rng);
             return false;
@@ -74,6 +73,20 @@ impl Reenrolling {
                 self.asking.begin_at(now, at);
             }
         }
+    }
+
+    /// What the KDC gave has the number of a key that this host had before, and is not taken: two keys of one number would be
+    /// taken for each other. The next has the number after that.
+    fn ask_once_more(&mut self, now: UnixMillis, rng: &mut impl CryptoRng) {
+        let within = self.spread(WITHIN);
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.asking.begin_at(now, now.plus(below(rng, within)));
+    }
+
+    /// Over how many milliseconds it draws, where the KDC says so many seconds.
+    fn spread(&self, within: u32) -> u64 {
+        let within = u64::from(within.max(1)) * 1000;
+        (within << self.in_vain.min(10)).min(self.longest.max(1))
     }
 
     /// A KDC knows a key of this host.
@@ -170,7 +183,12 @@ impl Agent {
     ) -> Result<(), TakeError> {
         let reenrolling = self.reenrolling.as_mut().ok_or(TakeError::NotPending)?;
         if let Some(boarded) = reenrolling.asking.take_reply(now, nonce, body, &mut self.rng)? {
-            self.board(now, boarded);
+            // It has another living key of this host, and has not heard of those after that: it was restored from a backup.
+            if boarded.state == EnrollmentState::Staged && boarded.key.generation() <= self.keys.active() {
+                reenrolling.ask_once_more(now, &mut self.rng);
+            } else {
+                self.board(now, boarded);
+            }
         }
         Ok(())
     }
@@ -203,7 +221,7 @@ impl Agent {
         let end = self.end_of_tickets(self.correction.apply(now).seconds());
         let signers: Vec<_> = bundle.identities.iter().map(|identity| identity.signing_key).collect();
         self.opener.trust_signers(&bundle.zone, &signers);
-        let staged = state == EnrollmentState::Staged && key.generation() > self.keys.active();
+        let staged = state == EnrollmentState::Staged;
         if staged {
             self.keys.stage(self.keys.active(), key);
         } else {

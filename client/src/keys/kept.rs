@@ -212,7 +212,7 @@ mod tests {
         keys.add(key(1));
         keys.stage(Generation(2), key(3));
         keys.board(key(4), END);
-        // What is staged by the KDC that erased it is gone: it was never used.
+        // What was staged by the KDC that erased it is gone: it was never used.
         assert_eq!(generations(&mut keys), [4, 2, 1]);
         assert!(keys.is_living(Generation(4)) && !keys.is_living(Generation(2)));
         assert!(keys.named(NOW.millis(), Generation(1), Epoch(100)).is_ok());

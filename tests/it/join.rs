@@ -176,23 +176,18 @@ async fn the_example_nanoprobe_comes_aboard_and_answers() {
     cell.run(&["bundle", "--out", "cell.bundle"]).succeeded();
     cell.run(&["party", "add", "cma.main"]).succeeded();
     let cma = format!("cma.main@{}", Cell::ZONE);
-    let mut command = example(&cell, "nanoprobe");
-    command.args([
-        "--bundle",
-        "cell.bundle",
-        "--store",
-        "probe",
-        "--as-host",
-        "web1.example.com",
-        "--cma",
-        &cma,
-    ]);
-    command.args(["--first-use", "--listen", "127.0.0.1:0"]);
-    let mut nanoprobe = Killed(command.stderr(Stdio::piped()).spawn().unwrap());
-    let mut line = String::new();
-    // Held to the end: what it tells there must have somewhere to go.
-    let mut log = BufReader::new(nanoprobe.0.stderr.take().unwrap());
-    log.read_line(&mut line).unwrap();
+    let start = |more: &[&str]| {
+        let mut command = example(&cell, "nanoprobe");
+        command.args(["--bundle", "cell.bundle", "--store", "probe", "--as-host", "web1.example.com"]);
+        command.args(["--cma", &cma, "--first-use", "--listen", "127.0.0.1:0"]).args(more);
+        let mut nanoprobe = Killed(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut line = String::new();
+        let mut log = BufReader::new(nanoprobe.0.stderr.take().unwrap());
+        log.read_line(&mut line).unwrap();
+        // Held to the end: what it tells there must have somewhere to go.
+        (nanoprobe, log, line)
+    };
+    let (nanoprobe, log, line) = start(&[]);
     let (name, rest) = line.split_once(" listens on ").unwrap();
     assert!(name.starts_with("nanoprobe.web1.example.com::"), "{line}");
     let address = rest.split(' ').next().unwrap();
@@ -201,6 +196,10 @@ async fn the_example_nanoprobe_comes_aboard_and_answers() {
     command.args(["--key", "cma.main.key", "--first-use", "--once", "--listen", "127.0.0.1:0"]);
     let told = ended(command.arg("--host").arg(format!("{name}={address}"))).succeeded();
     assert!(told.stdout.contains(name), "{}", told.stdout);
+    drop((nanoprobe, log));
+    // Started again after the token was removed from the host.
+    let (_nanoprobe, _log, line) = start(&["--token-file", "gone"]);
+    assert!(line.starts_with(&format!("{name} listens on ")), "{line}");
 }
 
 struct Killed(Child);

@@ -53,10 +53,6 @@ impl Aboard {
         let read = |file: &PathBuf| {
             fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))
         };
-        let token = match &self.token_file {
-            Some(file) => Some(read(file)?.trim().parse()?),
-            None => None,
-        };
         let store = HostStore::open(store)?;
         let given = Bundle::from_json(read(bundle)?.as_bytes())?;
         let zone = given.zone.clone();
@@ -68,6 +64,12 @@ impl Aboard {
                 store.folder().display()
             );
         }
+        // A host that is enrolled needs none, and it may be gone by then.
+        let enrolled = store.enrolled(&zone, &service, &host)?.is_some();
+        let token = match &self.token_file {
+            Some(file) if !enrolled => Some(read(file)?.trim().parse()?),
+            _ => None,
+        };
         let host = store.host(&zone, &service, &host)?;
         let options = EnrollOptions { token, wait: Duration::MAX, ..EnrollOptions::default() };
         Ok(Party::Host(Box::new(host), options))

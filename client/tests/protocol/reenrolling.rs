@@ -323,6 +323,37 @@ fn a_restored_kdc_is_come_to_again() {
     }
 }
 
+/// Its generations begin anew then, whichever the host is at.
+#[test]
+fn a_host_that_the_kdc_forgot_comes_as_a_stranger() {
+    for rotations in 0..3 {
+        let (mut cell, mut host) = cell();
+        for _ in 0..rotations {
+            cell.pass(2 * DAY);
+            assert!(host.agent.rotate());
+            host.serve(&mut cell);
+        }
+        assert_eq!(host.agent.generation().0, 1 + rotations);
+        cell.forget(&host.agent.name().clone());
+        cell.gate.admit = Admit::Later(600);
+        live(&mut cell, &mut host, HOUR);
+        assert!(matches!(host.agent.reenrollment_standing(), Some(Standing::Pending { .. })));
+        // An administrator has looked.
+        cell.gate.admit = Admit::Everybody;
+        live(&mut cell, &mut host, HOUR);
+        assert_eq!((host.agent.generation(), host.file().key.generation()), (Generation(1), Generation(1)));
+        is_well(&mut cell, &mut host);
+        host.crash(&cell);
+        host.agent.keep(cell.now, &name("b")).unwrap();
+        is_well(&mut cell, &mut host);
+        cell.pass(2 * DAY);
+        assert!(host.agent.rotate());
+        host.serve(&mut cell);
+        assert_eq!(host.agent.generation(), Generation(2));
+        is_well(&mut cell, &mut host);
+    }
+}
+
 #[test]
 fn who_is_not_let_in_again_asks_seldom() {
     let (mut cell, mut host) = cell();

@@ -75,6 +75,12 @@ impl Cell {
         }
     }
 
+    /// It has no record of the party any more: this was deleted, or a backup from before it was put back.
+    pub(crate) fn forget(&mut self, party: &Name) {
+        self.parties.remove(party);
+        self.gate.last.remove(party);
+    }
+
     /// The secondary comes from the lock box: nobody has a key any more.
     pub(crate) fn recover(&mut self) {
         self.gate.primary += 1;

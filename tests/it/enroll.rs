@@ -44,6 +44,10 @@ async fn a_host_comes_aboard_and_back() {
         // A new process with the same key, whose store was lost.
         let second = one.enroll(&http, &bundle).await.unwrap();
         assert_eq!(second.key.generation().0, 2);
+        // Which is for it alone.
+        let staged = first.rotate(&http, Step::Stage).await.unwrap_err();
+        assert_eq!((staged.status, staged.kind()), (409, ProblemType::Conflict));
+        assert!(staged.problem().retry_after.is_some_and(|wait| (86_000..=86_400).contains(&wait)));
         assert!(gets(&first, &http, "b@test.internal").await);
         second.rotate(&http, Step::Commit).await.unwrap();
         assert!(gets(&second, &http, "b@test.internal").await);
@@ -83,7 +87,8 @@ async fn what_is_no_good_is_answered_as_it_is() {
     assert_eq!(elsewhere.identity.map(|name| name.to_string()).as_deref(), Some("#KDC#00001"));
     // As if the secondary were the primary.
     secondary.identities[0].name = bundle.identities[0].name;
-    assert_eq!(problem(host.request(&secondary).json).await.kind, ProblemType::Unauthenticated);
+    let unread = problem(host.request(&secondary).json).await;
+    assert_eq!((unread.kind, unread.reenroll_within), (ProblemType::Unauthenticated, Some(600)));
 
     let mut other = bundle.clone();
     other.zone = "other.internal".parse().unwrap();

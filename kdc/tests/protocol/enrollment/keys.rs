@@ -1,10 +1,10 @@
 //! A host that is known comes again: what becomes of its keys.
 
-use keycell_kdc::administration::{Caller, Precondition};
+use keycell_kdc::administration::{AdminError, Caller, PartyError, Precondition};
 use keycell_kdc::api::PartyPatch;
-use keycell_kdc::enrollment::{EnrollmentMode, Refusal};
+use keycell_kdc::enrollment::{EnrollError, EnrollmentMode, Refusal};
 use keycell_kdc::store::KeyState::{Active, Dead, Retiring, Staged};
-use keycell_protocol::{EnrollmentState, Generation, ProblemType};
+use keycell_protocol::{EnrollmentState, Generation, ProblemType, Step};
 
 use super::host::{Host, refused};
 use crate::zone::{DAY, Zone};
@@ -45,6 +45,54 @@ async fn both_keys_are_good_until_the_new_one_is_used() {
     zone.ticket(&local, &first.key, "b").unwrap();
     zone.ticket(&local, &third.key, "b").unwrap();
     assert_eq!(zone.ticket("b", &other, &local).unwrap().generation, Generation(3));
+}
+
+/// Else whoever stole the key before would follow the host to each key that it makes to shake them off.
+#[tokio::test]
+async fn who_holds_the_key_before_is_not_given_the_one_that_the_host_made() {
+    let zone = Zone::new().await;
+    let (host, first) = aboard(&zone).await;
+    let local = host.local();
+    let second = host.enrolls(&zone).await.unwrap();
+    zone.clock.advance(3_600_000);
+    match zone.rotate(&local, Step::Stage, &first.key).await.unwrap_err() {
+        PartyError::Admin(AdminError::NotYet { retry_after, .. }) => {
+            assert_eq!(u64::try_from(retry_after.as_millis()), Ok(DAY - 3_600_000));
+        }
+        error => panic!("{error}"),
+    }
+    assert_eq!(zone.states(&local).await, [(1, Active), (2, Staged)]);
+    // Where the host commits it, the one before gets none at all.
+    zone.commit(&local, &second.key).await;
+    assert!(zone.rotate(&local, Step::Stage, &first.key).await.is_err());
+    zone.clock.advance(DAY);
+    let third = zone.stage(&local, &second.key).await;
+    assert_eq!(third.generation(), Generation(3));
+    // Which is one of a rotation's, to be had again.
+    assert_eq!(zone.stage(&local, &second.key).await.expose_secret(), third.expose_secret());
+    zone.commit(&local, &third).await;
+    // Where it never does, the key that is in use rotates as before once the other has ended.
+    zone.clock.advance(DAY);
+    host.enrolls(&zone).await.unwrap();
+    zone.clock.advance(DAY);
+    assert_eq!(zone.stage(&local, &third).await.generation(), Generation(5));
+}
+
+/// The KDC's clock, and so that of whoever it corrected, was ahead once.
+#[tokio::test]
+async fn a_moment_that_was_ahead_keeps_no_host_away() {
+    let zone = Zone::new().await;
+    let right = zone.now();
+    zone.clock.advance(3_650 * DAY);
+    let (host, _) = aboard(&zone).await;
+    zone.clock.set(right);
+    let next = host.enrolls(&zone).await.unwrap();
+    assert_eq!(next.enrolled.generation, Generation(2));
+    // From now on it is as ever.
+    let old = host.request(&zone);
+    zone.clock.advance(1);
+    host.enrolls(&zone).await.unwrap();
+    assert_eq!(old.go(&zone).await.unwrap_err(), EnrollError::Replayed);
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use keycell_protocol::Name;
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 
 use super::crowd::Waiting;
-use super::draft::{Draft, Finished, alarm, others};
+use super::draft::{Draft, Finished};
 use super::found::Found;
+use super::others::{alarm, others};
 use super::{ConflictsRule, EnrollmentMode, Request, Settled};
 use crate::administration::{AdminError, Keys, Ledger};
 use crate::audit::Action;

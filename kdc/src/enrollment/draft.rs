@@ -11,65 +11,15 @@ use subtle::ConstantTimeEq as _;
 
 use super::crowd::Waiting;
 use super::found::Found;
+use super::others::{alarm, others};
 use super::{
-    Admit, Applicant, ConflictRecord, EnrollmentRecord, EnrollmentSeal, EnrollmentSetting, JoinTokenRecord,
-    Known, Refusal, SCHEMA, SameHost, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
+    Admit, Applicant, EnrollmentRecord, EnrollmentSeal, EnrollmentSetting, How, JoinTokenRecord, Known,
+    Request, SCHEMA, Settled, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
 };
 use crate::administration::{AdminError, Ledger, States};
 use crate::audit::{Action, Actor, Event};
 use crate::keyring::KeyringError;
 use crate::store::{Act, KeyState, Kind, PartyRecord, Write};
-
-/// A host that asks, and the keys that it made.
-#[derive(Debug)]
-pub struct Request {
-    /// What it asks.
-    pub applicant: Applicant,
-    /// The name that it has or gets.
-    pub name: Name,
-    /// What it and the KDC have in common.
-    pub keys: EnrollmentKeys,
-    /// The request's name in the log.
-    pub id: Option<String>,
-}
-
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settled {
-    /// It is aboard, with this key.
-    Enrolled {
-        /// The key's generation.
-        generation: Generation,
-        /// The key's epoch.
-        epoch: Epoch,
-        /// What the key is good for.
-        state: EnrollmentState,
-        /// How.
-        how: How,
-    },
-    /// It waits for an administrator.
-    Pending {
-        /// Since when.
-        since: UnixMillis,
-        /// Whether nothing was written, for it waited already.
-        again: bool,
-    },
-    /// The request is older than one that was answered.
-    Replayed,
-    /// It does not come aboard.
-    Refused(Refusal),
-}
-
-/// How a host came to its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum How {
-    /// For the first time.
-    New,
-    /// It was aboard already.
-    Renewed,
-    /// By the same request as before: nothing was written.
-    Again,
-}
 
 /// The transaction.
 pub(super) struct Draft<'a> {
@@ -402,37 +352,7 @@ impl Joined {
     }
 }
 
-/// The enabled parties of the same service and host, as this KDC knows them.
-pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Vec<Name> {
-    let prefix = format!("{}.{}::", applicant.service, applicant.host);
-    let parties = ledger.directory().beginning_with(&prefix);
-    let others = parties.iter().filter(|party| party.enabled() && party.name() != name);
-    others.map(|party| party.name().clone()).collect()
-}
-
-/// What tells an administrator that a host is known by another key too.
-pub(super) fn alarm(
-    ledger: &Ledger,
-    request: &Request,
-    others: &[Name],
-    now: UnixMillis,
-) -> Result<(Write, Event), AdminError> {
-    let Request { applicant, name, .. } = request;
-    let named: Vec<Name> = others.iter().take(SameHost::MOST).cloned().collect();
-    let told: Vec<String> = named.iter().map(Name::to_string).collect();
-    let record = ConflictRecord {
-        party: name.clone(),
-        same_host: Some(SameHost { others: named, address: applicant.address, at: now }),
-        copies: None,
-        revision: 0,
-    };
-    // The party is new: what is there is of an earlier one of its name.
-    let document = ledger.document(Kind::Conflict, name.local(), revision(now, None), &record)?;
-    let event = event(request, Action::ConflictRaise, now).with("others", told);
-    Ok((Write::ForceDocument(document), event))
-}
-
-fn event(request: &Request, action: Action, now: UnixMillis) -> Event {
+pub(super) fn event(request: &Request, action: Action, now: UnixMillis) -> Event {
     let address: IpAddr = request.applicant.address;
     let mut event = Event::new(now, Actor::Address(address), action, request.name.as_str());
     event.request.clone_from(&request.id);
@@ -441,7 +361,7 @@ fn event(request: &Request, action: Action, now: UnixMillis) -> Event {
 }
 
 /// The revision that a document begins with: later than of any that was there before under its id.
-fn revision(now: UnixMillis, replaces: Option<u64>) -> u64 {
+pub(super) fn revision(now: UnixMillis, replaces: Option<u64>) -> u64 {
     now.0.max(replaces.map_or(0, |before| before.saturating_add(1)))
 }
 

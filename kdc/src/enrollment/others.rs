@@ -1,0 +1,39 @@
+//! Parties of one service and host, and the alarm where there are several.
+
+use keycell_protocol::{Name, UnixMillis};
+
+use super::draft::{event, revision};
+use super::{Applicant, ConflictRecord, Request, SameHost};
+use crate::administration::{AdminError, Ledger};
+use crate::audit::{Action, Event};
+use crate::store::{Kind, Write};
+
+/// The enabled parties of the same service and host, as this KDC knows them.
+pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Vec<Name> {
+    let prefix = format!("{}.{}::", applicant.service, applicant.host);
+    let parties = ledger.directory().beginning_with(&prefix);
+    let others = parties.iter().filter(|party| party.enabled() && party.name() != name);
+    others.map(|party| party.name().clone()).collect()
+}
+
+/// What tells an administrator that a host is known by another key too.
+pub(super) fn alarm(
+    ledger: &Ledger,
+    request: &Request,
+    others: &[Name],
+    now: UnixMillis,
+) -> Result<(Write, Event), AdminError> {
+    let Request { applicant, name, .. } = request;
+    let named: Vec<Name> = others.iter().take(SameHost::MOST).cloned().collect();
+    let told: Vec<String> = named.iter().map(Name::to_string).collect();
+    let record = ConflictRecord {
+        party: name.clone(),
+        same_host: Some(SameHost { others: named, address: applicant.address, at: now }),
+        copies: None,
+        revision: 0,
+    };
+    // The party is new: what is there is of an earlier one of its name.
+    let document = ledger.document(Kind::Conflict, name.local(), revision(now, None), &record)?;
+    let event = event(request, Action::ConflictRaise, now).with("others", told);
+    Ok((Write::ForceDocument(document), event))
+}

@@ -203,6 +203,7 @@ async fn try_all(
     told.trial(&thief.answers_new(stale, new_machine(old), now).await);
     let mut some = crowd.take_recorded(now);
     told.trial(&thief.answers(&mut some, cell).await);
+    told.trial(&thief.gives_tickets(&mut some, cell).await);
 }
 
 /// Over how many seconds hosts spread: `reenroll_within_seconds`.

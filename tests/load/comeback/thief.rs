@@ -186,7 +186,19 @@ impl Thief {
         Trial::never("enrolls hosts that are back, as their KDC, if it has the TLS key too", &outcomes)
     }
 
-    /// The same of a machine that is new.
+    /// Answers hosts that are back as its KDC does: which of them are given anything, by the keys that they had before.
+    pub(crate) async fn gives_tickets(&self, hosts: &mut Crowd, cell: &Cell) -> Trial {
+        hosts.events();
+        hosts.pass_with(cell, &self.kdc(), cell.now().plus(LONG)).await;
+        let asked = hosts.hosts().filter(|host| host.events.unauthenticated.total() > 0);
+        let outcomes: Vec<_> = asked.map(|host| host.events.tickets.total() > 0).collect();
+        Trial::never(
+            "gives tickets to hosts that are back, as their KDC, if it has the TLS key too",
+            &outcomes,
+        )
+    }
+
+    /// The same as [`answers`](Self::answers) of a machine that is new.
     pub(crate) async fn answers_new(
         &self,
         what: (&'static str, bool),

@@ -2,9 +2,10 @@
 
 mod erased;
 mod looking;
+mod spread;
 
 use keycell_client::Standing;
-use keycell_protocol::{Bundle, Generation, IdentityName, Problem, ProblemType, UnixMillis};
+use keycell_protocol::{Bundle, Generation, IdentityName, Problem, ProblemType};
 
 use crate::cell::{Admit, Cell, DAY, Host, LIFETIME, name};
 
@@ -386,82 +387,6 @@ fn known_again_it_asks_no_more() {
     live(&mut cell, &mut host, DAY);
     assert_eq!((enrollments(&cell), host.agent.reenrollment_standing()), (0, None));
     is_well(&mut cell, &mut host);
-}
-
-/// It has the KDC's TLS key and a place on the way, for a while.
-#[test]
-fn whoever_forges_a_refusal_keeps_a_host_away_for_no_longer_than_the_kdc_says() {
-    for n in 0..8 {
-        let (mut cell, mut host) = nth_cell(n);
-        let me = host.agent.name().clone();
-        cell.erase(&me);
-        cell.gate.within = Some(86_400);
-        while host.agent.reenrollment_standing().is_none() {
-            live(&mut cell, &mut host, 1_000);
-        }
-        let begin = cell.now;
-        cell.gate.within = Some(60);
-        while enrollments(&cell) == 0 && cell.now.0 - begin.0 < 2 * HOUR {
-            live(&mut cell, &mut host, 1_000);
-        }
-        // The next refusal comes within half a minute and a second, and the KDC's minute counts from there.
-        assert!(cell.now.0 - begin.0 <= 95_000, "{n}: {} ms", cell.now.0 - begin.0);
-        is_well(&mut cell, &mut host);
-    }
-}
-
-#[test]
-fn no_refusal_keeps_a_host_away_for_longer_than_it_says_itself() {
-    let mut waits = Vec::new();
-    for n in 0..12 {
-        let (mut cell, mut host) = nth_cell(n);
-        let me = host.agent.name().clone();
-        cell.erase(&me);
-        cell.gate.within = Some(u32::MAX);
-        while host.agent.reenrollment_standing().is_none() {
-            live(&mut cell, &mut host, 1_000);
-        }
-        let begin = cell.now;
-        while enrollments(&cell) == 0 && cell.now.0 - begin.0 < 2 * HOUR {
-            live(&mut cell, &mut host, 1_000);
-        }
-        waits.push(cell.now.0 - begin.0);
-    }
-    // Spread over all of the hour.
-    assert!(
-        waits.iter().all(|wait| *wait <= HOUR + 2_000) && waits.iter().any(|wait| *wait > HOUR / 2),
-        "{waits:?}"
-    );
-    assert!(waits.iter().any(|wait| *wait < HOUR / 2), "{waits:?}");
-}
-
-#[test]
-fn a_fleet_comes_back_spread_over_the_time_that_the_kdc_names() {
-    let mut cell = Cell::new();
-    cell.gate.within = Some(600);
-    cell.key("b");
-    let mut hosts: Vec<_> =
-        (0..200).map(|n| Host::enrolled(&mut cell, "nanoprobe", &format!("web{n}"))).collect();
-    let enrolled = cell.gate.requests.len();
-    cell.recover();
-    b_again(&mut cell);
-    for host in &mut hosts {
-        host.agent.keep(cell.now, &name("b")).unwrap();
-    }
-    let begin = cell.now;
-    for _ in 0..720 {
-        hosts.iter_mut().for_each(|host| host.serve(&mut cell));
-        cell.pass(1_000);
-    }
-    let times: Vec<UnixMillis> = cell.gate.requests[enrolled..].iter().map(|(at, _)| *at).collect();
-    assert_eq!(times.len(), 200);
-    let minute = |n: u64| times.iter().filter(|at| (at.0 - begin.0) / 60_000 == n).count();
-    // Two refusals 30 s apart, and a third: none earlier than after a minute, then evenly.
-    assert_eq!(minute(0), 0);
-    assert!((1..=10).all(|n| (5..45).contains(&minute(n))), "{:?}", (0..12).map(minute).collect::<Vec<_>>());
-    for host in &mut hosts {
-        assert!(host.agent.ticket_expiration(cell.now, &name("b")).is_some());
-    }
 }
 
 #[test]

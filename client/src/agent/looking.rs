@@ -67,3 +67,27 @@ impl Agent {
 
 /// More often is of no use to anybody.
 const LEAST_MS: u64 = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chacha20::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    const NOW: UnixMillis = UnixMillis(1_766_059_200_000);
+    const HOUR: u64 = 3_600_000;
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_keep_it_from_looking() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        for begun in [false, true] {
+            let mut looking = Looking::new(HOUR);
+            assert!(!looking.is_due(NOW, &mut rng));
+            if begun {
+                looking.asks(NOW, &mut rng);
+            }
+            assert!(!looking.is_due(NOW, &mut rng));
+            assert!(looking.is_due(NOW.minus(1), &mut rng) && looking.is_due(NOW.plus(2 * HOUR), &mut rng));
+        }
+    }
+}

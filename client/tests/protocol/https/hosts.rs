@@ -195,6 +195,19 @@ async fn after_a_recovery_the_agent_has_its_host_enrolled_again() {
     place.agent().unwrap().seal(&name("b"), "", b"").await.unwrap();
 }
 
+/// It asks for no ticket that could be refused.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_only_answers_comes_back_too() {
+    let net = Net::new();
+    let place = Place::new(&net);
+    place.enroll(20).await.unwrap();
+    let agent = place.agent().unwrap();
+    net.change(|cell| cell.recover());
+    pass(2 * 3_600_000).await;
+    assert_eq!((agent.generation(), agent.stats().reenrollments), (Generation(2), 1));
+    assert_eq!((agent.stats().requests, place.file().key.generation()), (0, Generation(2)));
+}
+
 /// Root writes everywhere, so there it is shown by a folder in the place of the bundle.
 #[tokio::test(start_paused = true)]
 async fn a_folder_that_is_read_only_stops_nothing_but_what_is_to_be_stored() {

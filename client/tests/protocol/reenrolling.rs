@@ -185,6 +185,29 @@ fn refusals_of_long_ago_do_not_count() {
     assert_eq!(enrollments(&cell), 1);
 }
 
+/// The time between two refusals is that of one clock.
+#[test]
+fn a_clock_that_is_set_meanwhile_makes_no_half_minute() {
+    for (before, after) in [(50_000, -50_000), (0, -10_000)] {
+        let (mut cell, mut host) = cell();
+        need_a_ticket(&mut cell, &mut host);
+        let me = host.agent.name().clone();
+        cell.erase(&me);
+        host.off = before;
+        let refuse = |cell: &mut Cell, host: &mut Host, n: u32| {
+            let refusals = host.agent.stats().refusals;
+            host.ask(cell, &format!("c{n}"));
+            assert!(host.agent.stats().refusals > refusals);
+        };
+        (0..5).for_each(|n| refuse(&mut cell, &mut host, n));
+        host.off = after;
+        refuse(&mut cell, &mut host, 5);
+        assert_eq!(host.agent.reenrollment_standing(), None, "{before} {after}");
+        live(&mut cell, &mut host, 5 * 60_000);
+        assert_eq!(enrollments(&cell), 1);
+    }
+}
+
 #[test]
 fn a_wrong_clock_is_no_reason() {
     for off in [7_200_000, -7_200_000, 3 * DAY as i64, -3 * DAY as i64, 61_000, -61_000] {

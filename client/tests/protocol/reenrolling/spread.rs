@@ -80,3 +80,38 @@ fn a_fleet_comes_back_spread_over_the_time_that_the_kdc_names() {
         assert!(host.agent.ticket_expiration(cell.now, &name("b")).is_some());
     }
 }
+
+/// The KDC is not the one that gave the key, or loses it again.
+#[test]
+fn a_key_that_nobody_knows_either_is_replaced_later_and_later() {
+    let (mut cell, mut host) = nth_cell(0);
+    let me = host.agent.name().clone();
+    cell.gate.within = Some(60);
+    cell.erase(&me);
+    let (mut last, mut waits) = (cell.now, Vec::new());
+    while waits.len() < 10 {
+        while let Some(pending) = host.agent.wants(cell.now) {
+            host.answer(&mut cell, &pending);
+            host.save();
+            if pending.path() == "/v1/enroll" {
+                cell.erase(&me);
+                waits.push(cell.now.0 - last.0);
+                last = cell.now;
+            }
+        }
+        cell.pass(1_000);
+    }
+    // The first one only begins when its ticket is to be renewed.
+    assert!(waits.iter().skip(1).take(2).all(|wait| *wait < 5 * 60_000), "{waits:?}");
+    assert!(waits.iter().skip(5).any(|wait| *wait > 20 * 60_000), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait < HOUR + 120_000), "{waits:?}");
+    // Known for once, it is as if that had not been.
+    live(&mut cell, &mut host, HOUR + 120_000);
+    is_well(&mut cell, &mut host);
+    cell.erase(&me);
+    let before = (cell.now, enrollments(&cell));
+    while enrollments(&cell) == before.1 {
+        live(&mut cell, &mut host, 1_000);
+    }
+    assert!(cell.now.0 - before.0.0 < 20 * 60_000);
+}

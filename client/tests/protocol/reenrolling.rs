@@ -344,6 +344,9 @@ fn a_restored_kdc_is_come_to_again() {
         assert_eq!(host.agent.generation().0, known.0 + 1);
         // Each one that is not taken brings the KDC's numbers further.
         assert_eq!(enrollments(&cell) as u32, rotations + 1);
+        let times: Vec<_> = cell.gate.requests[1..].iter().map(|(at, _)| at.0).collect();
+        let took = times.last().unwrap() - times.first().unwrap();
+        assert!(took < 8 * 60_000 && (rotations == 1 || took > 5_000), "{took} ms, not all at once");
     }
 }
 

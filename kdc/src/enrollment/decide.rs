@@ -1,6 +1,7 @@
 //! What becomes of a request to enroll: a pure function of what is known (docs/protocol.md §10).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use keycell_protocol::{
     AuthorPublicKey, EnrolledName, Fingerprint, HostName, IdentityName, JoinToken, JoinTokenId, Name,
@@ -8,10 +9,10 @@ use keycell_protocol::{
 };
 
 use super::{
-    Admission, ConflictsRule, EnrollmentMode, EnrollmentSetting, JoinTokenRecord, TokenRefusal, WaitingFor,
-    WaitingRecord, WaitingState,
+    Admission, ConflictsRule, EnrollmentMode, EnrollmentRecord, EnrollmentSetting, JoinTokenRecord,
+    TokenRefusal, WaitingFor, WaitingRecord, WaitingState,
 };
-use crate::store::PartyRecord;
+use crate::store::{KeyState, PartyRecord};
 
 /// A host that wants to come aboard, and has proved to hold its key.
 #[derive(Debug)]
@@ -103,6 +104,8 @@ pub enum Verdict {
     Waits(UnixMillis),
     /// The request is older than one that was answered.
     Replayed,
+    /// It got another key a moment ago, and gets the next one after this time.
+    TooSoon(Duration),
     /// It does not come aboard.
     Refuse(Refusal),
 }
@@ -239,8 +242,19 @@ fn return_of(applicant: &Applicant, name: &Name, party: &PartyRecord, known: Kno
     } else if applicant.timestamp <= enrolled.timestamp && !is_ahead(enrolled.timestamp, known) {
         Verdict::Replayed
     } else {
-        Verdict::Renew
+        too_soon(party, enrolled, known.now).map_or(Verdict::Renew, Verdict::TooSoon)
     }
+}
+
+/// How long a host that has a key, and got another one a moment ago, waits for the next, so that neither a loop nor who stole
+/// its seed keeps the database writing. The first one after it came aboard does not wait: the file of its key may not have
+/// been written.
+fn too_soon(party: &PartyRecord, enrolled: &EnrollmentRecord, now: UnixMillis) -> Option<Duration> {
+    let has_key = party.keys.iter().any(|key| matches!(key.state, KeyState::Active | KeyState::Staged));
+    let came_again = enrolled.renewed_at != enrolled.enrolled_at;
+    // Also of a moment that was ahead: by less than this, or it keeps nobody waiting.
+    let since = enrolled.renewed_at.distance(now);
+    (has_key && came_again && since < RENEW_MS).then(|| Duration::from_millis(RENEW_MS - since))
 }
 
 /// Whether a moment was taken from a clock that was ahead: no host would ask in it now, and it keeps none from coming back.
@@ -331,6 +345,9 @@ pub fn retry_after(since: UnixMillis, now: UnixMillis) -> u32 {
     // Asked after 60, 120, 240 seconds and so on, it has waited as long as it is to wait next, less a minute.
     u32::try_from(waited.saturating_add(60)).unwrap_or(u32::MAX).min(3600)
 }
+
+/// The time between two keys that a host gets by enrolling again.
+const RENEW_MS: u64 = 10_000;
 
 #[cfg(test)]
 mod tests;

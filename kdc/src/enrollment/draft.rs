@@ -99,6 +99,7 @@ impl<'a> Draft<'a> {
             (Verdict::Wait { because, replaces }, _) => self.wait(request, because, replaces),
             (Verdict::Waits(since), _) => Ok(Settled::Pending { since, again: true }),
             (Verdict::Refuse(refusal), _) => Ok(Settled::Refused(refusal)),
+            (Verdict::TooSoon(wait), _) => Ok(Settled::TooSoon(wait)),
             (Verdict::Replayed | Verdict::Renew | Verdict::Again, _) => Ok(Settled::Replayed),
         }
     }

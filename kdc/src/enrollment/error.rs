@@ -1,5 +1,7 @@
 //! Why a request to enroll is not answered.
 
+use std::time::Duration;
+
 use keycell_protocol::{EnrollmentError, IdentityName};
 
 use super::{OpenError, Refusal, Unsettled};
@@ -11,6 +13,9 @@ pub enum EnrollError {
     /// Its address asks too often.
     #[error("its address enrolls too often")]
     TooOften(TooOften),
+    /// The host got another key a moment ago.
+    #[error("it enrolled again a moment ago")]
+    TooSoon(Duration),
     /// It is not the JSON of one, or the host wrote nonsense.
     #[error("it is no request to enroll")]
     Malformed,

@@ -1,5 +1,7 @@
 //! What a host asks for, and what came of it.
 
+use std::time::Duration;
+
 use keycell_protocol::{EnrollmentKeys, EnrollmentState, Epoch, Generation, Name, UnixMillis};
 
 use super::{Applicant, Refusal};
@@ -40,6 +42,8 @@ pub enum Settled {
     },
     /// The request is older than one that was answered.
     Replayed,
+    /// It got another key a moment ago, and gets the next one after this time.
+    TooSoon(Duration),
     /// It does not come aboard.
     Refused(Refusal),
 }

@@ -34,6 +34,9 @@ fn failure(kdc: &Kdc, error: EnrollError, origin: Origin) -> Failure {
         EnrollError::TooOften(limit) => Failure::new(ProblemType::RateLimited)
             .detail("this address enrolls too often; wait as long as Retry-After says")
             .retry_after(limit.retry_after),
+        EnrollError::TooSoon(wait) => Failure::new(ProblemType::RateLimited)
+            .detail("this host got another key a moment ago; wait as long as Retry-After says")
+            .retry_after(wait),
         EnrollError::Malformed => {
             Failure::new(ProblemType::MalformedRequest).detail("not the JSON of a request to enroll")
         }

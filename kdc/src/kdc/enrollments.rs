@@ -88,6 +88,7 @@ impl Kdc {
                 Ok(EnrollmentReply::seal_pending(&request, now, retry_after(since, now), &keys, random))
             }
             Settled::Replayed => Err(EnrollError::Replayed),
+            Settled::TooSoon(wait) => Err(EnrollError::TooSoon(wait)),
             Settled::Refused(refusal) => Err(self.refused(refusal, Some(&name), token, address)),
         }
     }

@@ -1,5 +1,6 @@
 //! Hosts come aboard by themselves, and whoever should not does not (docs/protocol.md §10).
 
+mod again;
 mod attacked;
 mod contested;
 mod host;

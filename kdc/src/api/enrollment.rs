@@ -30,6 +30,8 @@ pub struct EnrollmentView {
     pub pending_most: u32,
     /// After how many days one that waits is forgotten.
     pub pending_days: u32,
+    /// How many parties there may be that came in by trust on first use.
+    pub tofu_most: u32,
 }
 
 impl EnrollmentView {
@@ -46,6 +48,7 @@ impl EnrollmentView {
             reenroll_within_seconds,
             pending_most,
             pending_days,
+            tofu_most,
         } = setting;
         Self {
             revision,
@@ -58,6 +61,7 @@ impl EnrollmentView {
             reenroll_within_seconds,
             pending_most,
             pending_days,
+            tofu_most,
         }
     }
 }
@@ -93,4 +97,7 @@ pub struct EnrollmentPatch {
     /// 1 to 365.
     #[serde(default, with = "given", skip_serializing_if = "Option::is_none")]
     pub pending_days: Option<Option<u32>>,
+    /// 1 to 10,000,000.
+    #[serde(default, with = "given", skip_serializing_if = "Option::is_none")]
+    pub tofu_most: Option<Option<u32>>,
 }

@@ -10,12 +10,12 @@ mod seen;
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use keycell_protocol::{Epoch, Name, UnixMillis};
 
-use crate::enrollment::Alternation;
+use crate::enrollment::{Admission, Alternation};
 use crate::groups::Memberships;
 use crate::settings::Settings;
 use crate::store::SeenRecord;
@@ -41,6 +41,8 @@ pub struct Directory {
     groups: RwLock<(Arc<GroupRecords>, Arc<Memberships>)>,
     /// The ids of groups whose rows do not hold.
     broken_groups: RwLock<Arc<BTreeSet<String>>>,
+    /// How many parties came in by trust on first use. Changes while `parties` is locked.
+    by_tofu: AtomicUsize,
     /// How many chains of group keys began while this KDC looked.
     chains_begun: AtomicU64,
     /// How often the documents of hosts that wait were changed while this KDC looked.
@@ -61,6 +63,7 @@ impl Directory {
             join_tokens: RwLock::default(),
             groups: RwLock::default(),
             broken_groups: RwLock::default(),
+            by_tofu: AtomicUsize::new(0),
             chains_begun: AtomicU64::new(0),
             waiting_changes: AtomicU64::new(0),
             epoch: AtomicU32::new(0),
@@ -200,13 +203,19 @@ impl Directory {
         page
     }
 
-    /// The parties whose full name begins with `prefix`, in the order of their names.
+    /// How many parties there are that came in by trust on first use.
     #[must_use]
-    pub fn beginning_with(&self, prefix: &str) -> Vec<Arc<Party>> {
+    pub fn by_tofu(&self) -> usize {
+        self.by_tofu.load(Ordering::SeqCst)
+    }
+
+    /// The parties whose full name begins with `prefix`, in the order of their names, the first `most` of them.
+    #[must_use]
+    pub fn beginning_with(&self, prefix: &str, most: usize) -> Vec<Arc<Party>> {
         let names: Vec<Name> = {
             let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
             let from = names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-            from.take_while(|name| name.as_str().starts_with(prefix)).cloned().collect()
+            from.take_while(|name| name.as_str().starts_with(prefix)).take(most).cloned().collect()
         };
         names.iter().filter_map(|name| self.party(name.as_str())).collect()
     }
@@ -276,91 +285,48 @@ impl Directory {
         all.values().for_each(|party| party.turn(self.epoch()));
         self.seen.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| all.contains_key(name));
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = all.keys().cloned().collect();
-        *self.parties.write().unwrap_or_else(PoisonError::into_inner) = all;
+        let by_tofu = all.values().filter(|party| is_by_tofu(party)).count();
+        let mut parties = self.parties.write().unwrap_or_else(PoisonError::into_inner);
+        *parties = all;
+        self.by_tofu.store(by_tofu, Ordering::SeqCst);
     }
 
     fn put(&self, party: Party) {
         party.turn(self.epoch());
         let name = party.name().clone();
         self.names.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
-        self.parties.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(party));
+        let is_one = is_by_tofu(&party);
+        let mut parties = self.parties.write().unwrap_or_else(PoisonError::into_inner);
+        let was_one = parties.insert(name, Arc::new(party)).is_some_and(|before| is_by_tofu(&before));
+        self.count_by_tofu(was_one, is_one);
+    }
+
+    fn count_by_tofu(&self, was_one: bool, is_one: bool) {
+        match (was_one, is_one) {
+            (false, true) => drop(self.by_tofu.fetch_add(1, Ordering::SeqCst)),
+            (true, false) => drop(self.by_tofu.fetch_sub(1, Ordering::SeqCst)),
+            _ => {}
+        }
     }
 
     fn remove(&self, name: &Name) {
-        self.parties.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        {
+            let mut parties = self.parties.write().unwrap_or_else(PoisonError::into_inner);
+            let was_one = parties.remove(name).is_some_and(|before| is_by_tofu(&before));
+            self.count_by_tofu(was_one, false);
+        }
         self.names.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.seen.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
+}
+
+/// Whether a party came in by trust on first use.
+fn is_by_tofu(party: &Party) -> bool {
+    party.record().enrollment.as_ref().is_some_and(|enrollment| enrollment.admission == Admission::Tofu)
 }
 
 /// How many names are looked at under one lock.
 const STEP: usize = 1024;
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::policy::{Policy, Profile};
-    use crate::store::{ChangeNumber, KeyState, PartyRecord};
-    use keycell_protocol::{Generation, LongTermKey};
-
-    /// A party that is enabled and has one active key.
-    pub(crate) fn party(name: &str) -> Party {
-        let record = PartyRecord {
-            name: name.parse().unwrap(),
-            enabled: true,
-            revision: 1,
-            revocation_epoch: 0,
-            created_at: UnixMillis(0),
-            updated_at: UnixMillis(0),
-            log_tickets: false,
-            note: String::new(),
-            rotate_after: None,
-            author_key: None,
-            enrollment: None,
-            keys: Vec::new(),
-        };
-        let key = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]);
-        Party::new(&record, [(KeyState::Active, key)], Arc::default())
-    }
-
-    /// A directory of such parties, who may all speak to each other.
-    pub(crate) fn directory(names: &[&str]) -> Directory {
-        let zone = "z".parse().unwrap();
-        let rules = Profile::Open.rules(&zone, false, UnixMillis(0)).unwrap();
-        let rules = Rules { change: ChangeNumber(0), policy: Policy::compile(rules, 900).unwrap() };
-        let directory = Directory::new(rules, Settings::default(), TokenRecords::new());
-        directory.replace(names.iter().map(|name| party(name)));
-        directory
-    }
-
-    #[test]
-    fn those_of_a_host_are_found_by_how_their_names_begin() {
-        let directory = directory(&["a.h::1@z", "a.h::f@z", "a.h:@z", "a.h2::1@z", "a.h@z", "b.h::1@z"]);
-        let found = |prefix| {
-            let parties = directory.beginning_with(prefix);
-            parties.iter().map(|party| party.name().to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(found("a.h::"), ["a.h::1@z", "a.h::f@z"]);
-        assert_eq!(found("a.h2::"), ["a.h2::1@z"]);
-        assert!(found("a.x::").is_empty());
-    }
-
-    #[test]
-    fn pages_are_in_order_and_complete() {
-        let directory = directory(&[]);
-        for name in ["c@z", "a@z", "b@z", "d@z"] {
-            directory.put(party(name));
-        }
-        directory.remove(&"b@z".parse().unwrap());
-        let mut seen = Vec::new();
-        let mut after = None;
-        loop {
-            let page = directory.page(after.as_ref(), 2, |_| true);
-            let Some(last) = page.last() else { break };
-            after = Some(last.name().clone());
-            seen.extend(page.iter().map(|party| party.name().to_string()));
-        }
-        assert_eq!(seen, ["a@z", "c@z", "d@z"]);
-        assert!(directory.party("b@z").is_none());
-    }
-}
+pub(crate) mod tests;

@@ -80,6 +80,8 @@ pub struct SameHost {
 impl SameHost {
     /// How many others are named.
     pub const MOST: usize = 8;
+    /// How many keys may come in by themselves as one service and host.
+    pub const KEYS: usize = 9;
 }
 
 /// A key that is used in two places.

@@ -67,6 +67,10 @@ pub struct Known<'a> {
     pub token: Option<&'a JoinTokenRecord>,
     /// Whether there is an enabled party of the same service and host with another key.
     pub contested: bool,
+    /// Whether there are as many of those as may come in by themselves.
+    pub is_full: bool,
+    /// How many parties came in by trust on first use.
+    pub by_tofu: usize,
     /// Who else waits.
     pub crowd: Crowd,
     /// The time.
@@ -158,6 +162,12 @@ pub enum Refusal {
     /// Its key waits under another name.
     #[error("its key waits as another service or host")]
     OtherName,
+    /// Too many came in by trust on first use.
+    #[error("too many hosts came in by trust on first use (tofu_most)")]
+    TofuMost,
+    /// Too many keys say to be its host.
+    #[error("too many keys are known of its service and host: delete the parties that are no more")]
+    Contested,
     /// Too many wait.
     #[error("too many hosts wait for an administrator (pending_most)")]
     Crowded,
@@ -181,12 +191,14 @@ impl Refusal {
             Self::Damaged => "damaged",
             Self::ByHand => "by-hand",
             Self::OtherName => "other-name",
+            Self::TofuMost => "tofu-most",
+            Self::Contested => "contested",
             Self::Crowded | Self::NetworkCrowded => "crowded",
         }
     }
 
     /// Every name that [`reason`](Self::reason) gives.
-    pub const REASONS: [&'static str; 18] = [
+    pub const REASONS: [&'static str; 20] = [
         "network",
         "closed",
         "no-token",
@@ -204,6 +216,8 @@ impl Refusal {
         "damaged",
         "by-hand",
         "other-name",
+        "tofu-most",
+        "contested",
         "crowded",
     ];
 }
@@ -300,6 +314,13 @@ fn stranger(applicant: &Applicant, lasting: Option<&WaitingRecord>, known: Known
     };
     if known.contested && setting.conflicts == ConflictsRule::Hold {
         return wait(applicant, WaitingFor::Conflict, lasting, known);
+    }
+    // Where no administrator looks at each, there is an end to them.
+    if known.is_full {
+        return Verdict::Refuse(Refusal::Contested);
+    }
+    if admission == Admission::Tofu && known.by_tofu >= setting.tofu_most as usize {
+        return Verdict::Refuse(Refusal::TofuMost);
     }
     admit(admission, known.contested)
 }

@@ -11,10 +11,10 @@ use subtle::ConstantTimeEq as _;
 
 use super::crowd::Waiting;
 use super::found::Found;
-use super::others::{alarm, others};
+use super::others::{Others, alarm, others};
 use super::{
-    Admit, Applicant, EnrollmentRecord, EnrollmentSeal, EnrollmentSetting, How, JoinTokenRecord, Known,
-    Request, SCHEMA, Settled, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
+    Admission, Admit, Applicant, EnrollmentRecord, EnrollmentSeal, EnrollmentSetting, How, JoinTokenRecord,
+    Known, Request, SCHEMA, Settled, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
 };
 use crate::administration::{AdminError, Ledger, States};
 use crate::audit::{Action, Actor, Event};
@@ -36,6 +36,8 @@ pub(super) struct Draft<'a> {
     hosts: HashMap<(ServiceName, HostName), Vec<Name>>,
     /// By which other names the new parties' hosts are known, as far as it was known when it was decided.
     known: HashMap<Name, Vec<Name>>,
+    /// How many new parties of this transaction come in by trust on first use.
+    by_tofu: usize,
     /// Those who wait, with those of this transaction.
     waiting: Waiting,
 }
@@ -65,6 +67,7 @@ impl<'a> Draft<'a> {
             tokens: BTreeMap::new(),
             hosts: HashMap::new(),
             known: HashMap::new(),
+            by_tofu: 0,
             waiting,
         }
     }
@@ -79,7 +82,7 @@ impl<'a> Draft<'a> {
         let token = token.and_then(|id| {
             self.tokens.get(&id).cloned().or_else(|| directory.join_tokens().get(&id).cloned())
         });
-        let others = if party.is_some() { Vec::new() } else { self.others(applicant, name) };
+        let others = if party.is_some() { Others::default() } else { self.others(applicant, name) };
         let known = Known {
             setting: self.setting,
             party,
@@ -87,13 +90,15 @@ impl<'a> Draft<'a> {
             disabled: directory.party(name.as_str()).is_some_and(|party| !party.enabled()),
             waiting,
             token: token.as_ref(),
-            contested: !others.is_empty(),
+            contested: !others.names.is_empty() || others.are_full(),
+            is_full: others.are_full(),
+            by_tofu: directory.by_tofu().saturating_add(self.by_tofu),
             crowd: self.waiting.crowd(applicant.address),
             now: self.states.now,
             skew_ms: self.states.skew_ms,
         };
         match (decide(applicant, name, known), party) {
-            (Verdict::Admit(admit), _) => self.admit(request, &admit, token, &others, found),
+            (Verdict::Admit(admit), _) => self.admit(request, &admit, token, &others.names, found),
             (Verdict::Renew, Some(party)) => self.renew(request, party.clone(), found),
             (Verdict::Again, Some(party)) => Ok(self.again(request, party)),
             (Verdict::Wait { because, replaces }, _) => self.wait(request, because, replaces),
@@ -134,11 +139,11 @@ impl<'a> Draft<'a> {
     }
 
     /// The enabled parties of the same service and host.
-    fn others(&self, applicant: &Applicant, name: &Name) -> Vec<Name> {
+    fn others(&self, applicant: &Applicant, name: &Name) -> Others {
         let Applicant { service, host, .. } = applicant;
         let mut others = others(self.ledger, applicant, name);
         let here = self.hosts.get(&(service.clone(), host.clone()));
-        others.extend(here.into_iter().flatten().cloned());
+        others.names.extend(here.into_iter().flatten().cloned());
         others
     }
 
@@ -208,6 +213,7 @@ impl<'a> Draft<'a> {
         }
         let host = (applicant.service.clone(), applicant.host.clone());
         self.hosts.entry(host).or_default().push(name.clone());
+        self.by_tofu += usize::from(admit.admission == Admission::Tofu);
         self.known.insert(name.clone(), others.to_vec());
         Ok(joined.settled(How::New))
     }

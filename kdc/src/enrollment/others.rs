@@ -8,12 +8,29 @@ use crate::administration::{AdminError, Ledger};
 use crate::audit::{Action, Event};
 use crate::store::{Kind, Write};
 
-/// The enabled parties of the same service and host, as this KDC knows them.
-pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Vec<Name> {
+/// Parties of one service and host.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    /// Those that are enabled.
+    pub(super) names: Vec<Name>,
+    /// Whether there are more than are looked at.
+    many: bool,
+}
+
+impl Others {
+    /// Whether no other comes in by itself.
+    pub(super) fn are_full(&self) -> bool {
+        self.many || self.names.len() >= SameHost::KEYS
+    }
+}
+
+/// The enabled parties of the same service and host, as this KDC knows them. Of very many only some, so that who says over and
+/// over to be one host costs no more than another.
+pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Others {
     let prefix = format!("{}.{}::", applicant.service, applicant.host);
-    let parties = ledger.directory().beginning_with(&prefix);
-    let others = parties.iter().filter(|party| party.enabled() && party.name() != name);
-    others.map(|party| party.name().clone()).collect()
+    let parties = ledger.directory().beginning_with(&prefix, LOOKED_AT);
+    let enabled = parties.iter().filter(|party| party.enabled() && party.name() != name);
+    Others { names: enabled.map(|party| party.name().clone()).collect(), many: parties.len() >= LOOKED_AT }
 }
 
 /// What tells an administrator that a host is known by another key too.
@@ -37,3 +54,6 @@ pub(super) fn alarm(
     let event = event(request, Action::ConflictRaise, now).with("others", told);
     Ok((Write::ForceDocument(document), event))
 }
+
+/// At so many parties of one service and host, enabled or not.
+const LOOKED_AT: usize = 100;

@@ -29,6 +29,8 @@ pub struct EnrollmentSetting {
     pub pending_most: u32,
     /// After how many days one that waits is forgotten: 1 to 365.
     pub pending_days: u32,
+    /// How many parties there may be that came in by trust on first use: 1 to 10,000,000.
+    pub tofu_most: u32,
 }
 
 impl EnrollmentSetting {
@@ -48,6 +50,7 @@ impl Default for EnrollmentSetting {
             reenroll_within_seconds: 600,
             pending_most: 10_000,
             pending_days: 7,
+            tofu_most: 100_000,
         }
     }
 }

@@ -18,11 +18,12 @@ async fn settings_begin_strict_and_last() {
         begin,
         json!({ "revision": 0, "mode": "token", "services": ["nanoprobe"], "hosts": ["*"], "networks": [],
                 "conflicts": "alarm", "clones": "alarm", "reenroll_within_seconds": 600,
-                "pending_most": 10_000, "pending_days": 7 })
+                "pending_most": 10_000, "pending_days": 7, "tofu_most": 100_000 })
     );
     let all = json!({ "mode": "approve", "services": ["cma", "web"], "hosts": ["web*.example", "db?"],
                       "networks": ["192.0.2.0/24", "2001:db8::/32"], "conflicts": "hold", "clones": "disable",
-                      "reenroll_within_seconds": 60, "pending_most": 5, "pending_days": 30 });
+                      "reenroll_within_seconds": 60, "pending_most": 5, "pending_days": 30,
+                      "tofu_most": 10_000_000 });
     let set = admin.send(Method::PATCH, ENROLLMENT, &all).await;
     assert_eq!(set.status, 200, "{}", set.text());
     let mut expected = all.clone();
@@ -80,6 +81,7 @@ async fn what_is_no_setting_is_refused_by_its_name() {
         ("reenroll_within_seconds", vec![json!(0), json!(86_401), json!("60")]),
         ("pending_most", vec![json!(0), json!(100_001)]),
         ("pending_days", vec![json!(0), json!(366)]),
+        ("tofu_most", vec![json!(0), json!(10_000_001)]),
     ] {
         for value in values {
             let refused = admin.send(Method::PATCH, ENROLLMENT, &json!({ field: value })).await;

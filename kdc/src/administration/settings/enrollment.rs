@@ -44,6 +44,7 @@ fn check(patch: &EnrollmentPatch) -> Result<(), AdminError> {
     in_range(patch.reenroll_within_seconds.flatten(), 1..=86_400, "reenroll_within_seconds", "1 to 86400")?;
     in_range(patch.pending_most.flatten(), 1..=100_000, "pending_most", "1 to 100000")?;
     in_range(patch.pending_days.flatten(), 1..=365, "pending_days", "1 to 365")?;
+    in_range(patch.tofu_most.flatten(), 1..=10_000_000, "tofu_most", "1 to 10000000")?;
     if let Some(Some(services)) = &patch.services {
         let without = "1 to 64, each once; to let nobody in without a join token, set the mode to token";
         counted(services, SOME, "services", without)?;
@@ -124,7 +125,8 @@ fn apply(
         clones,
         reenroll_within_seconds,
         pending_most,
-        pending_days
+        pending_days,
+        tofu_most
     );
     Ok(event)
 }

@@ -46,6 +46,9 @@ pub(in crate::cli) struct Settings {
     /// After how long one that waits is forgotten, in whole days: 1d to 365d
     #[arg(long, value_name = "SPAN", value_parser = days)]
     pending_for: Option<u32>,
+    /// How many parties there may be that came in by the mode tofu: 1 to 10000000
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    tofu_most: Option<u32>,
     #[command(flatten)]
     expected: Expected,
 }
@@ -79,7 +82,8 @@ impl Settings {
             || self.clones.is_some()
             || self.reenroll_within.is_some()
             || self.pending_most.is_some()
-            || self.pending_for.is_some();
+            || self.pending_for.is_some()
+            || self.tofu_most.is_some();
         Ok(changes.then(|| EnrollmentPatch {
             mode: self.mode.map(Some),
             services: given(self.services),
@@ -90,6 +94,7 @@ impl Settings {
             reenroll_within_seconds: self.reenroll_within.map(Some),
             pending_most: self.pending_most.map(Some),
             pending_days: self.pending_for.map(Some),
+            tofu_most: self.tofu_most.map(Some),
         }))
     }
 }
@@ -124,6 +129,7 @@ fn show(out: &mut dyn Write, view: &EnrollmentView) -> io::Result<()> {
             ("clones", clones.to_owned()),
             ("re-enroll within", exact(view.reenroll_within_seconds.into())),
             ("may wait", format!("{} hosts, for {}d", view.pending_most, view.pending_days)),
+            ("in by tofu", format!("{} hosts at the most", view.tofu_most)),
             ("revision", view.revision.to_string()),
         ],
     )

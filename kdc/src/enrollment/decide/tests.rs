@@ -19,6 +19,8 @@ struct Case {
     waiting: Option<WaitingRecord>,
     token: Option<JoinTokenRecord>,
     contested: bool,
+    is_full: bool,
+    by_tofu: usize,
     crowd: Crowd,
     now: UnixMillis,
     applicant: Applicant,
@@ -44,6 +46,8 @@ impl Case {
             waiting: None,
             token: None,
             contested: false,
+            is_full: false,
+            by_tofu: 0,
             crowd: Crowd::default(),
             now: NOW,
             applicant,
@@ -111,6 +115,8 @@ impl Case {
             waiting: self.waiting.as_ref(),
             token: self.token.as_ref(),
             contested: self.contested,
+            is_full: self.is_full,
+            by_tofu: self.by_tofu,
             crowd: self.crowd,
             now: self.now,
             skew_ms: 100,
@@ -268,6 +274,41 @@ fn a_host_that_is_known_by_another_key_alarms_or_waits() {
     hold(Case::new(EnrollmentMode::Tofu).contested()).waits(WaitingFor::Conflict, None);
     hold(Case::new(EnrollmentMode::Approve).contested()).waits(WaitingFor::Approval, None);
     hold(Case::new(EnrollmentMode::Token).contested()).refuses(Refusal::NoToken);
+}
+
+#[test]
+fn nobody_comes_in_by_itself_as_a_host_of_too_many_keys() {
+    let full = |mode| Case::new(mode).contested().with(|case| case.is_full = true);
+    for mode in OPEN {
+        full(mode).token().refuses(Refusal::Contested);
+        // Where an administrator looks at it, it is the administrator's to say.
+        let held = full(mode).token().with(|case| case.setting.conflicts = ConflictsRule::Hold);
+        held.waits(WaitingFor::Conflict, None);
+        let approved = full(mode).waiting(WaitingState::Approved, WaitingFor::Conflict);
+        approved.admits(Admission::Approval, Some(4), false);
+    }
+    full(EnrollmentMode::Tofu).refuses(Refusal::Contested);
+    full(EnrollmentMode::Approve).waits(WaitingFor::Approval, None);
+    assert_eq!(full(EnrollmentMode::Tofu).aboard().decide(), Verdict::Renew);
+}
+
+#[test]
+fn so_many_come_in_by_trust_on_first_use_and_no_more() {
+    let tofu = |by_tofu| {
+        Case::new(EnrollmentMode::Tofu).with(|case| {
+            case.setting.tofu_most = 3;
+            case.by_tofu = by_tofu;
+        })
+    };
+    tofu(2).admits(Admission::Tofu, None, false);
+    tofu(3).refuses(Refusal::TofuMost);
+    tofu(4).refuses(Refusal::TofuMost);
+    // Every other way in stays open.
+    tofu(4).token().admits(Admission::Token, None, false);
+    tofu(4).waiting(WaitingState::Approved, WaitingFor::Conflict).admits(Admission::Approval, Some(4), false);
+    let held = tofu(4).contested().with(|case| case.setting.conflicts = ConflictsRule::Hold);
+    held.waits(WaitingFor::Conflict, None);
+    assert_eq!(tofu(4).aboard().decide(), Verdict::Renew);
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use futures_util::future::join_all;
 use keycell_kdc::administration::{Caller, Precondition};
-use keycell_kdc::enrollment::{ConflictRecord, ConflictsRule, EnrollmentMode, WaitingFor};
+use keycell_kdc::enrollment::{
+    ConflictRecord, ConflictsRule, EnrollError, EnrollmentMode, Refusal, WaitingFor,
+};
 use keycell_kdc::store::Kind;
 
-use super::host::{ADDRESS, Host};
+use super::host::{ADDRESS, Host, refused};
 use crate::zone::Zone;
 
 async fn conflict(zone: &Zone, host: &Host) -> Option<ConflictRecord> {
@@ -117,4 +119,99 @@ async fn a_party_that_is_gone_or_disabled_contests_nothing() {
     zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
     three.enrolls(&zone).await.unwrap();
     assert!(zone.events("conflict.raise").await.is_empty());
+}
+
+/// A thief of a token, or whoever comes in by trust on first use, does not make keys of one host without end.
+#[tokio::test]
+async fn nobody_comes_in_by_itself_as_a_host_of_nine_keys() {
+    let zone = open_zone().await;
+    let hosts: Vec<_> =
+        (1..=11).map(|number| Host::new(&zone, "nanoprobe", "web1.example", number)).collect();
+    // Some of them in one transaction.
+    let sent: Vec<_> = hosts.iter().take(6).map(|host| host.request(&zone)).collect();
+    assert!(join_all(sent.iter().map(|sent| sent.go(&zone))).await.iter().all(Result::is_ok));
+    let sent: Vec<_> = hosts.iter().skip(6).map(|host| host.request(&zone)).collect();
+    let outcomes = join_all(sent.iter().map(|sent| sent.go(&zone))).await;
+    let contested = EnrollError::Refused(Refusal::Contested);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.as_ref().err() == Some(&contested)).count(), 2);
+    let late = Host::new(&zone, "nanoprobe", "web1.example", 20);
+    refused(late.enrolls(&zone).await, Refusal::Contested);
+    let token = zone.join_token(|_| {}).await;
+    let late = late.with(&token);
+    refused(late.enrolls(&zone).await, Refusal::Contested);
+    assert_eq!(zone.uses(&token).await, 0);
+    // Who is aboard comes back, and other hosts come in.
+    zone.clock.advance(1);
+    hosts[0].enrolls(&zone).await.unwrap();
+    Host::new(&zone, "nanoprobe", "web2.example", 21).enrolls(&zone).await.unwrap();
+    // An administrator may let it in all the same; and there is room again where one is gone.
+    zone.set(|setting| setting.conflicts = ConflictsRule::Hold).await;
+    late.waits(&zone).await;
+    zone.approve(&late).await;
+    late.enrolls(&zone).await.unwrap();
+    zone.set(|setting| setting.conflicts = ConflictsRule::Alarm).await;
+    let next = Host::new(&zone, "nanoprobe", "web1.example", 22);
+    for host in &hosts[..2] {
+        refused(next.enrolls(&zone).await, Refusal::Contested);
+        zone.set_enabled(&host.local(), false).await;
+    }
+    next.enrolls(&zone).await.unwrap();
+}
+
+/// Those that are disabled are no conflict, but there is an end to them too.
+#[tokio::test]
+async fn a_host_of_a_hundred_keys_has_no_more() {
+    let zone = open_zone().await;
+    for number in 1..=100 {
+        let host = Host::new(&zone, "nanoprobe", "web1", number);
+        host.enrolls(&zone).await.unwrap();
+        zone.set_enabled(&host.local(), false).await;
+    }
+    refused(Host::new(&zone, "nanoprobe", "web1", 101).enrolls(&zone).await, Refusal::Contested);
+    assert!(zone.events("conflict.raise").await.is_empty());
+}
+
+#[tokio::test]
+async fn so_many_come_in_by_trust_on_first_use() {
+    let mut zone = open_zone().await;
+    let token = zone.join_token(|_| {}).await;
+    zone.set(|setting| setting.tofu_most = 3).await;
+    let host = |zone: &Zone, number| Host::new(zone, "nanoprobe", &format!("web{number}.example"), number);
+    // By a token: not one of them.
+    host(&zone, 1).with(&token).enrolls(&zone).await.unwrap();
+    // More at once than may.
+    let sent: Vec<_> = (2..=6).map(|number| host(&zone, number).request(&zone)).collect();
+    let outcomes = join_all(sent.iter().map(|sent| sent.go(&zone))).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    let most = EnrollError::Refused(Refusal::TofuMost);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.as_ref().err() == Some(&most)).count(), 2);
+    // Also after a start, at another KDC, and for one that comes back.
+    zone.restart().await;
+    let other = zone.cell().await.into_kdc(zone.config.clone(), zone.clock.clone()).await.unwrap();
+    refused(host(&zone, 7).enrolls(&zone).await, Refusal::TofuMost);
+    refused(host(&zone, 7).request(&zone).go_to(&zone, &other).await, Refusal::TofuMost);
+    let aboard = zone.kdc.directory().all();
+    assert_eq!((aboard.len(), zone.kdc.directory().by_tofu(), other.directory().by_tofu()), (4, 3, 3));
+    zone.clock.advance(1);
+    for number in (2..=6).filter(|number| zone.is_aboard(&host(&zone, *number))) {
+        host(&zone, number).enrolls(&zone).await.unwrap();
+    }
+    host(&zone, 8).with(&token).enrolls(&zone).await.unwrap();
+    // One that is gone makes room, whoever took it out.
+    let gone = (2..=6).map(|number| host(&zone, number)).find(|host| zone.is_aboard(host)).unwrap();
+    let name = zone.name(&gone.local());
+    zone.kdc.parties().delete(&Caller::console(), &name, &Precondition::NONE).await.unwrap();
+    other.follower().catch_up().await.unwrap();
+    host(&zone, 9).request(&zone).go_to(&zone, &other).await.unwrap();
+    refused(host(&zone, 10).request(&zone).go_to(&zone, &other).await, Refusal::TofuMost);
+    let page = other.metrics().page().unwrap();
+    assert!(page.contains("keycell_enrollment_refusals_total{reason=\"tofu-most\"} 2"), "{page}");
+    other.close().await;
+}
+
+impl Zone {
+    fn is_aboard(&self, host: &Host) -> bool {
+        self.kdc.directory().party(self.name(&host.local()).as_str()).is_some()
+    }
 }

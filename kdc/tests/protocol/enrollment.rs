@@ -43,6 +43,17 @@ async fn a_host_with_a_token_is_aboard_at_once() {
     assert_eq!(zone.uses(&token).await, 1);
 }
 
+/// A release before this one would not know what came aboard: the first host keeps it from the database.
+#[tokio::test]
+async fn who_comes_aboard_needs_this_release() {
+    let zone = Zone::new().await;
+    zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
+    let needs = async || zone.number("SELECT oldest FROM schema_needs").await;
+    assert!(needs().await < keycell_kdc::enrollment::SCHEMA);
+    Host::new(&zone, "nanoprobe", "web1", 1).enrolls(&zone).await.unwrap();
+    assert_eq!(needs().await, keycell_kdc::enrollment::SCHEMA);
+}
+
 #[tokio::test]
 async fn a_retry_gets_the_same_answer_and_costs_no_use() {
     let mut zone = Zone::new().await;

@@ -63,6 +63,14 @@ impl Zone {
         connection.close().await.unwrap();
     }
 
+    /// A number that the database has.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let mut connection = SqliteConnection::connect(&self.config.database).await.unwrap();
+        let number = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
+    }
+
     /// A change that somebody made past Keycell, of documents of this kind.
     pub(crate) async fn sql_documents(&self, kind: &str, sql: &str) {
         self.sql(&format!(

@@ -135,6 +135,14 @@ async fn nobody_comes_in_by_itself_as_a_host_of_nine_keys() {
     let contested = EnrollError::Refused(Refusal::Contested);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.as_ref().err() == Some(&contested)).count(), 2);
+    // The last of them names eight others, as many as there are.
+    let mut named = Vec::new();
+    for host in &hosts {
+        let others =
+            conflict(&zone, host).await.map_or(0, |conflict| conflict.same_host.unwrap().others.len());
+        named.push(others);
+    }
+    assert_eq!(named.iter().max(), Some(&8), "{named:?}");
     let late = Host::new(&zone, "nanoprobe", "web1.example", 20);
     refused(late.enrolls(&zone).await, Refusal::Contested);
     let token = zone.join_token(|_| {}).await;
@@ -150,6 +158,7 @@ async fn nobody_comes_in_by_itself_as_a_host_of_nine_keys() {
     late.waits(&zone).await;
     zone.approve(&late).await;
     late.enrolls(&zone).await.unwrap();
+    assert_eq!(zone.kdc.directory().by_tofu(), 10, "an approval is none");
     zone.set(|setting| setting.conflicts = ConflictsRule::Alarm).await;
     let next = Host::new(&zone, "nanoprobe", "web1.example", 22);
     for host in &hosts[..2] {

@@ -7,6 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
+use keycell_kdc::enrollment::Refusal;
 use keycell_tests::markdown;
 
 /// Runs the commands of a document of the repository in an empty folder.
@@ -204,5 +205,15 @@ fn the_master_key() {
         "clock believed  yes",
     ] {
         assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}
+
+#[test]
+fn every_reason_of_a_refusal_is_explained() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/enrollment.md");
+    let text = fs::read_to_string(document).unwrap();
+    for reason in Refusal::REASONS {
+        let row = |line: &str| line.starts_with("| `") && line.contains(&format!("`{reason}`"));
+        assert!(text.lines().any(row), "{reason}");
     }
 }

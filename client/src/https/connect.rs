@@ -26,7 +26,7 @@ impl Agent {
         Self::start((key, None), Some(files), config, Arc::new(transport), Arc::new(SystemClock))
     }
 
-    /// Starts an agent for a host that is [enrolled](enroll), and keeps its key file and its bundle up. When no KDC of its
+    /// Starts an agent for a host that is [enrolled](super::enroll), and keeps its key file and its bundle up. When no KDC of its
     /// zone knows its keys any more it enrolls again by itself ([`reenrolling`](crate::Agent::reenrolling)).
     ///
     /// # Errors

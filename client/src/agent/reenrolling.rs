@@ -213,9 +213,10 @@ impl Agent {
 
     /// Takes another key for its own.
     ///
-    /// Beside a staged one everything goes on. One that is active at once means that the KDC has erased all from before: those
-    /// go on opening messages for as long as there are tickets under them, so that whoever has one does not notice, and no KDC
-    /// is asked or believed under them any more (docs/decisions/0037-how-a-host-enrolls-again.md).
+    /// No KDC knew those from before, most likely because it has erased them: they go on opening messages for as long as there
+    /// are tickets under them, so that whoever has one does not notice, and no KDC is asked or believed under them any more
+    /// (docs/decisions/0037-how-a-host-enrolls-again.md). That is so beside a staged one too: then an answer to an earlier
+    /// request was lost, or the KDC was restored.
     fn board(&mut self, now: UnixMillis, boarded: Boarded) {
         let Boarded { name: _, key, state, ratchet_period: _, bundle } = boarded;
         let end = self.end_of_tickets(self.correction.apply(now).seconds());
@@ -223,12 +224,12 @@ impl Agent {
         self.opener.trust_signers(&bundle.zone, &signers);
         let staged = state == EnrollmentState::Staged;
         if staged {
-            self.keys.stage(self.keys.active(), key);
+            self.keys.board_staged(key, end);
         } else {
             self.keys.board(key, end);
-            self.forget_asked();
-            self.tickets.ask_anew(self.correction.apply(now));
         }
+        self.forget_asked();
+        self.tickets.ask_anew(self.correction.apply(now));
         if let Some(kept) = &mut self.kept {
             kept.kdc = KdcAddress { urls: bundle.urls, tls_roots: bundle.tls_roots };
             if staged {

@@ -38,7 +38,7 @@ impl Keys {
             key: self.active.key().clone(),
             ratchet_period: self.period,
             kdc,
-            staged: self.staged.as_ref().map(|staged| staged.key().clone()),
+            staged: self.next().map(|staged| staged.key().clone()),
             retiring: retiring
                 .map(|old| {
                     let Retiring { key, until, erased } = old;
@@ -114,6 +114,18 @@ impl Keys {
         }
     }
 
+    /// As [`board`](Self::board), where the KDC has another key of this party's, which is not held here: it uses the new one
+    /// once that is committed, and this party at once.
+    pub(crate) fn board_staged(&mut self, key: LongTermKey, until: UnixSeconds) {
+        self.board(key.clone(), until);
+        self.staged = Some(RatchetedKey::new(key));
+    }
+
+    /// The key that is staged, unless it is in use already.
+    fn next(&self) -> Option<&RatchetedKey> {
+        self.staged.as_ref().filter(|staged| staged.generation() > self.active.generation())
+    }
+
     /// Whether the KDC may still know the key of this generation, so that what comes under it may be the KDC's.
     pub(crate) fn is_living(&self, generation: Generation) -> bool {
         !self.retiring.iter().any(|old| old.erased && old.key.generation() == generation)
@@ -123,7 +135,10 @@ impl Keys {
     pub(crate) fn activate(&mut self, generation: Generation, until: UnixSeconds) -> bool {
         match self.staged.take_if(|staged| staged.generation() == generation) {
             Some(staged) => {
-                self.replace(staged, until);
+                if generation > self.active.generation() {
+                    self.replace(staged, until);
+                }
+                self.speak_again();
                 true
             }
             None => false,
@@ -150,7 +165,7 @@ impl Keys {
     /// Which keys requests may be signed with, in the order in which they are tried.
     fn speakers(&self) -> Vec<Generation> {
         let old = self.retiring.iter().filter(|old| !old.erased).map(|old| &old.key);
-        let keys = core::iter::once(&self.active).chain(&self.staged).chain(old);
+        let keys = core::iter::once(&self.active).chain(self.next()).chain(old);
         keys.map(RatchetedKey::generation).collect()
     }
 
@@ -229,6 +244,22 @@ mod tests {
         assert_eq!(keys.next_expiry(), Some(END));
         assert!(keys.expire(END));
         assert_eq!(generations(&mut keys), [4]);
+    }
+
+    #[test]
+    fn a_key_that_is_to_be_committed_is_used_alone_and_stored_as_the_only_one() {
+        let mut keys = keys(2);
+        keys.board_staged(key(4), END);
+        assert!(!keys.is_living(Generation(2)) && keys.has_staged());
+        assert_eq!((keys.active(), keys.speakers()), (Generation(4), vec![Generation(4)]));
+        assert!(!keys.refused(Generation(4)), "there is no other to ask with");
+        let kdc = KdcAddress { urls: Vec::new(), tls_roots: String::new() };
+        let file = keys.to_file("a@z".parse().unwrap(), kdc);
+        assert!(file.staged.is_none() && file.key.generation() == Generation(4));
+        // By the answer to a commit, or to a request that was signed with it.
+        assert!(keys.activate(Generation(4), END));
+        assert!(!keys.has_staged() && !keys.is_living(Generation(2)));
+        assert_eq!(keys.active(), Generation(4));
     }
 
     #[test]

@@ -49,6 +49,49 @@ fn keys_that_the_kdc_erased_open_messages_and_nothing_else() {
     assert!(now.0 - START.0 < DAY + 4 * HOUR && host.file().retiring.is_empty());
 }
 
+/// Then the KDC has a living key of the host that the host has not, and gives it the next beside that.
+#[test]
+fn a_lost_answer_does_not_bring_erased_keys_back() {
+    let (mut cell, mut host) = cell();
+    let stolen = cell.parties.clone();
+    cell.gate.within = Some(1);
+    cell.recover();
+    b_again(&mut cell);
+    let end = cell.now.plus(HOUR);
+    loop {
+        let Some(pending) = host.agent.wants(host.now(&cell)) else {
+            assert!(cell.now < end, "it does not enroll");
+            cell.pass(1_000);
+            continue;
+        };
+        if pending.path() != "/v1/enroll" {
+            host.answer(&mut cell, &pending);
+            host.save();
+            continue;
+        }
+        match cell.answer_at(pending.path(), &pending.body).unwrap() {
+            Ok(_) => break,
+            // The first one names the identity that was stolen.
+            Err(problem) => {
+                let now = host.now(&cell);
+                host.agent.take_problem(now, &pending, &problem);
+            }
+        }
+    }
+    host.crash(&cell);
+    host.agent.keep(cell.now, &name("b")).unwrap();
+    live(&mut cell, &mut host, 10 * 60_000);
+    assert_eq!((host.agent.generation(), host.file().staged.is_none()), (Generation(3), true));
+    assert!(host.file().retiring.iter().all(|old| old.erased) && has_ticket(&cell, &host));
+    // The thief knows those from before, and no other.
+    cell.parties = stolen;
+    cell.gate.admit = Admit::Nobody;
+    need_a_ticket(&mut cell, &mut host);
+    let tickets = host.agent.stats().tickets;
+    live(&mut cell, &mut host, HOUR);
+    assert_eq!((host.agent.stats().tickets, has_ticket(&cell, &host)), (tickets, false));
+}
+
 #[test]
 fn what_was_asked_with_a_key_that_is_erased_since_is_answered_by_nobody() {
     let (mut cell, mut host) = cell();

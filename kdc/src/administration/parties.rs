@@ -11,7 +11,7 @@ use super::{AdminError, Caller, Ledger, Precondition};
 use crate::api::{PartyPatch, PartyState};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
-use crate::enrollment::{EnrollmentSeal, HostPattern};
+use crate::enrollment::HostPattern;
 use crate::keyring::{KeyringError, Life, Standing};
 use crate::policy::Pattern;
 use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
@@ -340,11 +340,7 @@ impl Parties {
         tracing::error!(party = %name, error = %crate::http::chain(&error), "the rows of a party are damaged: they are written over");
         let mut record = party.record().clone();
         record.keys = record.keys.iter().map(KeyRecord::erased).collect();
-        // A seal under a version of the master key that is gone keeps nobody from stopping it: it holds no more.
-        if keyring.alter(&mut record, random, |record| record.author_key = None).is_err() {
-            record.author_key = None;
-            record.enrollment.iter_mut().for_each(|record| record.seal = EnrollmentSeal::default());
-        }
+        keyring.take_author_key(&mut record, random);
         Ok(Found { record, whole: false })
     }
 
@@ -392,8 +388,7 @@ impl Parties {
                 *key = key.erased();
             }
             // Who took those may have taken the other too, and nothing is left that it is bound to.
-            let random = &mut crate::random::system();
-            self.ledger.keyring().alter(record, random, |record| record.author_key = None)?;
+            self.ledger.keyring().take_author_key(record, &mut crate::random::system());
         }
         let mut update = caller.event(now, Action::PartyUpdate, record.name.as_str());
         let before = update.clone();

@@ -61,7 +61,15 @@ impl Keyring {
         Ok(())
     }
 
-    pub(super) fn holds(&self, party: &PartyRecord) -> Result<bool, KeyringError> {
+    /// Takes its author key from `party`. Nothing keeps anybody from that: a seal of which it cannot be told whether it holds is
+    /// none from then on, like one that does not.
+    pub fn take_author_key(&self, party: &mut PartyRecord, rng: &mut impl CryptoRng) {
+        let held = self.check_enrollment(party).is_ok();
+        party.author_key = None;
+        self.seal_where(held, party, rng);
+    }
+
+    fn holds(&self, party: &PartyRecord) -> Result<bool, KeyringError> {
         match self.check_enrollment(party) {
             Ok(()) => Ok(true),
             Err(KeyringError::Damaged { .. }) => Ok(false),

@@ -208,17 +208,18 @@ impl Keyring {
         self.restand(party, standing, rng)
     }
 
-    /// As [`rewrap`](Self::rewrap), also where the seal of how the party came aboard does not hold: then it still does not.
+    /// As [`rewrap`](Self::rewrap), also where the seal of how the party came aboard does not hold, or where it names a version of
+    /// the master key that is not here: then it is none from then on.
     ///
     /// # Errors
-    /// As [`open_key`](Self::open_key); [`KeyringError::NoVersion`] of the seal.
+    /// As [`open_key`](Self::open_key).
     pub fn restand(
         &self,
         party: &mut PartyRecord,
         standing: Standing,
         rng: &mut impl CryptoRng,
     ) -> Result<(), KeyringError> {
-        let held = self.holds(party)?;
+        let held = self.check_enrollment(party).is_ok();
         let mut keys = Vec::with_capacity(party.keys.len());
         for record in &party.keys {
             keys.push(match record.state {
@@ -241,11 +242,11 @@ impl Keyring {
 
     /// Enables or disables `party` and binds its keys anew; each disabling counts its revocation epoch up. A party that
     /// is so already is left alone. A key that is damaged keeps nobody from disabling: it is dead from then on; nor does a
-    /// seal.
+    /// seal, whatever it says.
     ///
     /// # Errors
-    /// As [`rewrap`](Self::rewrap), to enable; [`KeyringError::TooManyRevocations`] and [`KeyringError::NoVersion`],
-    /// to disable: a KDC that has the key can.
+    /// As [`rewrap`](Self::rewrap), to enable; [`KeyringError::TooManyRevocations`] and [`KeyringError::NoVersion`] of a
+    /// key, to disable: a KDC that has the version can.
     pub fn set_enabled(
         &self,
         party: &mut PartyRecord,
@@ -265,8 +266,6 @@ impl Keyring {
                     && matches!(self.open_key(party, key), Err(KeyringError::Damaged { .. }))
             };
             let keys = party.keys.iter().map(|key| if lost(key) { key.erased() } else { key.clone() });
-            // Not before it is known that nothing else is in the way.
-            self.holds(party)?;
             party.keys = keys.collect();
         } else {
             self.check_enrollment(party)?;

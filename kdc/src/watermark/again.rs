@@ -155,7 +155,7 @@ async fn again(
             act.events.push(event(Action::PartyDelete));
         }
         State::Enabled | State::Disabled => {
-            if erase(cell, &mut party, mark, now)? {
+            if erase(cell, &mut party, mark, now) {
                 act.events.push(event(Action::KeyErase).with("below", mark.floor));
             }
             if mark.state == State::Disabled && party.enabled {
@@ -173,24 +173,19 @@ async fn again(
 }
 
 /// Removes the keys that were dead. Says whether there were any.
-fn erase(
-    cell: &Cell,
-    party: &mut PartyRecord,
-    mark: &PartyMark,
-    now: UnixMillis,
-) -> Result<bool, AdminError> {
+fn erase(cell: &Cell, party: &mut PartyRecord, mark: &PartyMark, now: UnixMillis) -> bool {
     let before = party.keys.len();
     party.keys.retain(|key| key.state == KeyState::Dead || key.generation.0 >= mark.floor);
     let erased = party.keys.len() < before;
     if party.keys.iter().all(|key| key.state == KeyState::Dead) {
         // Nothing is left that it is bound to.
-        cell.keyring.alter(party, &mut crate::random::system(), |party| party.author_key = None)?;
+        cell.keyring.take_author_key(party, &mut crate::random::system());
     }
     // The next key gets a generation that no key had, also not one that this database never heard of.
     if party.keys.iter().all(|key| key.generation.0 < mark.last) {
         party.keys.push(dead(cell, mark, now));
     }
-    Ok(erased)
+    erased
 }
 
 /// A key of which only the generation is left.

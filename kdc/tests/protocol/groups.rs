@@ -3,8 +3,8 @@
 mod counted;
 mod members;
 mod rest;
-mod restored;
-mod set_back;
+pub(crate) mod restored;
+pub(crate) mod set_back;
 mod wrong_clocks;
 
 use keycell_kdc::administration::{AdminError, Caller, NewEntry, NewKey, Precondition};

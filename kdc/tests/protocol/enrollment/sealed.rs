@@ -7,6 +7,8 @@ use keycell_kdc::store::KeyState::Active;
 use keycell_protocol::EnrollmentState;
 
 use super::host::{Host, refused};
+use crate::groups::restored::{accept, backup};
+use crate::groups::set_back::serve;
 use crate::zone::Zone;
 
 /// A host that is aboard and whose keys are all erased, as after a recovery, in a zone that lets nobody new in.
@@ -74,6 +76,46 @@ async fn nobody_is_enabled_past_keycell() {
     refused(host.enrolls(&zone).await, Refusal::Damaged);
     zone.sql("UPDATE party SET revocation_epoch = 0").await;
     refused(host.enrolls(&zone).await, Refusal::Damaged);
+}
+
+/// A seal of which nobody can tell whether it holds keeps nobody from taking something away.
+#[tokio::test]
+async fn a_seal_under_a_version_that_is_not_there_keeps_nobody_from_disabling() {
+    for erase_keys in [None, Some(true)] {
+        let mut zone = Zone::new().await;
+        zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
+        let host = Host::new(&zone, "nanoprobe", "web1.example", 1);
+        host.enrolls(&zone).await.unwrap();
+        zone.sql("UPDATE party SET enrollment_master = 99").await;
+        zone.restart().await;
+        let enabled =
+            |zone: &Zone| zone.kdc.directory().party(zone.name(&host.local()).as_str()).unwrap().enabled();
+        assert!(enabled(&zone), "its keys are as they were");
+        update(&zone, &host, PartyPatch { enabled: Some(false), erase_keys, ..PartyPatch::default() }).await;
+        assert!(!enabled(&zone));
+        refused(host.enrolls(&zone).await, Refusal::Disabled);
+        // It holds no more.
+        let (name, enable) =
+            (zone.name(&host.local()), PartyPatch { enabled: Some(true), ..PartyPatch::default() });
+        let back = zone.kdc.parties().update(&Caller::console(), &name, &enable, &Precondition::NONE).await;
+        assert!(back.unwrap_err().to_string().contains("damaged"));
+    }
+}
+
+#[tokio::test]
+async fn a_seal_under_a_version_that_is_not_there_keeps_nobody_from_accepting_a_rollback() {
+    let mut zone = Zone::new().await;
+    zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
+    let host = Host::new(&zone, "nanoprobe", "web1.example", 1);
+    host.enrolls(&zone).await.unwrap();
+    serve(&mut zone, None).await.unwrap();
+    let old = backup(&zone, "old").await;
+    let stop = PartyPatch { enabled: Some(false), erase_keys: Some(true), ..PartyPatch::default() };
+    update(&zone, &host, stop).await;
+    serve(&mut zone, None).await.unwrap();
+    accept(&mut zone, &old, "UPDATE party SET enrollment_master = 99").await;
+    assert!(!zone.kdc.directory().party(zone.name(&host.local()).as_str()).unwrap().enabled());
+    refused(host.enrolls(&zone).await, Refusal::Disabled);
 }
 
 #[tokio::test]

@@ -10,14 +10,14 @@ use super::set_back::{delete, serve};
 use crate::zone::Zone;
 
 /// The database as it is, in a file beside it.
-async fn backup(zone: &Zone, name: &str) -> String {
+pub(crate) async fn backup(zone: &Zone, name: &str) -> String {
     let copy = format!("{}.{name}", file(zone));
     zone.sql(&format!("VACUUM INTO '{copy}'")).await;
     copy
 }
 
 /// Puts a backup in the place of the database, and starts the KDC on it.
-async fn accept(zone: &mut Zone, backup: &str, damage: &str) {
+pub(crate) async fn accept(zone: &mut Zone, backup: &str, damage: &str) {
     zone.kdc.close().await;
     let file = file(zone);
     for end in ["-wal", "-shm"] {

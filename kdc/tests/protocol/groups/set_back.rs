@@ -15,7 +15,7 @@ use super::members::{L, opens, opens_now};
 use crate::zone::Zone;
 
 /// Ends the KDC and starts another as `keycell serve` does, with what this KDC remembers.
-pub(super) async fn serve(zone: &mut Zone, accepted: Option<Kept>) -> Result<(), String> {
+pub(crate) async fn serve(zone: &mut Zone, accepted: Option<Kept>) -> Result<(), String> {
     zone.kdc.close().await;
     let cell = Cell::open(&zone.config).await.unwrap();
     let watermark = cell.watermark(&zone.config, accepted, zone.now()).await;

@@ -88,6 +88,7 @@ impl States<'_> {
             Some(KeyState::Staged | KeyState::Dead) | None => return Err(Refused::Unknown),
         }
         let staged = record.keys.iter().find(|key| key.state == KeyState::Staged);
+        let staged = staged.filter(|staged| !is_made_before(staged, record.rotate_after));
         let enrolled = record.enrollment.as_ref().map(|enrollment| enrollment.generation);
         if let Some(staged) = staged.filter(|staged| Some(staged.generation) == enrolled)
             && let Some(end) = staged.ends_at.filter(|end| end.0.saturating_sub(self.now.0) <= LONGEST_END_MS)
@@ -96,7 +97,6 @@ impl States<'_> {
             return Err(Refused::Enrolling(Duration::from_millis(end.0.saturating_sub(self.now.0))));
         }
         if let Some(staged) = staged
-            && !is_made_before(staged, record.rotate_after)
             && let Ok(key) = self.keyring.open_key(record, staged)
         {
             return Ok(Next { key, fresh: false, erased: Vec::new() });

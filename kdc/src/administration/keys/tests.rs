@@ -1,6 +1,6 @@
 //! Whatever happens in whatever order, a party and its KDC have a key in common.
 
-use keycell_protocol::{Epoch, Generation, LongTermKey, Name, UnixMillis};
+use keycell_protocol::{AuthorPublicKey, Epoch, Generation, LongTermKey, Name, UnixMillis};
 use proptest::prelude::*;
 
 use super::states::{Activated, Refused, States};
@@ -179,6 +179,29 @@ impl World {
         generations.dedup();
         assert_eq!(generations.len(), self.record.keys.len());
     }
+}
+
+/// A host that enrolls again and never uses the key that it made keeps nobody from asking for another one.
+#[test]
+fn what_an_administrator_wants_replaced_is_not_waited_for() {
+    let mut world = World::new();
+    let random = &mut crate::random::system();
+    let mut record = world.record.clone();
+    let enrolled = LongTermKey::generate(Generation(2), Epoch(20_454), random);
+    let author = AuthorPublicKey::new([7; 32]);
+    world.states().enroll(&mut record, &enrolled, author, random).unwrap();
+    let mut enrollment = crate::enrollment::record::tests::record("nanoprobe", "web1", [7; 32]);
+    enrollment.generation = Generation(2);
+    record.enrollment = Some(Box::new(enrollment));
+    world.now = world.now.plus(1);
+    let stage = |world: &World, record: &mut PartyRecord| {
+        world.states().stage(record, Generation::FIRST, Generation(2), &mut crate::random::system())
+    };
+    assert!(matches!(stage(&world, &mut record), Err(Refused::Enrolling(_))));
+    record.rotate_after = Some(world.now);
+    let next = stage(&world, &mut record).unwrap();
+    assert_eq!((next.key.generation(), next.erased), (Generation(3), vec![Generation(2)]));
+    assert!(next.fresh);
 }
 
 proptest! {

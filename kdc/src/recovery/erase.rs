@@ -27,7 +27,7 @@ pub struct Erased {
     pub groups: usize,
     /// How many join tokens were revoked.
     pub join_tokens: usize,
-    /// Rows that were left as they are, since they do not hold: nobody is served by them.
+    /// Rows that do not hold: nobody is served by them, nor does a host come back by itself as one of them.
     pub damaged: Vec<String>,
 }
 
@@ -83,8 +83,11 @@ pub(super) async fn all(
                 enrollment.timestamp = enrollment.timestamp.min(now);
             }
         };
-        if cell.keyring.alter(&mut party, random, unsigned).is_err() {
-            // Its seal is under a version of the master key that is not here: it holds again when that is.
+        let holds = cell.keyring.check_enrollment(&party).is_ok();
+        // A seal under a version of the master key that is not here is left: it holds again when that is.
+        let _ = cell.keyring.alter(&mut party, random, unsigned);
+        if !holds {
+            // Its host is not let in again.
             erased.damaged.push(format!("party {}", party.name));
         }
         if generations.is_empty() {
@@ -92,6 +95,7 @@ pub(super) async fn all(
         }
         match (party.enabled, &party.enrollment) {
             (false, _) => erased.disabled = erased.disabled.saturating_add(1),
+            (true, Some(_)) if !holds => {}
             (true, Some(_)) => erased.enrolled = erased.enrolled.saturating_add(1),
             (true, None) => erased.by_hand.push(party.name.clone()),
         }

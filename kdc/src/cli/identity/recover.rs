@@ -196,7 +196,7 @@ fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> 
         writeln!(out, "{revoked}: `keycell join-token create` makes new ones.")?;
     }
     for row in &erased.damaged {
-        writeln!(out, "  left as it is, for it is damaged and serves nobody: {row}")?;
+        writeln!(out, "  damaged, and serves nobody: {row}")?;
     }
     Ok(())
 }

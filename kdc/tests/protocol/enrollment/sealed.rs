@@ -3,8 +3,10 @@
 use keycell_kdc::administration::{Caller, Precondition};
 use keycell_kdc::api::PartyPatch;
 use keycell_kdc::enrollment::{EnrollmentMode, Refusal};
+use keycell_kdc::identities::{Exported, Identity};
+use keycell_kdc::recovery::{PartyKeys, recover};
 use keycell_kdc::store::KeyState::Active;
-use keycell_protocol::EnrollmentState;
+use keycell_protocol::{EnrollmentState, IdentityName};
 
 use super::host::{Host, refused};
 use crate::groups::restored::{accept, backup};
@@ -116,6 +118,28 @@ async fn a_seal_under_a_version_that_is_not_there_keeps_nobody_from_accepting_a_
     accept(&mut zone, &old, "UPDATE party SET enrollment_master = 99").await;
     assert!(!zone.kdc.directory().party(zone.name(&host.local()).as_str()).unwrap().enabled());
     refused(host.enrolls(&zone).await, Refusal::Disabled);
+}
+
+/// Who does not come back by itself after a recovery is named.
+#[tokio::test]
+async fn a_recovery_names_whose_seal_does_not_hold() {
+    let zone = Zone::new().await;
+    zone.set(|setting| setting.mode = EnrollmentMode::Tofu).await;
+    let hosts = [1, 2].map(|number| Host::new(&zone, "nanoprobe", &format!("web{number}"), number));
+    for host in &hosts {
+        host.enrolls(&zone).await.unwrap();
+    }
+    zone.sql("UPDATE party SET enrollment_seal = zeroblob(45) WHERE name LIKE 'nanoprobe.web1%'").await;
+    zone.kdc.close().await;
+    let cell = zone.cell().await;
+    let name = IdentityName::PRIMARY.next().unwrap();
+    let kept = cell.store.secret(&format!("identity {name}")).await.unwrap().unwrap();
+    let secret = cell.keyring.open_secret(&kept).unwrap();
+    let exported = Exported::new(cell.zone.zone.clone(), Identity::from_secret(name, &secret).unwrap());
+    let recovered = recover(&cell, exported, PartyKeys::Erase, None, zone.now()).await.unwrap();
+    assert_eq!(recovered.erased.damaged, [format!("party {}", zone.name(&hosts[0].local()))]);
+    assert_eq!((recovered.erased.enrolled, recovered.erased.parties()), (1, 1));
+    cell.store.close().await;
 }
 
 #[tokio::test]

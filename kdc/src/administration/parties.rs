@@ -344,10 +344,16 @@ impl Parties {
         Ok(Found { record, whole: false })
     }
 
-    /// Whether somebody else than Keycell wrote its row: a key is bound to another one, or its seal is of another one.
+    /// Whether somebody else than Keycell wrote its row: a key is bound to another one, or its seal is of another one. That
+    /// it has no seal is no sign of it where it is disabled: it may have been Keycell that took it.
     fn is_altered(&self, record: &PartyRecord) -> bool {
         let keyring = self.ledger.keyring();
-        if matches!(keyring.check_enrollment(record), Err(KeyringError::Damaged { .. })) {
+        let known = self.ledger.directory().party(record.name.as_str());
+        let is_stopped = !record.enabled && known.is_none_or(|party| !party.enabled());
+        let is_unsealed = record.enrollment.as_ref().is_some_and(|record| record.seal.sealed.is_empty());
+        if !(is_stopped && is_unsealed)
+            && matches!(keyring.check_enrollment(record), Err(KeyringError::Damaged { .. }))
+        {
             return true;
         }
         let opened = |key: &KeyRecord| keyring.open_key(record, key);

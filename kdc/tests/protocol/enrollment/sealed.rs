@@ -120,6 +120,28 @@ async fn a_seal_under_a_version_that_is_not_there_keeps_nobody_from_accepting_a_
     refused(host.enrolls(&zone).await, Refusal::Disabled);
 }
 
+/// The seal that was emptied when it was disabled is no reason to disable it again.
+#[tokio::test]
+async fn who_is_disabled_twice_was_disabled_once() {
+    let mut zone = Zone::new().await;
+    let host = erased(&zone).await;
+    let revision = |zone: &Zone| {
+        zone.kdc.directory().party(zone.name(&host.local()).as_str()).unwrap().record().revision
+    };
+    let disable = || PartyPatch { enabled: Some(false), ..PartyPatch::default() };
+    update(&zone, &host, PartyPatch { enabled: Some(true), ..PartyPatch::default() }).await;
+    zone.sql("UPDATE party SET enrollment_seal = zeroblob(45)").await;
+    zone.restart().await;
+    update(&zone, &host, disable()).await;
+    let (before, told) = (revision(&zone), zone.events("party.disable").await.len());
+    update(&zone, &host, disable()).await;
+    assert_eq!((revision(&zone), zone.events("party.disable").await.len()), (before, told));
+    // One that is not as Keycell left it does count.
+    zone.sql("UPDATE party SET enrollment_seal = zeroblob(45), enrollment_master = 1").await;
+    update(&zone, &host, disable()).await;
+    assert!(revision(&zone) > before);
+}
+
 /// Who does not come back by itself after a recovery is named.
 #[tokio::test]
 async fn a_recovery_names_whose_seal_does_not_hold() {

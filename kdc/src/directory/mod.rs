@@ -209,15 +209,16 @@ impl Directory {
         self.by_tofu.load(Ordering::SeqCst)
     }
 
-    /// The parties whose full name begins with `prefix`, in the order of their names, the first `most` of them.
+    /// The enabled parties whose full name begins with `prefix`, in the order of their names, the first `most` of them.
     #[must_use]
-    pub fn beginning_with(&self, prefix: &str, most: usize) -> Vec<Arc<Party>> {
+    pub fn enabled_beginning_with(&self, prefix: &str, most: usize) -> Vec<Arc<Party>> {
         let names: Vec<Name> = {
             let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
             let from = names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-            from.take_while(|name| name.as_str().starts_with(prefix)).take(most).cloned().collect()
+            from.take_while(|name| name.as_str().starts_with(prefix)).cloned().collect()
         };
-        names.iter().filter_map(|name| self.party(name.as_str())).collect()
+        let parties = names.iter().filter_map(|name| self.party(name.as_str()));
+        parties.filter(|party| party.enabled()).take(most).collect()
     }
 
     /// What is remembered of when a party was seen; kept while the party changes.

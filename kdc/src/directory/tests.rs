@@ -39,13 +39,18 @@ pub(crate) fn directory(names: &[&str]) -> Directory {
 fn those_of_a_host_are_found_by_how_their_names_begin() {
     let directory = directory(&["a.h::1@z", "a.h::f@z", "a.h:@z", "a.h2::1@z", "a.h@z", "b.h::1@z"]);
     let found = |prefix| {
-        let parties = directory.beginning_with(prefix, 2);
+        let parties = directory.enabled_beginning_with(prefix, 2);
         parties.iter().map(|party| party.name().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(found("a.h::"), ["a.h::1@z", "a.h::f@z"]);
     assert_eq!(found("a.h2::"), ["a.h2::1@z"]);
     assert!(found("a.x::").is_empty());
     assert_eq!(found("a."), ["a.h2::1@z", "a.h::1@z"]);
+    // One that is disabled takes no place.
+    let mut record = party("a.h2::1@z").record().clone();
+    record.enabled = false;
+    directory.put(Party::new(&record, [], Arc::default()));
+    assert_eq!(found("a."), ["a.h::1@z", "a.h::f@z"]);
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub struct Known<'a> {
     pub token: Option<&'a JoinTokenRecord>,
     /// Whether there is an enabled party of the same service and host with another key.
     pub contested: bool,
-    /// Whether there are as many of those as may come in by themselves.
+    /// Whether there are as many of those as come in by themselves.
     pub is_full: bool,
     /// How many parties came in by trust on first use.
     pub by_tofu: usize,
@@ -165,7 +165,7 @@ pub enum Refusal {
     /// Too many came in by trust on first use.
     #[error("too many hosts came in by trust on first use (tofu_most)")]
     TofuMost,
-    /// Too many keys say to be its host.
+    /// Too many keys say to be its host, and it brings no token.
     #[error("too many keys are known of its service and host: delete the parties that are no more")]
     Contested,
     /// Too many wait.
@@ -315,9 +315,12 @@ fn stranger(applicant: &Applicant, lasting: Option<&WaitingRecord>, known: Known
     if known.contested && setting.conflicts == ConflictsRule::Hold {
         return wait(applicant, WaitingFor::Conflict, lasting, known);
     }
-    // Where no administrator looks at each, there is an end to them.
+    // There is an end to those whom no administrator looks at. Who was given a token is not shut out by whoever took the places.
     if known.is_full {
-        return Verdict::Refuse(Refusal::Contested);
+        return match admission {
+            Admission::Token => wait(applicant, WaitingFor::Conflict, lasting, known),
+            _ => Verdict::Refuse(Refusal::Contested),
+        };
     }
     if admission == Admission::Tofu && known.by_tofu >= setting.tofu_most as usize {
         return Verdict::Refuse(Refusal::TofuMost);

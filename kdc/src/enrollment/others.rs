@@ -8,29 +8,26 @@ use crate::administration::{AdminError, Ledger};
 use crate::audit::{Action, Event};
 use crate::store::{Kind, Write};
 
-/// Parties of one service and host.
+/// The enabled parties of one service and host.
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    /// Those that are enabled.
+    /// Their names.
     pub(super) names: Vec<Name>,
-    /// Whether there are more than are looked at.
-    many: bool,
 }
 
 impl Others {
     /// Whether no other comes in by itself.
     pub(super) fn are_full(&self) -> bool {
-        self.many || self.names.len() >= SameHost::KEYS
+        self.names.len() >= SameHost::KEYS
     }
 }
 
-/// The enabled parties of the same service and host, as this KDC knows them. Of very many only some, so that who says over and
-/// over to be one host costs no more than another.
+/// The enabled parties of the same service and host, as this KDC knows them. Of very many only some.
 pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Others {
     let prefix = format!("{}.{}::", applicant.service, applicant.host);
-    let parties = ledger.directory().beginning_with(&prefix, LOOKED_AT);
-    let enabled = parties.iter().filter(|party| party.enabled() && party.name() != name);
-    Others { names: enabled.map(|party| party.name().clone()).collect(), many: parties.len() >= LOOKED_AT }
+    let parties = ledger.directory().enabled_beginning_with(&prefix, LOOKED_AT);
+    let others = parties.iter().map(|party| party.name()).filter(|other| *other != name);
+    Others { names: others.cloned().collect() }
 }
 
 /// What tells an administrator that a host is known by another key too.
@@ -55,5 +52,5 @@ pub(super) fn alarm(
     Ok((Write::ForceDocument(document), event))
 }
 
-/// At so many parties of one service and host, enabled or not.
+/// At so many enabled parties of one service and host: more than come in by themselves.
 const LOOKED_AT: usize = 100;

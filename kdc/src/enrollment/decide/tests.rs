@@ -280,8 +280,15 @@ fn a_host_that_is_known_by_another_key_alarms_or_waits() {
 fn nobody_comes_in_by_itself_as_a_host_of_too_many_keys() {
     let full = |mode| Case::new(mode).contested().with(|case| case.is_full = true);
     for mode in OPEN {
-        full(mode).token().refuses(Refusal::Contested);
-        // Where an administrator looks at it, it is the administrator's to say.
+        // Who was given a token is not shut out by strangers: an administrator looks at it.
+        full(mode).token().waits(WaitingFor::Conflict, None);
+        full(mode).token().with(|case| case.crowd.all = 25).refuses(Refusal::Crowded);
+        let again = full(mode).token().waiting(WaitingState::Waiting, WaitingFor::Conflict);
+        assert_eq!(again.decide(), Verdict::Waits(UnixMillis(3)));
+        let again = again.with(|case| case.is_full = false);
+        again.admits(Admission::Token, Some(4), true);
+        let bad = full(mode).token().with(|case| case.token = None);
+        bad.refuses(Refusal::Token(TokenRefusal::Unknown));
         let held = full(mode).token().with(|case| case.setting.conflicts = ConflictsRule::Hold);
         held.waits(WaitingFor::Conflict, None);
         let approved = full(mode).waiting(WaitingState::Approved, WaitingFor::Conflict);

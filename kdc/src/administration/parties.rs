@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use keycell_protocol::{Generation, JoinTokenId, LongTermKey, Name, UnixMillis};
+use keycell_protocol::{Generation, LongTermKey, Name};
 use zeroize::Zeroizing;
 
 use super::chosen::chosen;
 use super::departures::{leave_groups, no_group, stay_away};
-use super::{AdminError, Caller, Ledger, Precondition};
-use crate::api::{PartyPatch, PartyState};
+use super::{AdminError, Caller, Filter, Ledger, Precondition};
+use crate::api::PartyPatch;
 use crate::audit::{Action, Event};
 use crate::directory::Party;
-use crate::enrollment::HostPattern;
 use crate::keyring::{KeyringError, Life, Standing};
-use crate::policy::Pattern;
 use crate::store::{Act, Earlier, KeyRecord, KeyState, PartyRecord, StoreError, Write};
 
 /// The parties of a zone. Everything here is durable, recorded, and in force on this KDC, when it returns.
@@ -50,47 +48,6 @@ pub struct Created {
     pub key: LongTermKey,
     /// Whether it was there already, with this very key: a retry.
     pub retried: bool,
-}
-
-/// Which parties are looked for.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// The local part up to the first dot.
-    pub service: Option<String>,
-    /// A glob on the full name.
-    pub matching: Option<Pattern>,
-    /// Whether they may speak.
-    pub state: Option<PartyState>,
-    /// Seen, or enrolled, at or after this moment.
-    pub seen_since: Option<UnixMillis>,
-    /// Neither seen nor enrolled at or after this moment; also those that never were.
-    pub seen_before: Option<UnixMillis>,
-    /// Of a host that this pattern matches, as it said when it came aboard.
-    pub host: Option<HostPattern>,
-    /// Whether they came aboard by themselves.
-    pub enrolled: Option<bool>,
-    /// The join token that they came aboard by.
-    pub join_token: Option<JoinTokenId>,
-}
-
-impl Filter {
-    /// Whether `party` is one of them.
-    #[must_use]
-    pub fn wants(&self, party: &Party) -> bool {
-        let name = party.name();
-        let service = || name.local().split('.').next().unwrap_or_default();
-        let enrollment = party.record().enrollment.as_deref();
-        // Who has just come aboard has asked for nothing yet, and is there all the same.
-        let seen = party.seen().at().max(enrollment.map(|of| of.renewed_at));
-        self.enrolled.is_none_or(|wanted| wanted == enrollment.is_some())
-            && self.join_token.is_none_or(|id| enrollment.is_some_and(|of| of.token == Some(id)))
-            && self.host.as_ref().is_none_or(|host| enrollment.is_some_and(|of| host.matches(&of.host)))
-            && self.service.as_deref().is_none_or(|wanted| wanted == service())
-            && self.state.is_none_or(|state| (state == PartyState::Enabled) == party.enabled())
-            && self.seen_since.is_none_or(|since| seen.is_some_and(|at| at >= since))
-            && self.seen_before.is_none_or(|before| seen.is_none_or(|at| at < before))
-            && self.matching.as_ref().is_none_or(|pattern| pattern.matches(name))
-    }
 }
 
 impl Parties {
@@ -281,18 +238,11 @@ impl Parties {
         let keyring = self.ledger.keyring();
         let sealed = keyring.seal_key(&entry.name, Standing::NEW, &key, Life::active(now), random);
         let record = PartyRecord {
-            name: entry.name.clone(),
-            enabled: Standing::NEW.enabled,
             revision,
-            revocation_epoch: Standing::NEW.revocation_epoch,
-            created_at: now,
-            updated_at: now,
             log_tickets: entry.log_tickets,
             note: entry.note.clone(),
-            rotate_after: None,
-            author_key: None,
-            enrollment: None,
             keys: vec![sealed],
+            ..PartyRecord::new(entry.name.clone(), now)
         };
         Ok(Created { record, key, retried: false })
     }

@@ -7,20 +7,7 @@ use keycell_protocol::{Generation, LongTermKey};
 
 /// A party that is enabled and has one active key.
 pub(crate) fn party(name: &str) -> Party {
-    let record = PartyRecord {
-        name: name.parse().unwrap(),
-        enabled: true,
-        revision: 1,
-        revocation_epoch: 0,
-        created_at: UnixMillis(0),
-        updated_at: UnixMillis(0),
-        log_tickets: false,
-        note: String::new(),
-        rotate_after: None,
-        author_key: None,
-        enrollment: None,
-        keys: Vec::new(),
-    };
+    let record = PartyRecord::new(name.parse().unwrap(), UnixMillis(0));
     let key = LongTermKey::new(Generation(1), Epoch(20_000), [7; 32]);
     Party::new(&record, [(KeyState::Active, key)], Arc::default())
 }

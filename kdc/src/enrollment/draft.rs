@@ -11,10 +11,10 @@ use subtle::ConstantTimeEq as _;
 
 use super::crowd::Waiting;
 use super::found::Found;
-use super::others::{Others, alarm, others};
+use super::others::{alarm, others};
 use super::{
     Admission, Admit, Applicant, EnrollmentRecord, EnrollmentSeal, EnrollmentSetting, How, JoinTokenRecord,
-    Known, Request, SCHEMA, Settled, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
+    Known, Request, SCHEMA, SameHost, Settled, Verdict, WaitingFor, WaitingRecord, WaitingState, decide,
 };
 use crate::administration::{AdminError, Ledger, States};
 use crate::audit::{Action, Actor, Event};
@@ -82,7 +82,7 @@ impl<'a> Draft<'a> {
         let token = token.and_then(|id| {
             self.tokens.get(&id).cloned().or_else(|| directory.join_tokens().get(&id).cloned())
         });
-        let others = if party.is_some() { Others::default() } else { self.others(applicant, name) };
+        let others = if party.is_some() { Vec::new() } else { self.others(applicant, name) };
         let known = Known {
             setting: self.setting,
             party,
@@ -90,15 +90,15 @@ impl<'a> Draft<'a> {
             disabled: directory.party(name.as_str()).is_some_and(|party| !party.enabled()),
             waiting,
             token: token.as_ref(),
-            contested: !others.names.is_empty() || others.are_full(),
-            is_full: others.are_full(),
+            contested: !others.is_empty(),
+            is_full: others.len() >= SameHost::KEYS,
             by_tofu: directory.by_tofu().saturating_add(self.by_tofu),
             crowd: self.waiting.crowd(applicant.address),
             now: self.states.now,
             skew_ms: self.states.skew_ms,
         };
         match (decide(applicant, name, known), party) {
-            (Verdict::Admit(admit), _) => self.admit(request, &admit, token, &others.names, found),
+            (Verdict::Admit(admit), _) => self.admit(request, &admit, token, &others, found),
             (Verdict::Renew, Some(party)) => self.renew(request, party.clone(), found),
             (Verdict::Again, Some(party)) => Ok(self.again(request, party)),
             (Verdict::Wait { because, replaces }, _) => self.wait(request, because, replaces),
@@ -139,11 +139,11 @@ impl<'a> Draft<'a> {
     }
 
     /// The enabled parties of the same service and host.
-    fn others(&self, applicant: &Applicant, name: &Name) -> Others {
+    fn others(&self, applicant: &Applicant, name: &Name) -> Vec<Name> {
         let Applicant { service, host, .. } = applicant;
         let mut others = others(self.ledger, applicant, name);
         let here = self.hosts.get(&(service.clone(), host.clone()));
-        others.names.extend(here.into_iter().flatten().cloned());
+        others.extend(here.into_iter().flatten().cloned());
         others
     }
 
@@ -158,20 +158,7 @@ impl<'a> Draft<'a> {
         let Request { applicant, name, .. } = request;
         let now = self.states.now;
         let earlier = found.earlier.get(name).map(|earlier| earlier.generation);
-        let mut record = PartyRecord {
-            name: name.clone(),
-            enabled: true,
-            revision: 1,
-            revocation_epoch: 0,
-            created_at: now,
-            updated_at: now,
-            log_tickets: false,
-            note: String::new(),
-            rotate_after: None,
-            author_key: None,
-            enrollment: None,
-            keys: Vec::new(),
-        };
+        let mut record = PartyRecord::new(name.clone(), now);
         let joined = self.join(request, &mut record, earlier)?;
         record.enrollment = Some(Box::new(EnrollmentRecord {
             service: applicant.service.clone(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use keycell_protocol::{Name, UnixMillis};
 
-use super::{Applicant, WaitingRecord, WaitingState};
+use super::{Applicant, WaitingRecord};
 use crate::administration::{AdminError, Ledger};
 use crate::keyring::KeyringError;
 use crate::store::{Document, Earlier, Kind, PartyRecord};
@@ -49,21 +49,7 @@ impl Found {
 fn read(ledger: &Ledger, document: &Document) -> Result<WaitingRecord, AdminError> {
     let damaged = |error: &dyn std::error::Error| {
         tracing::error!(fingerprint = document.id, %error, "a host is refused: the row of what was decided on it is damaged");
-        WaitingRecord {
-            state: WaitingState::Denied,
-            because: None,
-            service: None,
-            host: None,
-            public_key: None,
-            token: None,
-            address: None,
-            first_at: UnixMillis(0),
-            decided_at: None,
-            decided_by: None,
-            until: None,
-            note: String::new(),
-            revision: document.revision,
-        }
+        WaitingRecord { revision: document.revision, ..WaitingRecord::denied(None, UnixMillis(0)) }
     };
     match ledger.keyring().check_document(document) {
         Ok(()) => match serde_json::from_str::<WaitingRecord>(&document.body) {

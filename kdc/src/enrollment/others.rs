@@ -8,26 +8,12 @@ use crate::administration::{AdminError, Ledger};
 use crate::audit::{Action, Event};
 use crate::store::{Kind, Write};
 
-/// The enabled parties of one service and host.
-#[derive(Debug, Default)]
-pub(super) struct Others {
-    /// Their names.
-    pub(super) names: Vec<Name>,
-}
-
-impl Others {
-    /// Whether no other comes in by itself.
-    pub(super) fn are_full(&self) -> bool {
-        self.names.len() >= SameHost::KEYS
-    }
-}
-
 /// The enabled parties of the same service and host, as this KDC knows them. Of very many only some.
-pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Others {
+pub(super) fn others(ledger: &Ledger, applicant: &Applicant, name: &Name) -> Vec<Name> {
     let prefix = format!("{}.{}::", applicant.service, applicant.host);
     let parties = ledger.directory().enabled_beginning_with(&prefix, LOOKED_AT);
     let others = parties.iter().map(|party| party.name()).filter(|other| *other != name);
-    Others { names: others.cloned().collect() }
+    others.cloned().collect()
 }
 
 /// What tells an administrator that a host is known by another key too.

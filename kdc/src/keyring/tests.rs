@@ -359,20 +359,8 @@ fn party(keyring: &Keyring) -> PartyRecord {
         let key = LongTermKey::new(Generation(generation), Epoch(7), secret);
         keyring.seal_key(&name, Standing::NEW, &key, life(state), &mut rng())
     };
-    PartyRecord {
-        enabled: true,
-        revision: 1,
-        revocation_epoch: 0,
-        created_at: UnixMillis(1),
-        updated_at: UnixMillis(1),
-        log_tickets: false,
-        note: String::new(),
-        rotate_after: None,
-        author_key: None,
-        enrollment: None,
-        keys: vec![key(3, KeyState::Active), key(4, KeyState::Staged)],
-        name: name.clone(),
-    }
+    let keys = vec![key(3, KeyState::Active), key(4, KeyState::Staged)];
+    PartyRecord { keys, ..PartyRecord::new(name.clone(), UnixMillis(1)) }
 }
 
 fn assert_damaged<T>(result: Result<T, KeyringError>, expected: &str) {

@@ -62,6 +62,25 @@ pub struct PartyRecord {
 }
 
 impl PartyRecord {
+    /// One that is made at `now`: enabled, and with no key yet.
+    #[must_use]
+    pub const fn new(name: Name, now: UnixMillis) -> Self {
+        Self {
+            name,
+            enabled: true,
+            revision: 1,
+            revocation_epoch: 0,
+            created_at: now,
+            updated_at: now,
+            log_tickets: false,
+            note: String::new(),
+            rotate_after: None,
+            author_key: None,
+            enrollment: None,
+            keys: Vec::new(),
+        }
+    }
+
     /// Marks the record as changed at `now` and gives back the revision it was at: what
     /// [`Write::PutParty`](super::Write::PutParty) is to expect.
     pub fn revise(&mut self, now: UnixMillis) -> u64 {

@@ -21,18 +21,11 @@ fn party(name: &str, revision: u64, enabled: bool, epoch: u32, keys: &[(u32, Key
         wrapped: Vec::new(),
     };
     PartyRecord {
-        name: format!("{name}@z").parse().unwrap(),
         enabled,
         revision,
         revocation_epoch: epoch,
-        created_at: UnixMillis(10),
-        updated_at: UnixMillis(10),
-        log_tickets: false,
-        note: String::new(),
-        rotate_after: None,
-        author_key: None,
-        enrollment: None,
         keys: keys.iter().map(key).collect(),
+        ..PartyRecord::new(format!("{name}@z").parse().unwrap(), UnixMillis(10))
     }
 }
 
@@ -96,15 +89,10 @@ fn a_party_that_is_made_again_is_another_one() {
 
 #[test]
 fn a_host_that_was_deleted_comes_back_by_no_row_of_before() {
-    let aboard = |generation, state| {
-        PartyRecord {
-        enrollment: Some(Box::new(serde_json::from_value(serde_json::json!({
-            "service": "nanoprobe", "host": "web1", "public_key": "A".repeat(43), "identity": "#KDC#00001",
-            "generation": 1, "timestamp": 1, "request": "r", "admission": "tofu", "address": "192.0.2.1",
-            "enrolled_at": 1, "renewed_at": 1,
-        })).unwrap())),
+    let enrollment = crate::enrollment::record::tests::record("nanoprobe", "web1", [7; 32]);
+    let aboard = |generation, state| PartyRecord {
+        enrollment: Some(Box::new(enrollment.clone())),
         ..party("a", 3, true, 0, &[(generation, state)])
-    }
     };
     let deleted = mark(&[Entry::of_deleted(&aboard(2, KeyState::Active))]).unwrap();
     assert_eq!(gives_back(&deleted, &aboard(2, KeyState::Active)), Some(What::Deleted));

@@ -21,18 +21,11 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn party(text: &str, generations: &[u32]) -> PartyRecord {
     PartyRecord {
-        name: name(text),
-        enabled: true,
-        revision: 1,
-        revocation_epoch: 0,
-        created_at: UnixMillis(2),
         updated_at: UnixMillis(3),
-        log_tickets: false,
-        note: String::new(),
         rotate_after: Some(UnixMillis(6)),
         author_key: Some(AuthorPublicKey::new([7; 32])),
-        enrollment: None,
         keys: keys(generations),
+        ..PartyRecord::new(name(text), UnixMillis(2))
     }
 }
 

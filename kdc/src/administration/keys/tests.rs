@@ -62,20 +62,7 @@ impl World {
         let now = UnixMillis(1_767_268_800_000);
         let active = LongTermKey::generate(Generation::FIRST, Epoch(20_454), &mut random);
         let sealed = keyring.seal_key(&name, Standing::NEW, &active, Life::active(now), &mut random);
-        let record = PartyRecord {
-            name,
-            enabled: true,
-            revision: 1,
-            revocation_epoch: 0,
-            created_at: now,
-            updated_at: now,
-            log_tickets: false,
-            note: String::new(),
-            rotate_after: None,
-            author_key: None,
-            enrollment: None,
-            keys: vec![sealed],
-        };
+        let record = PartyRecord { keys: vec![sealed], ..PartyRecord::new(name, now) };
         let last = Generation::FIRST;
         Self { keyring, record, last, now, active, stored: None, fetched: None }
     }

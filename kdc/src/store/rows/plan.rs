@@ -141,20 +141,8 @@ mod tests {
             master_version: 1,
             wrapped: vec![],
         };
-        PartyRecord {
-            name: "a@z".parse().unwrap(),
-            enabled: true,
-            revision: 1,
-            revocation_epoch: 0,
-            created_at: UnixMillis(1),
-            updated_at: UnixMillis(1),
-            log_tickets: false,
-            note: String::new(),
-            rotate_after: None,
-            author_key: None,
-            enrollment: None,
-            keys: generations.iter().map(key).collect(),
-        }
+        let keys = generations.iter().map(key).collect();
+        PartyRecord { keys, ..PartyRecord::new("a@z".parse().unwrap(), UnixMillis(1)) }
     }
 
     fn found(live: Option<StandingRow>, generations: &[i64], buried: Option<StandingRow>) -> Found {

@@ -16,17 +16,6 @@ async fn a_full_disk_is_an_error_and_passes() {
     let key = AuditKey::new(&AuditKey::generate().unwrap(), &zone.zone).unwrap();
     store.create_zone(&zone, &[], &Act::default(), &key).await.unwrap();
     let party = |i: usize| PartyRecord {
-        name: format!("p{i}@z").parse().unwrap(),
-        enabled: true,
-        revision: 1,
-        revocation_epoch: 0,
-        created_at: UnixMillis(1),
-        updated_at: UnixMillis(1),
-        log_tickets: false,
-        note: String::new(),
-        rotate_after: None,
-        author_key: None,
-        enrollment: None,
         keys: vec![KeyRecord {
             generation: Generation(1),
             state: KeyState::Active,
@@ -36,6 +25,7 @@ async fn a_full_disk_is_an_error_and_passes() {
             master_version: 1,
             wrapped: vec![7; 1000],
         }],
+        ..PartyRecord::new(format!("p{i}@z").parse().unwrap(), UnixMillis(1))
     };
     let put = async |i| {
         let party = party(i);

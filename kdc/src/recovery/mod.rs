@@ -159,7 +159,8 @@ pub async fn recover(
             .with("keys_kept", keys == PartyKeys::Keep)
             .with("parties", erased.parties())
             .with("groups", erased.groups)
-            .with("join_tokens", erased.join_tokens),
+            .with("join_tokens", erased.join_tokens)
+            .with("approved", erased.approved),
     );
     let created = caller.event(now, Action::IdentityCreate, secondary.name().to_string());
     act.events.push(created.with("signing_key", signing_key(&secondary)?));

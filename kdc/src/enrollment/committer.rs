@@ -182,7 +182,7 @@ impl Committer {
         }
         for request in requests {
             let Some(known) = known.get(&request.name) else { continue };
-            let others = others(&self.ledger, &request.applicant, &request.name).names;
+            let others = others(&self.ledger, &request.applicant, &request.name);
             // Those of this very transaction told of each other.
             let new =
                 |other: &&Name| !known.contains(other) && requests.iter().all(|one| one.name != **other);

@@ -71,6 +71,13 @@ impl Zone {
         number
     }
 
+    /// Keeps everybody else from writing to the database until it is rolled back, or dropped.
+    pub(crate) async fn hold_database(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::connect(&self.config.database).await.unwrap();
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+        connection
+    }
+
     /// A change that somebody made past Keycell, of documents of this kind.
     pub(crate) async fn sql_documents(&self, kind: &str, sql: &str) {
         self.sql(&format!(

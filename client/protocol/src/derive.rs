@@ -23,6 +23,8 @@ pub(crate) enum Label {
     GroupReply,
     VoucherRequest,
     VoucherReply,
+    PeerRequest,
+    PeerReply,
     GroupChain,
     GroupKey,
     ContentKey,
@@ -31,7 +33,7 @@ pub(crate) enum Label {
 
 impl Label {
     #[cfg(test)]
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Request,
         Self::Reply,
         Self::Ticket,
@@ -42,6 +44,8 @@ impl Label {
         Self::GroupReply,
         Self::VoucherRequest,
         Self::VoucherReply,
+        Self::PeerRequest,
+        Self::PeerReply,
         Self::GroupChain,
         Self::GroupKey,
         Self::ContentKey,
@@ -60,6 +64,8 @@ impl Label {
             Self::GroupReply => b"keycell/1 group reply",
             Self::VoucherRequest => b"keycell/1 voucher request",
             Self::VoucherReply => b"keycell/1 voucher reply",
+            Self::PeerRequest => b"keycell/1 peer request",
+            Self::PeerReply => b"keycell/1 peer reply",
             Self::GroupChain => b"keycell/1 group chain",
             Self::GroupKey => b"keycell/1 group key",
             Self::ContentKey => b"keycell/1 content key",

@@ -31,6 +31,7 @@
 //! | [`derive`](Sek) | HKDF: subkeys, SEKs |
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
 //! | [`purpose`](KeysFor) | keys for each other kind of request |
+//! | [`peer`](SignedPeerRequest) | what one KDC asks another for |
 //! | [`rotation`](SignedRotation) | asking the KDC for a new key, and its answer |
 //! | [`enrollment`](SealedEnrollment) | how a host comes into a cell |
 //! | [`group`](GroupChain) | group keys, asking for them, and the answer |
@@ -59,6 +60,7 @@ mod evidence;
 mod group;
 mod key;
 mod name;
+mod peer;
 mod problem;
 #[cfg(test)]
 mod published;
@@ -94,8 +96,9 @@ pub use group::{
 };
 pub use key::{Epoch, Generation, LongTermKey, RatchetError, ReplyKey, RequestKey, Subkeys, TicketKey};
 pub use name::{Name, NameError, Zone};
+pub use peer::{Correlation, PeerPair, PeerRequest, SignedPeerRequest};
 pub use problem::{Problem, ProblemType, UnknownProblem};
-pub use purpose::{GroupKeys, KeysFor, Purpose, Rotation, Vouchers};
+pub use purpose::{GroupKeys, KeysFor, Peers, Purpose, Rotation, Vouchers};
 pub use ratchet::RatchetedKey;
 pub use replay::{ReplayError, ReplayWindow};
 pub use reply::{Grant, Outcome, ReplyError, ReplyWriter, SealedReply, TicketReply};

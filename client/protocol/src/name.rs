@@ -77,6 +77,24 @@ impl Name {
         !self.local().contains('.')
     }
 
+    /// The principal that the zone `asking` is in the zone `at`: `#ZONE#asking@at` (docs/protocol.md §12).
+    #[must_use]
+    pub fn of_zone(asking: &Zone, at: &Zone) -> Self {
+        Self::join(&format!("{ZONE_PREFIX}{asking}"), at.as_str())
+    }
+
+    /// Which zone it is the principal of, if it is that of a zone.
+    #[must_use]
+    pub fn asking_zone(&self) -> Option<Zone> {
+        self.local().strip_prefix(ZONE_PREFIX)?.parse().ok()
+    }
+
+    /// Whether it is kept for zones: neither a party nor a group has such a name.
+    #[must_use]
+    pub fn is_kept_for_zones(&self) -> bool {
+        self.full.starts_with(ZONE_PREFIX)
+    }
+
     /// `local` and `zone` are known to break no rule.
     pub(crate) fn join(local: &str, zone: &str) -> Self {
         let mut full = String::with_capacity(local.len() + 1 + zone.len());
@@ -86,6 +104,9 @@ impl Name {
         Self { full: full.into(), local_len: local.len().min(Self::MAX_LOCAL) as u8 }
     }
 }
+
+/// What the local name of a zone's principal begins with.
+const ZONE_PREFIX: &str = "#ZONE#";
 
 impl FromStr for Name {
     type Err = NameError;
@@ -184,6 +205,12 @@ impl FromStr for Zone {
     fn from_str(text: &str) -> Result<Self, NameError> {
         check_zone(text.as_bytes())?;
         Ok(Self(text.into()))
+    }
+}
+
+impl Borrow<str> for Zone {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 

@@ -24,9 +24,14 @@ pub enum GroupKeys {}
 #[derive(Debug, Clone, Copy)]
 pub enum Vouchers {}
 
+/// Asking for tickets on behalf of a zone's own parties ([`SignedPeerRequest`](crate::SignedPeerRequest)).
+#[derive(Debug, Clone, Copy)]
+pub enum Peers {}
+
 impl Purpose for Rotation {}
 impl Purpose for GroupKeys {}
 impl Purpose for Vouchers {}
+impl Purpose for Peers {}
 
 pub(crate) mod sealed {
     use crate::derive::Label;
@@ -59,6 +64,12 @@ impl Sealed for GroupKeys {
 impl Sealed for Vouchers {
     fn labels() -> Labels {
         Labels(Label::VoucherRequest, Label::VoucherReply)
+    }
+}
+
+impl Sealed for Peers {
+    fn labels() -> Labels {
+        Labels(Label::PeerRequest, Label::PeerReply)
     }
 }
 

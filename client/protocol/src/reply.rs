@@ -18,7 +18,9 @@ use crate::codec::{Reader, Truncated, from_base64url};
 use crate::derive::Sek;
 use crate::key::ReplyKey;
 use crate::name::Name;
+use crate::peer::PeerRequest;
 use crate::problem::ProblemType;
+use crate::purpose::{KeysFor, Peers};
 use crate::request::{Nonce, TicketRequest};
 use crate::ticket::{Ticket, TicketError, TicketKind};
 use crate::time::{UnixMillis, UnixSeconds};
@@ -51,11 +53,33 @@ impl<'a> SealedReply<'a> {
     /// # Errors
     /// [`ReplyError`]; then nothing of the reply may be used.
     pub fn open(&self, key: &ReplyKey, request: &TicketRequest) -> Result<TicketReply, ReplyError> {
+        self.tickets(key, &request.source, request.nonce, request.destinations.iter())
+    }
+
+    /// The same of the reply to a zone that asked for its parties.
+    ///
+    /// # Errors
+    /// [`ReplyError`]; then nothing of the reply may be used.
+    pub fn open_for_zone(
+        &self,
+        keys: &KeysFor<Peers>,
+        request: &PeerRequest,
+    ) -> Result<TicketReply, ReplyError> {
+        let asked = request.requests.iter().map(|pair| &pair.destination);
+        self.tickets(&keys.reply, &request.source, request.nonce, asked)
+    }
+
+    fn tickets<'n>(
+        &self,
+        key: &ReplyKey,
+        source: &Name,
+        nonce: Nonce,
+        asked: impl Iterator<Item = &'n Name>,
+    ) -> Result<TicketReply, ReplyError> {
         let (metadata, records) = self.read::<Metadata<'_>>(key)?;
-        if *metadata.source != request.source || metadata.nonce != request.nonce {
+        if *metadata.source != *source || metadata.nonce != nonce {
             return Err(ReplyError::AnotherRequest);
         }
-        let asked = request.destinations.iter();
         if !metadata.tickets.iter().map(|entry| entry.destination.as_ref()).eq(asked) {
             return Err(ReplyError::Destinations);
         }

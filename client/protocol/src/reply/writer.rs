@@ -6,20 +6,24 @@ use rand_core::CryptoRng;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{Entry, Metadata};
+use super::{Entry, Grant, Metadata};
 use crate::aead::{TAG, XNonce, xseal};
 use crate::codec::{base64url_len, push_base64url};
 use crate::derive::{Rkey, Sek};
 use crate::key::{Generation, ReplyKey, Subkeys, TicketKey};
 use crate::name::Name;
+use crate::peer::PeerRequest;
 use crate::problem::ProblemType;
-use crate::request::TicketRequest;
+use crate::purpose::{KeysFor, Peers};
+use crate::request::{Nonce, TicketRequest};
 use crate::ticket::{Ticket, TicketKind};
 use crate::time::{UnixMillis, UnixSeconds};
 
 /// Writes the reply to one request, destination by destination, in the order in which they were asked.
 pub struct ReplyWriter<'a> {
     metadata: Metadata<'a>,
+    /// Whom the next ticket is for: the source of the request, unless that is a zone that asks for its parties.
+    speaker: &'a Name,
     records: Zeroizing<Vec<u8>>,
 }
 
@@ -27,20 +31,35 @@ impl<'a> ReplyWriter<'a> {
     /// An empty reply to `request`.
     #[must_use]
     pub fn new(request: &'a TicketRequest, server_time: UnixMillis) -> Self {
-        let expected = request.destinations.len();
+        Self::answer(&request.source, request.nonce, request.destinations.len(), server_time)
+    }
+
+    /// An empty reply to a zone that asks for its parties: say for each ticket [for whom](Self::on_behalf_of) it is.
+    #[must_use]
+    pub fn to_zone(request: &'a PeerRequest, server_time: UnixMillis) -> Self {
+        Self::answer(&request.source, request.nonce, request.requests.len(), server_time)
+    }
+
+    fn answer(source: &'a Name, nonce: Nonce, expected: usize, server_time: UnixMillis) -> Self {
         // Never grown, so that no half-filled buffer with keys in it is left behind. The nonce goes in front.
         let mut records = Zeroizing::new(Vec::with_capacity(XNonce::SIZE + expected * PARTY_RECORD + TAG));
         records.extend_from_slice(&[0; XNonce::SIZE]);
         Self {
             metadata: Metadata {
-                source: Cow::Borrowed(&request.source),
-                nonce: request.nonce,
+                source: Cow::Borrowed(source),
+                nonce,
                 server_time,
                 rotate: false,
                 tickets: Vec::with_capacity(expected),
             },
+            speaker: source,
             records,
         }
+    }
+
+    /// The next tickets are for `speaker`, a party of the zone that asks.
+    pub const fn on_behalf_of(&mut self, speaker: &'a Name) {
+        self.speaker = speaker;
     }
 
     /// Asks the source to rotate its key as soon as it can (docs/protocol.md §4.4).
@@ -59,7 +78,7 @@ impl<'a> ReplyWriter<'a> {
         rng: &mut impl CryptoRng,
     ) {
         let rkey = Rkey::generate(rng);
-        let source = &self.metadata.source;
+        let source = self.speaker;
         self.records.push(TicketKind::Party.byte());
         self.records.extend_from_slice(rkey.sek(source, destination, expiration).bytes());
         self.records.extend_from_slice(rkey.sek(destination, source, expiration).bytes());
@@ -80,9 +99,21 @@ impl<'a> ReplyWriter<'a> {
     ) {
         let rkey = Rkey::generate(rng);
         self.records.push(TicketKind::Group.byte());
-        self.records.extend_from_slice(rkey.sek(&self.metadata.source, destination, expiration).bytes());
+        self.records.extend_from_slice(rkey.sek(self.speaker, destination, expiration).bytes());
         self.records.extend_from_slice(Ticket::seal_for_group(&rkey, generation, key, rng).as_bytes());
         self.given(destination, expiration, renew_after, author_proof);
+    }
+
+    /// Passes on to the source a ticket that the KDC of another zone gave for it, as it is.
+    pub fn pass_on(&mut self, grant: &'a Grant) {
+        let Grant { destination, expiration, renew_after, ticket, sek, reply_sek, author_proof } = grant;
+        self.records.push(ticket.kind().byte());
+        self.records.extend_from_slice(sek.bytes());
+        if let Some(reply_sek) = reply_sek {
+            self.records.extend_from_slice(reply_sek.bytes());
+        }
+        self.records.extend_from_slice(ticket.as_bytes());
+        self.given(destination, *expiration, *renew_after, *author_proof);
     }
 
     fn given(
@@ -114,8 +145,13 @@ impl<'a> ReplyWriter<'a> {
 
     /// Seals the reply for the source and returns the JSON to send.
     pub fn seal(self, key: &ReplyKey, rng: &mut impl CryptoRng) -> Vec<u8> {
-        let Self { metadata, records } = self;
+        let Self { metadata, speaker: _, records } = self;
         write(&metadata, records, key, rng)
+    }
+
+    /// Seals the reply for the zone that asked and returns the JSON to send.
+    pub fn seal_for_zone(self, keys: &KeysFor<Peers>, rng: &mut impl CryptoRng) -> Vec<u8> {
+        self.seal(&keys.reply, rng)
     }
 }
 

@@ -48,4 +48,5 @@ pub mod ticket_log;
 pub mod tls;
 pub mod token;
 pub mod traces;
+pub mod trust;
 pub mod watermark;

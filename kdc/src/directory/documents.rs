@@ -1,6 +1,7 @@
 //! Documents in memory: the policy, the settings, the tokens that are good.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use keycell_protocol::{JoinTokenId, UnixMillis};
 
@@ -12,6 +13,7 @@ use crate::policy::{MAX_RULES, Policy, Rule};
 use crate::settings::{IdentitiesSetting, LimitsSetting, MasterKeySetting, Settings, ZoneSetting};
 use crate::store::{ChangeNumber, Document, Documents, StoreError};
 use crate::token::TokenRecord;
+use crate::trust::{TrustRecord, Trusts};
 
 /// The policy in force, and since which change.
 #[derive(Debug)]
@@ -169,6 +171,50 @@ pub(super) fn join_tokens(
         );
     }
     documents.documents.iter().filter_map(read).collect()
+}
+
+/// Reads trusts. One that does not hold lets nobody through; nor does one that is older than the one that is `known`, for
+/// somebody put its row back: that one stays as it was.
+pub(super) fn trusts(documents: &Documents, keyring: &Keyring, known: &Trusts) -> Trusts {
+    let known: BTreeMap<String, &Arc<TrustRecord>> =
+        known.iter().map(|record| (record.id(), record)).collect();
+    let read = |document: &Document| {
+        let id = &document.id;
+        let before = known.get(id).copied();
+        if let Some(before) = before
+            && let Err(error) = not_older(id, before.revision, document.revision)
+        {
+            tracing::error!(trust = id, %error, "the database row of a trust was put back: it stays as it was");
+            return Some(TrustRecord::clone(before));
+        }
+        match body::<TrustRecord>(document, keyring) {
+            Ok(mut record) if record.id() == *id => {
+                record.revision = document.revision;
+                Some(record)
+            }
+            Ok(_) => {
+                tracing::error!(trust = id, "a trust lets nobody through: its row has another name");
+                None
+            }
+            Err(FollowError::Keyring(KeyringError::NoVersion { .. }))
+                if before.is_some_and(|before| before.revision == document.revision) =>
+            {
+                before.map(|before| TrustRecord::clone(before))
+            }
+            Err(error) => {
+                tracing::error!(trust = id, %error, "a trust lets nobody through: its row is damaged");
+                None
+            }
+        }
+    };
+    for damaged in &documents.damaged {
+        tracing::error!(
+            row = damaged.row,
+            reason = damaged.reason,
+            "a trust lets nobody through: its row is damaged"
+        );
+    }
+    Trusts::new(documents.documents.iter().filter_map(read))
 }
 
 /// Groups by their ids, which are their local names.

@@ -20,6 +20,7 @@ use crate::config::Tickets;
 use crate::enrollment::Alternation;
 use crate::keyring::Keyring;
 use crate::store::{ChangeNumber, Kind, SeenRecord, Store, StoreError};
+use crate::trust::Trusts;
 use crate::watermark::{self, Watermark};
 
 /// Carries changes from the store into the directory, always in their order.
@@ -73,6 +74,8 @@ impl Follower {
         let join_tokens = follower.store.documents(Kind::JoinToken).await?;
         let join_tokens = documents::join_tokens(&join_tokens, &follower.keyring, &JoinTokenRecords::new());
         follower.keep_join_tokens_revoked(&mut *follower.place.lock().await, join_tokens);
+        let trusts = follower.store.documents(Kind::Trust).await?;
+        follower.directory.set_trusts(documents::trusts(&trusts, &follower.keyring, &Trusts::default()));
         // What there is at the start does not begin.
         follower.directory.chains_begun.store(0, Ordering::Relaxed);
         follower.keep_revoked(&mut *follower.place.lock().await, tokens);
@@ -160,7 +163,7 @@ impl Follower {
             self.waits.store(true, Ordering::Relaxed);
         } else if self.waits() {
             // What could not be read without it is read now, whenever it was changed.
-            for kind in [Kind::Token, Kind::Group, Kind::JoinToken] {
+            for kind in [Kind::Token, Kind::Group, Kind::JoinToken, Kind::Trust] {
                 if let Err(error) = self.read(kind, place).await {
                     outcome = Err(error);
                 }

@@ -20,6 +20,7 @@ use crate::groups::Memberships;
 use crate::settings::Settings;
 use crate::store::SeenRecord;
 use crate::token::TokenRecord;
+use crate::trust::Trusts;
 
 pub use documents::{GroupRecords, JoinTokenRecords, Rules, TokenRecords, live};
 pub use error::FollowError;
@@ -39,6 +40,7 @@ pub struct Directory {
     tokens: RwLock<Arc<TokenRecords>>,
     join_tokens: RwLock<Arc<JoinTokenRecords>>,
     groups: RwLock<(Arc<GroupRecords>, Arc<Memberships>)>,
+    trusts: RwLock<Arc<Trusts>>,
     /// The ids of groups whose rows do not hold.
     broken_groups: RwLock<Arc<BTreeSet<String>>>,
     /// How many parties came in by trust on first use. Changes while `parties` is locked.
@@ -62,6 +64,7 @@ impl Directory {
             tokens: RwLock::new(Arc::new(tokens)),
             join_tokens: RwLock::default(),
             groups: RwLock::default(),
+            trusts: RwLock::default(),
             broken_groups: RwLock::default(),
             by_tofu: AtomicUsize::new(0),
             chains_begun: AtomicU64::new(0),
@@ -131,6 +134,12 @@ impl Directory {
     #[must_use]
     pub fn memberships(&self) -> Arc<Memberships> {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// What this zone and others let each other do.
+    #[must_use]
+    pub fn trusts(&self) -> Arc<Trusts> {
+        self.trusts.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The ids of groups whose rows do not hold: nobody is given their keys.
@@ -273,6 +282,10 @@ impl Directory {
 
     fn set_tokens(&self, tokens: TokenRecords) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+    }
+
+    fn set_trusts(&self, trusts: Trusts) {
+        *self.trusts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trusts);
     }
 
     fn set_join_tokens(&self, tokens: JoinTokenRecords) {

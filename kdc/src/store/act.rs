@@ -158,11 +158,13 @@ pub enum Kind {
     Enrollment,
     /// Two that say to be one.
     Conflict,
+    /// What this zone and another let each other do; not the keys.
+    Trust,
 }
 
 impl Kind {
     /// All of them with their names: the one table behind [`as_str`](Self::as_str) and [`parse`](Self::parse).
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::Rule, "rule"),
         (Self::Setting, "setting"),
         (Self::Token, "token"),
@@ -170,6 +172,7 @@ impl Kind {
         (Self::JoinToken, "join_token"),
         (Self::Enrollment, "enrollment"),
         (Self::Conflict, "conflict"),
+        (Self::Trust, "trust"),
     ];
 
     /// Every kind there is.

@@ -24,6 +24,7 @@ pub(super) fn sqlite() -> Migrator {
         (3, "lifecycle", include_str!("../../../migrations/sqlite/0003_lifecycle.sql")),
         (4, "groups", include_str!("../../../migrations/sqlite/0004_groups.sql")),
         (5, "enrollment", include_str!("../../../migrations/sqlite/0005_enrollment.sql")),
+        (6, "trust", include_str!("../../../migrations/sqlite/0006_trust.sql")),
     ])
 }
 
@@ -34,6 +35,7 @@ pub(super) fn postgres() -> Migrator {
         (3, "lifecycle", include_str!("../../../migrations/postgres/0003_lifecycle.sql")),
         (4, "groups", include_str!("../../../migrations/postgres/0004_groups.sql")),
         (5, "enrollment", include_str!("../../../migrations/postgres/0005_enrollment.sql")),
+        (6, "trust", include_str!("../../../migrations/postgres/0006_trust.sql")),
     ])
 }
 

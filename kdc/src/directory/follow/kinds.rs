@@ -70,6 +70,10 @@ impl Follower {
                 let tokens = documents::join_tokens(&found, &self.keyring, &known);
                 self.keep_join_tokens_revoked(place, tokens);
             }
+            Kind::Trust => {
+                let known = self.directory.trusts();
+                self.directory.set_trusts(documents::trusts(&found, &self.keyring, &known));
+            }
             Kind::Enrollment | Kind::Conflict => {}
         }
         Ok(())

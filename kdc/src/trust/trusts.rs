@@ -1,0 +1,114 @@
+//! The trusts in memory: what the path of a ticket reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keycell_protocol::{Name, TrustedZone, Zone};
+
+use super::{Direction, TrustRecord};
+use crate::policy::Mode;
+
+/// The trusts of this zone, also those that are disabled.
+#[derive(Debug, Default)]
+pub struct Trusts {
+    incoming: BTreeMap<Zone, Arc<TrustRecord>>,
+    outgoing: BTreeMap<Zone, Arc<TrustRecord>>,
+}
+
+impl Trusts {
+    /// These.
+    #[must_use]
+    pub fn new(records: impl IntoIterator<Item = TrustRecord>) -> Self {
+        let mut trusts = Self::default();
+        for record in records {
+            let of = match record.direction {
+                Direction::Incoming => &mut trusts.incoming,
+                Direction::Outgoing => &mut trusts.outgoing,
+            };
+            of.insert(record.zone.clone(), Arc::new(record));
+        }
+        trusts
+    }
+
+    /// The trust with a zone, enabled or not.
+    #[must_use]
+    pub fn get(&self, direction: Direction, zone: &str) -> Option<&Arc<TrustRecord>> {
+        match direction {
+            Direction::Incoming => self.incoming.get(zone),
+            Direction::Outgoing => self.outgoing.get(zone),
+        }
+    }
+
+    /// The trust by which that zone's parties may speak to ours, if it is enabled.
+    #[must_use]
+    pub fn incoming(&self, zone: &str) -> Option<&Arc<TrustRecord>> {
+        self.incoming.get(zone).filter(|trust| trust.enabled)
+    }
+
+    /// The trust by which our parties may speak to those of that zone, if it is enabled.
+    #[must_use]
+    pub fn outgoing(&self, zone: &str) -> Option<&Arc<TrustRecord>> {
+        self.outgoing.get(zone).filter(|trust| trust.enabled)
+    }
+
+    /// All of them, the incoming ones first, each in the order of their zones.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<TrustRecord>> {
+        self.incoming.values().chain(self.outgoing.values())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.incoming.len() + self.outgoing.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The zones whose KDC vouches for the authors of what parties of this zone are sent: those of all trusts that are
+    /// enabled, whichever way, for who is spoken to may answer.
+    #[must_use]
+    pub fn trusted(&self) -> Vec<TrustedZone> {
+        let enabled = self.iter().filter(|trust| trust.enabled);
+        let zones: BTreeMap<_, _> = enabled.map(|trust| (&trust.zone, &trust.identities)).collect();
+        let trusted = |(zone, identities): (&Zone, &Vec<_>)| TrustedZone {
+            zone: zone.clone(),
+            identities: identities.clone(),
+        };
+        zones.into_iter().map(trusted).collect()
+    }
+}
+
+/// What the lists of a trust say of two names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// They may speak.
+    Yes,
+    /// They would not be let speak if the lists were in force.
+    Monitored,
+    /// They may not.
+    No,
+}
+
+impl TrustRecord {
+    /// What its lists say.
+    #[must_use]
+    pub fn lists(&self, source: &Name, destination: &Name) -> Listed {
+        let source = self.sources.iter().any(|pattern| pattern.matches(source));
+        let destination = self.destinations.iter().any(|pattern| pattern.matches(destination));
+        match (source && destination, self.mode) {
+            (true, _) => Listed::Yes,
+            (false, Mode::Monitor) => Listed::Monitored,
+            (false, Mode::Enforce) => Listed::No,
+        }
+    }
+
+    /// How long a ticket by it may last, where the zone's own last `seconds`.
+    #[must_use]
+    pub fn lifetime(&self, seconds: u32) -> u32 {
+        self.lifetime_seconds.map_or(seconds, |most| most.min(seconds))
+    }
+}

@@ -2,27 +2,24 @@
 
 mod error;
 mod folder;
+mod pair;
 
 use core::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keycell_protocol::{
     AuthorKey, AuthorPublicKey, Bundle, EnrolledName, Fingerprint, HostName, JoinToken, Name, ServiceName,
     SuccessionError, Zone,
 };
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::enrollment::Enrollment;
 use crate::keyfile::AgentKey;
 
 pub use error::HostStoreError;
 use folder::{Folder, For, Turn};
+use pair::{MAX_PUBLIC, Paths, Public, lock, make_seed, read_seed};
 
 /// One folder with what a host needs to come aboard a zone, and what it is given there. Only its owner may look into it.
 ///
@@ -340,71 +337,6 @@ impl Drop for StoredHost {
         let _ = flock(&self.held, FlockOperation::Unlock);
     }
 }
-
-#[derive(Clone)]
-struct Paths {
-    public: PathBuf,
-    seed: PathBuf,
-    key: PathBuf,
-}
-
-/// The public half of a host's pair, for whoever is to compare fingerprints.
-#[derive(PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Public {
-    zone: Zone,
-    service: ServiceName,
-    host: HostName,
-    public_key: AuthorPublicKey,
-    fingerprint: Fingerprint,
-}
-
-impl Public {
-    fn to_json(&self) -> Vec<u8> {
-        // Strings only: there is nothing that JSON could not say.
-        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        json.push(b'\n');
-        json
-    }
-}
-
-/// Makes the secret half of a pair; what another process made first is the one.
-fn make_seed(path: &Path, turn: &Turn) -> Result<File, HostStoreError> {
-    let key = AuthorKey::generate(&mut crate::system_rng());
-    let mut line = Zeroizing::new([b'\n'; SEED_LINE]);
-    // 32 bytes are 43 of base64url, and one is left for the end of the line.
-    let _ = URL_SAFE_NO_PAD.encode_slice(key.expose_secret(), &mut *line);
-    turn.write_new(path, &*line, For::Owner)?;
-    folder::open(path, For::Owner)?.ok_or_else(|| HostStoreError::Read {
-        path: path.to_owned(),
-        error: std::io::ErrorKind::NotFound.into(),
-    })
-}
-
-fn read_seed(file: &File, path: &Path) -> Result<AuthorKey, HostStoreError> {
-    let line = folder::read(file, path, SEED_LINE as u64)?;
-    let text = line.strip_suffix(b"\n").unwrap_or(&line);
-    let mut seed = Zeroizing::new([0; AuthorKey::SIZE]);
-    match URL_SAFE_NO_PAD.decode_slice(text, &mut *seed) {
-        Ok(AuthorKey::SIZE) => Ok(AuthorKey::new(&seed)),
-        _ => Err(HostStoreError::Form {
-            path: path.to_owned(),
-            what: "it is not 32 bytes in base64url".to_owned(),
-        }),
-    }
-}
-
-fn lock(file: &File, path: &Path) -> Result<(), HostStoreError> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::WOULDBLOCK) => Err(HostStoreError::InUse { path: path.to_owned() }),
-        Err(error) => Err(HostStoreError::Read { path: path.to_owned(), error: error.into() }),
-    }
-}
-
-/// 43 characters and the end of the line.
-const SEED_LINE: usize = 44;
-const MAX_PUBLIC: u64 = 4096;
 
 #[cfg(test)]
 mod tests;

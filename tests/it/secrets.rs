@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -81,6 +83,42 @@ async fn nothing_is_told(cell: &Cell) {
         let ended = ended(cell.command().env("KEYCELL_LOG", "trace").args(arguments)).succeeded();
         said.extend([ended.stdout, ended.stderr]);
     }
+    // Hosts that come aboard, and one that may not; the spare identity.
+    let passphrase = "correct horse battery staple, and more";
+    fs::write(cell.folder().join("passphrase"), passphrase).unwrap();
+    fs::set_permissions(cell.folder().join("passphrase"), fs::Permissions::from_mode(0o600)).unwrap();
+    let host =
+        ["join", "--bundle", "cell.bundle", "--service", "nanoprobe", "--host", "web1", "--store", "host"];
+    let of_a_host = ["--service", "nanoprobe", "--hosts", "web*", "--uses", "2", "--ttl", "1h"];
+    for (arguments, code) in [
+        (&["bundle", "--out", "cell.bundle"][..], 0),
+        (&[&["join-token", "create", "--output", "join.token"], &of_a_host[..]].concat(), 0),
+        (&[&["join-token", "create", "--output", "ended.token"], &of_a_host[..]].concat(), 0),
+        (&["join-token", "list"], 0),
+        (&[&host[..], &["--token-file", "join.token", "--json"]].concat(), 0),
+        (&["identity", "export-secondary", "secondary.age", "--passphrase-file", "passphrase"], 0),
+        (&["identity", "verify", "secondary.age", "--passphrase-file", "passphrase"], 0),
+    ] {
+        let ended = ended(cell.command().env("KEYCELL_LOG", "trace").args(arguments).stdin(Stdio::null()));
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        said.extend([ended.stdout, ended.stderr]);
+    }
+    let join_tokens = ["join.token", "ended.token"]
+        .map(|name| fs::read_to_string(cell.folder().join(name)).unwrap().trim().to_owned());
+    let id = join_tokens[1].split('_').nth(1).unwrap();
+    cell.run(&["join-token", "revoke", id]).succeeded();
+    let refused = [&host[..6], &["web2", "--store", "host", "--token-file", "ended.token"]].concat();
+    let refused = ended(cell.command().env("KEYCELL_LOG", "trace").args(refused).stdin(Stdio::null()));
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    said.extend([refused.stdout, refused.stderr]);
+    let of_the_host = |end: &str| {
+        let files = fs::read_dir(cell.folder().join("host")).unwrap().map(|file| file.unwrap().path());
+        let mut found = files.filter(|path| text(path).contains(".web1") || text(path).contains("web1@"));
+        found.find(|path| path.extension().is_some_and(|found| found == end)).unwrap()
+    };
+    let seed = fs::read_to_string(of_the_host("seed")).unwrap();
+    let seed = URL_SAFE_NO_PAD.decode(seed.trim()).unwrap();
+    let enrolled = Party::load(&of_the_host("key"));
     let shares = ["shares/share-1.txt", "shares/share-2.txt"].map(|name| {
         let page = fs::read_to_string(cell.folder().join(name)).unwrap();
         let line = page.lines().find(|line| line.starts_with("keycell-share-1:")).unwrap().to_owned();
@@ -103,7 +141,10 @@ async fn nothing_is_told(cell: &Cell) {
     secrets.extend(masters.iter().map(|master| ("a master key", master.as_slice())));
     secrets.push(("the recovery identity", &identity));
     secrets.extend(shares.iter().map(|share| ("a share", share.as_slice())));
-    for (name, party) in [("a's key", &a), ("b's key", &b), ("c's key", &c)] {
+    secrets.push(("the passphrase", passphrase.as_bytes()));
+    secrets.push(("the host's own key", &seed));
+    secrets.extend(join_tokens.iter().map(|token| ("a join token", &token.as_bytes()[21..])));
+    for (name, party) in [("a's key", &a), ("b's key", &b), ("c's key", &c), ("the host's", &enrolled)] {
         secrets.push((name, party.key.expose_secret()));
     }
     for said in &said {

@@ -188,7 +188,9 @@ async fn a_batch_takes_no_more_than_a_token_has() {
     let held = zone.hold_database().await;
     let enrolling = futures_util::future::join_all(hosts.iter().map(|host| host.enrolls(&zone)));
     let all_opened = async {
-        while metric(&zone.kdc.metrics().page().unwrap(), "keycell_enrollment_queue ") > 0 {
+        // The first is being written, and cannot; all others are opened, or the last of them is.
+        let are = |name, number| metric(&zone.kdc.metrics().page().unwrap(), name) == number;
+        while !are("keycell_enrollment_batch_count", 1) || !are("keycell_enrollment_queue ", 0) {
             tokio::task::yield_now().await;
         }
         sqlx::Connection::close(held).await.unwrap();

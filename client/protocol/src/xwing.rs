@@ -8,6 +8,8 @@
 //! ss = SHA3-256(ss_M ‖ ss_X ‖ ct_X ‖ pk_X ‖ "\.//^\")
 //! ```
 
+mod context;
+
 use core::fmt;
 
 use hpke::kem::SharedSecret;
@@ -23,6 +25,8 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::bundle::IdentityEncryptionKey;
+
+pub(crate) use context::{Receiver, Sender, receiver, sender};
 
 /// The private half of the key that an identity is written to with: the 32 bytes that X-Wing makes both its keys of.
 ///

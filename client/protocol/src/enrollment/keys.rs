@@ -2,16 +2,14 @@
 
 use core::fmt;
 
-use hpke::aead::{AeadCtxR, AeadCtxS, ChaCha20Poly1305};
-use hpke::kdf::HkdfSha256;
-use hpke::{HpkeError, OpModeR, OpModeS};
+use hpke::HpkeError;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::bundle::{IdentityEncryptionKey, IdentityName};
 use crate::key::{Epoch, Generation, LongTermKey, ReplyKey};
 use crate::name::Zone;
-use crate::xwing::{Encapsulated, IdentitySecret, XWing};
+use crate::xwing::{self, Encapsulated, IdentitySecret, Receiver, Sender};
 
 /// What one request to enroll makes: the host's long-term key, and the key that its answer is sealed under. Neither travels.
 #[derive(Clone)]
@@ -66,8 +64,7 @@ impl Address<'_> {
         to: &IdentityEncryptionKey,
         rng: &mut impl CryptoRng,
     ) -> Result<(Encapsulated, Sender, EnrollmentKeys), HpkeError> {
-        let (encapsulated, context): (_, Sender) =
-            hpke::setup_sender_with_rng(&OpModeS::Base, to, &self.info(), rng)?;
+        let (encapsulated, context) = xwing::sender(to, &self.info(), rng)?;
         let keys = EnrollmentKeys::exported(|label, out| context.export(label, out))?;
         Ok((encapsulated, context, keys))
     }
@@ -78,14 +75,11 @@ impl Address<'_> {
         secret: &IdentitySecret,
         encapsulated: &Encapsulated,
     ) -> Result<(Receiver, EnrollmentKeys), HpkeError> {
-        let context: Receiver = hpke::setup_receiver(&OpModeR::Base, secret, encapsulated, &self.info())?;
+        let context = xwing::receiver(secret, encapsulated, &self.info())?;
         let keys = EnrollmentKeys::exported(|label, out| context.export(label, out))?;
         Ok((context, keys))
     }
 }
-
-pub(super) type Sender = AeadCtxS<ChaCha20Poly1305, HkdfSha256, XWing>;
-pub(super) type Receiver = AeadCtxR<ChaCha20Poly1305, HkdfSha256, XWing>;
 
 /// Begins what a host signs in order to enroll, and HPKE's info.
 pub(super) const ENROLLMENT: &[u8] = b"keycell/1 enrollment\0";

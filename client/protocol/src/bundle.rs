@@ -1,6 +1,7 @@
 //! The bundle: what everybody may know of a zone's KDC, and what a host needs before it knows anybody
 //! (docs/protocol.md §10).
 
+mod fingerprint;
 mod succession;
 
 use core::fmt;
@@ -13,6 +14,7 @@ use crate::codec::b64;
 use crate::name::Zone;
 use crate::signer::{SignerKey, Signers};
 
+pub use fingerprint::{BundleFingerprint, BundleFingerprintError};
 pub use succession::SuccessionError;
 
 /// Where a zone's KDCs are and by which keys they are known: one public file in JSON, installed with a host's software.

@@ -78,7 +78,8 @@ mod xwing;
 
 pub use author::{AuthorKey, AuthorProof, AuthorPublicKey};
 pub use bundle::{
-    Bundle, BundleError, IdentityEncryptionKey, IdentityName, KdcIdentity, SuccessionError, TrustedZone,
+    Bundle, BundleError, BundleFingerprint, BundleFingerprintError, IdentityEncryptionKey, IdentityName,
+    KdcIdentity, SuccessionError, TrustedZone,
 };
 pub use content::ContentPart;
 pub use derive::{Rkey, Sek};

@@ -32,6 +32,7 @@
 //! | [`request`](SignedRequest), [`reply`](SealedReply) | asking the KDC, and its answer |
 //! | [`purpose`](KeysFor) | keys for each other kind of request |
 //! | [`peer`](SignedPeerRequest) | what one KDC asks another for |
+//! | [`trust`](SealedTrustOffer) | how one zone offers trust to another |
 //! | [`rotation`](SignedRotation) | asking the KDC for a new key, and its answer |
 //! | [`enrollment`](SealedEnrollment) | how a host comes into a cell |
 //! | [`group`](GroupChain) | group keys, asking for them, and the answer |
@@ -73,6 +74,7 @@ mod rotation;
 mod signer;
 mod ticket;
 mod time;
+mod trust;
 mod voucher;
 mod xwing;
 
@@ -110,6 +112,7 @@ pub use rotation::{
 pub use signer::{SignerId, SignerKey, Signers};
 pub use ticket::{Ticket, TicketError, TicketId, TicketKind};
 pub use time::{RatchetPeriod, UnixMillis, UnixSeconds};
+pub use trust::{OfferState, OfferedTo, OfferingZone, SealedTrustOffer, TrustOffer, TrustOfferError};
 pub use voucher::{
     GivenVoucher, SealedVoucher, SignedVoucherRequest, Voucher, VoucherError, VoucherReply, VoucherRequest,
 };

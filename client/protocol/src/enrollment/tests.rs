@@ -287,8 +287,13 @@ fn an_identity_that_nothing_can_be_written_to() {
 
 #[test]
 fn no_label_begins_another() {
-    let labels =
-        [keys::ENROLLMENT, crate::author::AUTHOR, crate::author::AUTHOR_KEY, crate::voucher::CONTEXT];
+    let labels = [
+        keys::ENROLLMENT,
+        crate::author::AUTHOR,
+        crate::author::AUTHOR_KEY,
+        crate::voucher::CONTEXT,
+        crate::trust::TRUST_OFFER,
+    ];
     for (at, label) in labels.iter().enumerate() {
         assert_eq!(label.iter().position(|byte| *byte == 0), Some(label.len() - 1));
         for (other, begins) in labels.iter().enumerate() {

@@ -133,3 +133,6 @@ impl SignedPeerRequest<'static> {
         self.0.to_json()
     }
 }
+
+#[cfg(test)]
+mod tests;

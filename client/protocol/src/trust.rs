@@ -91,6 +91,3 @@ pub enum OfferState {
     /// (docs/protocol.md §4.4).
     Staged,
 }
-
-#[cfg(test)]
-mod tests;

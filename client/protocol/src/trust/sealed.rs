@@ -202,3 +202,6 @@ const VERSION: u32 = 1;
 pub(crate) const TRUST_OFFER: &[u8] = b"keycell/1 trust offer\0";
 /// The key, and the tag of ChaCha20-Poly1305.
 const SEALED: usize = LongTermKey::SIZE + 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! Who may ask how often: per address before anything is verified, per party after.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
+use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use keycell_protocol::Name;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,8 @@ pub struct Limits {
     failures: Keyed<Network>,
     enrollments: Keyed<Network>,
     parties: Keyed<Name>,
+    /// Each at the rate of its trust; no more of them than there are trusts.
+    zones: Mutex<HashMap<Name, Limiter<Name>>>,
 }
 
 impl Limits {
@@ -52,6 +55,7 @@ impl Limits {
             failures: Keyed::new(rates.failures_per_address, capacity),
             enrollments: Keyed::new(rates.enrollments_per_address, capacity),
             parties: Keyed::new(rates.tickets_per_party, capacity),
+            zones: Mutex::default(),
         }
     }
 
@@ -89,6 +93,21 @@ impl Limits {
         self.parties.take(party, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN))
     }
 
+    /// A request of another zone for `tickets` tickets, which costs as many, at the `rate` of its trust. Where that changed,
+    /// what was counted so far is forgotten.
+    ///
+    /// # Errors
+    /// [`TooOften`] when the zone is over its rate.
+    pub fn zone(&self, zone: &Name, rate: Rate, tickets: usize) -> Result<(), TooOften> {
+        let cost = u32::try_from(tickets).unwrap_or(u32::MAX);
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiter = zones.entry(zone.clone()).or_insert_with(|| Limiter::new(rate));
+        if limiter.rate != rate {
+            *limiter = Limiter::new(rate);
+        }
+        limiter.take(zone, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN))
+    }
+
     /// Goes over to other rates. Where a rate changes, what was counted so far is forgotten.
     pub fn set(&self, rates: &Rates) {
         self.addresses.set(rates.per_address);
@@ -103,12 +122,17 @@ impl Limits {
         self.failures.prune();
         self.enrollments.prune();
         self.parties.prune();
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, limiter| {
+            limiter.counts.retain_recent();
+            !limiter.counts.is_empty()
+        });
     }
 
     /// How many keys are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.addresses.len() + self.failures.len() + self.enrollments.len() + self.parties.len()
+        let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.addresses.len() + self.failures.len() + self.enrollments.len() + self.parties.len() + zones
     }
 
     /// Whether none is.
@@ -149,7 +173,6 @@ impl Network {
 /// A limiter per key, with bounded memory.
 struct Keyed<K: Hash + Eq + Clone> {
     limiter: RwLock<Limiter<K>>,
-    clock: DefaultClock,
     capacity: usize,
 }
 
@@ -162,21 +185,24 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     fn new(rate: Rate) -> Self {
         Self { counts: RateLimiter::keyed(rate.quota()), rate }
     }
+
+    /// A cost above the burst counts as the burst; otherwise it could never be paid.
+    fn take(&self, key: &K, cost: NonZeroU32) -> Result<(), TooOften> {
+        match self.counts.check_key_n(key, cost.min(self.rate.burst)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(until)) => Err(TooOften { retry_after: until.wait_time_from(self.counts.clock().now()) }),
+            Err(_) => Err(TooOften { retry_after: Duration::from_secs(1) }),
+        }
+    }
 }
 
 impl<K: Hash + Eq + Clone> Keyed<K> {
     fn new(rate: Rate, capacity: usize) -> Self {
-        Self { limiter: RwLock::new(Limiter::new(rate)), clock: DefaultClock::default(), capacity }
+        Self { limiter: RwLock::new(Limiter::new(rate)), capacity }
     }
 
-    /// A cost above the burst counts as the burst; otherwise it could never be paid.
     fn take(&self, key: &K, cost: NonZeroU32) -> Result<(), TooOften> {
-        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
-        match limiter.counts.check_key_n(key, cost.min(limiter.rate.burst)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(until)) => Err(TooOften { retry_after: until.wait_time_from(self.clock.now()) }),
-            Err(_) => Err(TooOften { retry_after: Duration::from_secs(1) }),
-        }
+        self.limiter.read().unwrap_or_else(PoisonError::into_inner).take(key, cost)
     }
 
     fn set(&self, rate: Rate) {
@@ -234,6 +260,23 @@ mod tests {
         limits.tickets(&a, 990).unwrap();
         assert!(limits.tickets(&a, 900).unwrap_err().retry_after > Duration::from_secs(100));
         limits.tickets(&b, 1000).unwrap();
+    }
+
+    #[test]
+    fn a_zone_pays_at_the_rate_of_its_trust() {
+        let limits = limits();
+        let (a, b): (Name, Name) = ("#ZONE#a@z".parse().unwrap(), "#ZONE#b@z".parse().unwrap());
+        let rate = Rate::new(1, 100);
+        limits.zone(&a, rate, 0).unwrap();
+        limits.zone(&a, rate, 90).unwrap();
+        assert!(limits.zone(&a, rate, 50).unwrap_err().retry_after > Duration::from_secs(30));
+        limits.zone(&b, rate, 100).unwrap();
+        // What else changes leaves it, and what is forgotten for its age comes back full.
+        limits.set(&Rates { tickets_per_party: Rate::new(7, 7), ..RATES });
+        limits.prune();
+        assert!(limits.zone(&a, rate, 50).is_err());
+        limits.zone(&a, Rate::new(1, 101), 101).unwrap();
+        assert_eq!(limits.len(), 2);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub use seen::Seen;
 #[derive(Debug)]
 pub struct Directory {
     parties: RwLock<HashMap<Name, Arc<Party>>>,
+    /// What other zones are here: principals with keys as parties have them, and nothing else of a party.
+    zones: RwLock<HashMap<Name, Arc<Party>>>,
     names: RwLock<BTreeSet<Name>>,
     seen: RwLock<HashMap<Name, Arc<Seen>>>,
     rules: RwLock<Arc<Rules>>,
@@ -57,6 +59,7 @@ impl Directory {
     pub(crate) fn new(rules: Rules, settings: Settings, tokens: TokenRecords) -> Self {
         Self {
             parties: RwLock::default(),
+            zones: RwLock::default(),
             names: RwLock::default(),
             seen: RwLock::default(),
             rules: RwLock::new(Arc::new(rules)),
@@ -169,7 +172,26 @@ impl Directory {
         self.parties.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// How many there are.
+    /// What another zone is here (docs/protocol.md §12), by that full name. It is no party: nobody speaks to it, and it is a
+    /// member of nothing.
+    #[must_use]
+    pub fn zone(&self, name: &str) -> Option<Arc<Party>> {
+        self.zones.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Whoever has keys under that full name: a party or a zone.
+    #[must_use]
+    pub fn principal(&self, name: &str) -> Option<Arc<Party>> {
+        self.party(name).or_else(|| self.zone(name))
+    }
+
+    /// What other zones are here, in no order.
+    #[must_use]
+    pub fn zones(&self) -> Vec<Arc<Party>> {
+        self.zones.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// How many parties there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.parties.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -292,12 +314,16 @@ impl Directory {
         *self.join_tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
     }
 
-    /// Takes these parties, and no others.
-    fn replace(&self, parties: impl Iterator<Item = Party>) {
-        let all: HashMap<_, _> = parties.map(|party| (party.name().clone(), Arc::new(party))).collect();
+    /// Takes these principals, and no others.
+    fn replace(&self, principals: impl Iterator<Item = Party>) {
+        let all = principals.map(|party| (party.name().clone(), Arc::new(party)));
+        let (zones, all): (HashMap<_, _>, HashMap<_, _>) =
+            all.partition(|(name, _)| name.is_kept_for_zones());
         // Again: the epoch may have been reached since each was made.
-        all.values().for_each(|party| party.turn(self.epoch()));
-        self.seen.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| all.contains_key(name));
+        all.values().chain(zones.values()).for_each(|party| party.turn(self.epoch()));
+        let known = |name: &Name| all.contains_key(name) || zones.contains_key(name);
+        self.seen.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| known(name));
+        *self.zones.write().unwrap_or_else(PoisonError::into_inner) = zones;
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = all.keys().cloned().collect();
         let by_tofu = all.values().filter(|party| is_by_tofu(party)).count();
         let mut parties = self.parties.write().unwrap_or_else(PoisonError::into_inner);
@@ -308,6 +334,10 @@ impl Directory {
     fn put(&self, party: Party) {
         party.turn(self.epoch());
         let name = party.name().clone();
+        if name.is_kept_for_zones() {
+            self.zones.write().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::new(party));
+            return;
+        }
         self.names.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         let is_one = is_by_tofu(&party);
         let mut parties = self.parties.write().unwrap_or_else(PoisonError::into_inner);
@@ -324,6 +354,7 @@ impl Directory {
     }
 
     fn remove(&self, name: &Name) {
+        self.zones.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         {
             let mut parties = self.parties.write().unwrap_or_else(PoisonError::into_inner);
             let was_one = parties.remove(name).is_some_and(|before| is_by_tofu(&before));

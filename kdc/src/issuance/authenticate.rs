@@ -4,12 +4,13 @@ use std::fmt::Debug;
 use std::sync::{Arc, LazyLock};
 
 use keycell_protocol::{
-    Epoch, Generation, Instance, KeyReference, LongTermKey, Nonce, ProblemType, RequestError, UnixMillis,
+    Epoch, Generation, Instance, KeyReference, LongTermKey, Name, Nonce, ProblemType, RequestError,
+    UnixMillis,
 };
 
 use super::{Denied, Moment, Nonces, Refusal};
 use crate::directory::{Directory, Party};
-use crate::limit::Limits;
+use crate::limit::{Limits, Rate};
 
 /// A kind of request that a party signs: what is its own. All else is the same for each, and is [`authenticate`]'s.
 pub trait Kind {
@@ -19,6 +20,11 @@ pub trait Kind {
     type Keys: Debug;
     /// What is asked, which nobody reads before the signature holds.
     type Request: Debug;
+
+    /// Who may ask it under that full name: parties, unless it says otherwise.
+    fn asker(directory: &Directory, name: &str) -> Option<Arc<Party>> {
+        directory.party(name)
+    }
 
     /// The key that the sender says it signed with.
     fn key<'a>(signed: &'a Self::Signed<'_>) -> &'a KeyReference;
@@ -121,13 +127,13 @@ pub fn authenticate<K: Kind>(
 ) -> Result<Authenticated<K>, Denied> {
     let key = K::key(signed);
     let known =
-        directory.party(key.name.as_str()).and_then(|party| Some((K::keys(&party, key, moment)?, party)));
+        K::asker(directory, key.name.as_str()).and_then(|party| Some((K::keys(&party, key, moment)?, party)));
     let Some((keys, party)) = known else {
         let _ = K::verify(signed, &K::decoy());
         return Err(unauthenticated("no such party, or no such key of it").into());
     };
     let request = K::verify(signed, &keys)?;
-    accept(&party, K::stamp(&request), nonces, limits, moment, freshness)?;
+    accept(&party, K::stamp(&request), directory, nonces, limits, moment, freshness)?;
     Ok(Authenticated { party, generation: key.generation, keys, request })
 }
 
@@ -135,6 +141,7 @@ pub fn authenticate<K: Kind>(
 fn accept(
     party: &Party,
     stamp: Stamp,
+    directory: &Directory,
     nonces: &Nonces,
     limits: &Limits,
     moment: Moment,
@@ -151,10 +158,26 @@ fn accept(
     if !party.enabled() {
         return Err(Refusal { problem: ProblemType::PartyDisabled, cause: "the party is disabled" }.into());
     }
+    let zone_rate = zone_rate(party.name(), directory)?;
     nonces.check(party, nonce)?;
-    limits.tickets(party.name(), cost)?;
+    match zone_rate {
+        Some(rate) => limits.zone(party.name(), rate, cost)?,
+        None => limits.tickets(party.name(), cost)?,
+    }
     nonces.accept(party, nonce, moment.now)?;
     Ok(())
+}
+
+/// The rate of another zone, which is that of its trust; parties have one of their own.
+fn zone_rate(name: &Name, directory: &Directory) -> Result<Option<Rate>, Refusal> {
+    if !name.is_kept_for_zones() {
+        return Ok(None);
+    }
+    let trusts = directory.trusts();
+    let trust = name.asking_zone().and_then(|zone| trusts.incoming(zone.as_str()));
+    // Without its trust, which may be damaged, nobody knows what a zone may do.
+    let off = Refusal { problem: ProblemType::PartyDisabled, cause: "no trust with the zone is in force" };
+    trust.map(|trust| Some(trust.rate)).ok_or(off)
 }
 
 /// A key that nobody holds.

@@ -1,10 +1,12 @@
 //! Requests to rotate a key (docs/protocol.md §4.4).
 
+use std::sync::Arc;
+
 use keycell_protocol::{KeyReference, Rotation, RotationKeys, RotationRequest, SignedRotation, Step};
 
 use super::authenticate::{decoy, unauthenticated, unreadable};
 use super::{Kind, Moment, Refusal, Stamp};
-use crate::directory::Party;
+use crate::directory::{Directory, Party};
 use crate::store::KeyState;
 
 /// A staged key is accepted for nothing but its commit. A step costs the party as much as 100 tickets: rotations are rare,
@@ -13,6 +15,11 @@ impl Kind for Rotation {
     type Signed<'a> = SignedRotation<'a>;
     type Keys = (KeyState, RotationKeys);
     type Request = RotationRequest;
+
+    /// Zones rotate as parties do.
+    fn asker(directory: &Directory, name: &str) -> Option<Arc<Party>> {
+        directory.principal(name)
+    }
 
     fn key<'a>(signed: &'a SignedRotation<'_>) -> &'a KeyReference {
         signed.key()

@@ -193,6 +193,7 @@ impl Rewrapper {
         if last.memory.is_some_and(|memory| memory >= now) {
             return;
         }
+        self.directory().zones().iter().for_each(|zone| zone.turn(now));
         let mut after = None;
         loop {
             let some = self.directory().page(after.as_ref(), BATCH as usize, |_| true);

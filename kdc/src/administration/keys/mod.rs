@@ -146,8 +146,9 @@ impl Keys {
         let ended = |party: &&Arc<crate::directory::Party>| {
             party.record().keys.iter().any(|key| key.ends_at.is_some_and(|end| end <= now))
         };
-        let names: Vec<Name> =
-            self.ledger.directory().all().iter().filter(ended).map(|party| party.name().clone()).collect();
+        let directory = self.ledger.directory();
+        let principals = [directory.all(), directory.zones()].concat();
+        let names: Vec<Name> = principals.iter().filter(ended).map(|party| party.name().clone()).collect();
         let mut erased = 0;
         for names in names.chunks(BATCH) {
             erased += match self.erase_ended_of(names).await {

@@ -23,7 +23,7 @@ impl Follower {
             }
             Change::Deleted(name) => {
                 if let (Some(watermark), Some(party)) =
-                    (self.watermark.get(), self.directory.party(name.as_str()))
+                    (self.watermark.get(), self.directory.principal(name.as_str()))
                 {
                     watermark.saw_deleted(party.record());
                 }
@@ -33,7 +33,7 @@ impl Follower {
             Change::Unreadable { name, damaged } => {
                 let Damaged { row, reason } = damaged;
                 tracing::error!(party = %name, row, reason, "a party is taken out of service: its row is damaged");
-                if let Some(party) = self.directory.party(name) {
+                if let Some(party) = self.directory.principal(name) {
                     self.directory.remove(party.name());
                 }
             }
@@ -49,7 +49,7 @@ impl Follower {
         // Not damaged, but not to be read here yet: what it takes away holds all the same.
         let waits = |key: &KeyRecord| key.state != KeyState::Dead && self.keyring.expects(key.master_version);
         if record.keys.iter().any(waits)
-            && let Some(known) = self.directory.party(record.name.as_str())
+            && let Some(known) = self.directory.principal(record.name.as_str())
         {
             return known.restricted(record);
         }

@@ -6,6 +6,7 @@ mod enrollments;
 mod groups;
 mod house;
 mod parts;
+mod peers;
 mod readiness;
 mod reload;
 mod rotate;
@@ -120,7 +121,10 @@ impl Kdc {
         let freshness = Freshness { skew_ms: self.skew_ms, since: self.started_at };
         let asked =
             issuance::authenticate(signed, &self.directory, &self.nonces, &self.limits, moment, freshness)?;
-        if let Some(address) = address {
+        // The KDCs of a zone share its key.
+        if let Some(address) = address
+            && !asked.party().name().is_kept_for_zones()
+        {
             self.watch(&asked, address, moment.now);
         }
         Ok(asked)

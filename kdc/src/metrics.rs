@@ -9,6 +9,7 @@ mod joining;
 mod keys;
 mod recovery;
 mod running;
+mod trust;
 
 use std::sync::atomic::AtomicU64;
 
@@ -29,6 +30,7 @@ pub use joining::JoiningMetrics;
 pub use keys::{InState, KeyMetrics};
 pub use recovery::RecoveryMetrics;
 pub use running::{Reloaded, Running};
+pub use trust::{AtBorder, OverBorder, TrustMetrics};
 
 /// The counters of one KDC.
 pub struct Metrics {
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub groups: GroupMetrics,
     /// Backups, and what is remembered of revocations.
     pub recovery: RecoveryMetrics,
+    /// Tickets over the border.
+    pub trust: TrustMetrics,
     /// The process.
     pub running: Running,
 }
@@ -129,6 +133,7 @@ impl Metrics {
             keys: KeyMetrics::register(&mut registry),
             groups: GroupMetrics::register(&mut registry),
             recovery: RecoveryMetrics::register(&mut registry),
+            trust: TrustMetrics::register(&mut registry),
             running: Running::register(&mut registry),
             registry: Registry::default(),
         };

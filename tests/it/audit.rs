@@ -135,7 +135,8 @@ async fn denials_are_written(database: Database) {
     let journal = cell(&database, 1).await;
     let recorder = Recorder::new(Default::default());
     let (party, destination) = ("a@example".parse().unwrap(), "b@example".parse().unwrap());
-    let denial = Denial { destination: &destination, problem: ProblemType::NotAllowed, rule: None };
+    let denial =
+        Denial { destination: &destination, problem: ProblemType::NotAllowed, rule: None, border: None };
     recorder.denied(journal.now(), &party, None, [denial, denial]);
     let stop = CancellationToken::new();
     stop.cancel();

@@ -18,7 +18,7 @@ pub struct Asker {
 impl Asker {
     /// The event that `party` did something to itself.
     pub(super) fn event(&self, party: &Name, at: UnixMillis, action: Action) -> Event {
-        let mut event = Event::new(at, Actor::Party(party.clone()), action, party.as_str());
+        let mut event = Event::new(at, Actor::of(party), action, party.as_str());
         event.request.clone_from(&self.request);
         event.address = self.address;
         event

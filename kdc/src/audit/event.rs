@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::{Name, UnixMillis, Zone};
 use serde_json::{Map, Value};
 
 use crate::named::named;
@@ -86,10 +86,20 @@ pub enum Actor {
     Console(String),
     /// A party: `party:NAME`.
     Party(Name),
+    /// The KDC of another zone: `zone:NAME`.
+    Zone(Zone),
     /// Somebody who did not say who, or could not prove it: `address:ADDRESS`.
     Address(IpAddr),
     /// The KDC itself: `kdc`.
     Kdc,
+}
+
+impl Actor {
+    /// Who signs with a key of this zone: a party, or another zone by what it is here.
+    #[must_use]
+    pub fn of(name: &Name) -> Self {
+        name.asking_zone().map_or_else(|| Self::Party(name.clone()), Self::Zone)
+    }
 }
 
 impl fmt::Display for Actor {
@@ -99,6 +109,7 @@ impl fmt::Display for Actor {
             Self::External { issuer, subject } => write!(f, "external:{subject}@{issuer}"),
             Self::Console(user) => write!(f, "console:{user}"),
             Self::Party(name) => write!(f, "party:{name}"),
+            Self::Zone(zone) => write!(f, "zone:{zone}"),
             Self::Address(address) => write!(f, "address:{address}"),
             Self::Kdc => f.write_str("kdc"),
         }

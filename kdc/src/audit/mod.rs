@@ -23,7 +23,7 @@ pub use export::{ExportError, Exported, MAX_LINE, PublicKey, verify_export};
 pub use finding::{Finding, FindingKind, Summary, Verdict};
 pub use journal::{Journal, JournalError, OnDamage};
 pub use key::{AuditKey, AuditKeyError, Seal, SealKind, UnknownSealKind, WatermarkKey};
-pub use recorder::{Denial, Recorder};
+pub use recorder::{Border, Denial, Recorder};
 pub use seals::Seals;
 pub use trimmed::Trimmed;
 pub use verify::Verifier;

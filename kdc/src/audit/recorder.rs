@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use keycell_protocol::{Name, ProblemType, UnixMillis};
+use keycell_protocol::{Correlation, Name, ProblemType, UnixMillis, Zone};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,19 @@ pub struct Denial<'a> {
     pub problem: ProblemType,
     /// The rule that decided, where one did.
     pub rule: Option<&'a str>,
+    /// The border that it was to go over, where it was to go over one.
+    pub border: Option<Border<'a>>,
+}
+
+/// Where a ticket goes from one zone to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Border<'a> {
+    /// The other zone.
+    pub zone: &'a Zone,
+    /// Who of the other zone asked, where it is the zone that is named as who did it.
+    pub source: Option<&'a Name>,
+    /// By which name both KDCs tell of the request. Of the same thing again within a minute the last one is recorded.
+    pub correlation: Correlation,
 }
 
 impl Recorder {
@@ -104,7 +117,7 @@ impl Recorder {
             Actor::Address(address) => Actor::Address(Network::of(*address).address()),
             actor => actor.clone(),
         };
-        let thing = Thing { action: Action::AdministratorDeny, target, problem: reason, rule: "" };
+        let thing = Thing::new(Action::AdministratorDeny, target, reason);
         self.add(&actor, now, address, std::iter::once(thing));
     }
 
@@ -112,7 +125,7 @@ impl Recorder {
     /// Hosts are counted by network.
     pub fn refused_enrollment(&self, now: UnixMillis, address: IpAddr, target: &str, reason: &str) {
         let actor = Actor::Address(Network::of(address).address());
-        let thing = Thing { action: Action::EnrollmentRefuse, target, problem: reason, rule: "" };
+        let thing = Thing::new(Action::EnrollmentRefuse, target, reason);
         self.add(&actor, now, Some(address), std::iter::once(thing));
     }
 
@@ -186,13 +199,18 @@ impl Recorder {
         address: Option<IpAddr>,
         denials: impl IntoIterator<Item = Denial<'a>>,
     ) {
-        let things = denials.into_iter().map(|denial| Thing {
-            action,
-            target: denial.destination.as_str(),
-            problem: denial.problem.urn(),
-            rule: denial.rule.unwrap_or_default(),
+        let things = denials.into_iter().map(|denial| {
+            let (border, thing) =
+                (denial.border, Thing::new(action, denial.destination.as_str(), denial.problem.urn()));
+            Thing {
+                rule: denial.rule.unwrap_or_default(),
+                zone: border.map_or("", |border| border.zone.as_str()),
+                source: border.and_then(|border| border.source).map_or("", Name::as_str),
+                correlation: border.map(|border| border.correlation),
+                ..thing
+            }
         });
-        self.add(&Actor::Party(party.clone()), now, address, things);
+        self.add(&Actor::of(party), now, address, things);
     }
 
     fn add<'a>(

@@ -9,6 +9,7 @@ mod health;
 mod heavy;
 mod layers;
 mod operator;
+mod peer;
 mod problem;
 mod rotation;
 mod signed;
@@ -25,7 +26,7 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodRouter, on};
-use keycell_protocol::{GroupKeys, Rotation, Vouchers};
+use keycell_protocol::{GroupKeys, Peers, Rotation, Vouchers};
 
 use self::signed::serve;
 use crate::issuance::Tickets;
@@ -53,6 +54,7 @@ pub fn routes() -> Vec<Route> {
         route(M::POST, "/v1/keys/rotate", serve::<Rotation>),
         route(M::POST, "/v1/vouchers", serve::<Vouchers>),
         route(M::POST, "/v1/group-keys", serve::<GroupKeys>),
+        route(M::POST, "/v1/peer/tickets", serve::<Peers>),
         route(M::POST, ENROLL, enroll::enroll),
         route(M::GET, "/v1/zone", zone::show),
         route(M::GET, "/v1/bundle", bundle::show),

@@ -48,7 +48,7 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    fn find(name: &Name, directory: &Directory, memberships: &Memberships) -> Option<Self> {
+    pub(super) fn find(name: &Name, directory: &Directory, memberships: &Memberships) -> Option<Self> {
         match directory.party(name.as_str()) {
             Some(party) => Some(Self::Party(party)),
             None => memberships.group(name).cloned().map(Self::Group),
@@ -62,7 +62,7 @@ impl Destination {
         }
     }
 
-    fn is_off(&self) -> bool {
+    pub(super) fn is_off(&self) -> bool {
         matches!(self, Self::Party(party) if !party.enabled())
     }
 }

@@ -85,7 +85,7 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
 }
 
 /// Gives a ticket for one destination, and says until when it is good; `None` where there is no key to seal it.
-fn grant<'a>(
+pub(super) fn grant<'a>(
     reply: &mut ReplyWriter<'a>,
     name: &'a Name,
     permit: &Permit,
@@ -125,9 +125,9 @@ fn renewal(now: UnixSeconds, expiration: UnixSeconds, random: u32) -> UnixSecond
 }
 
 /// Rkey, ticket nonce, and the spread of the renewal.
-const RANDOM_PER_TICKET: usize = 32 + 24 + 4;
+pub(super) const RANDOM_PER_TICKET: usize = 32 + 24 + 4;
 /// The reply's nonce.
-const RANDOM_PER_REPLY: usize = 24;
+pub(super) const RANDOM_PER_REPLY: usize = 24;
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ mod authorize;
 mod groups;
 mod issue;
 mod nonces;
+mod peers;
 mod rotation;
 mod tickets;
 mod voucher;
@@ -22,6 +23,7 @@ pub use authorize::{Authorized, Refused, authorize};
 pub use groups::{Extra, GivenKeys, give_keys};
 pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
+pub use peers::{AuthorizedPeers, Monitored, PeersIssued, RefusedPeer, authorize_peers, issue_peers};
 pub use tickets::Tickets;
 pub use voucher::Vouching;
 

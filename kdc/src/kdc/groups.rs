@@ -35,8 +35,12 @@ impl Kdc {
         if !given.refused.is_empty() {
             given.refused.iter().for_each(|(_, problem)| self.metrics.refuse(*problem));
             let denials = given.refused.iter();
-            let denials =
-                denials.map(|(group, problem)| Denial { destination: group, problem: *problem, rule: None });
+            let denials = denials.map(|(group, problem)| Denial {
+                destination: group,
+                problem: *problem,
+                rule: None,
+                border: None,
+            });
             self.recorder.denied(moment.now, party.name(), address, denials);
         }
         Ok(given)

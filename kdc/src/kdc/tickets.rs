@@ -43,6 +43,7 @@ impl Kdc {
                     destination: &refused.destination,
                     problem: refused.problem,
                     rule: refused.rule.as_ref().map(RuleId::as_str),
+                    border: None,
                 }),
             );
         }
@@ -59,6 +60,7 @@ impl Kdc {
                     destination: &through.destination,
                     problem: ProblemType::NotAllowed,
                     rule: Some(through.would_deny.rule.as_str()),
+                    border: None,
                 }),
             );
         }

@@ -62,6 +62,19 @@ impl Policy {
         self.of_classes(&self.classify(source), &self.classify(destination), now)
     }
 
+    /// The deny that keeps two names apart, or would if it were in force: of several the strictest. No rule has to allow a
+    /// name of another zone, for the lists of the trust with it do; a deny is about every name that its pattern matches.
+    #[must_use]
+    pub fn denial(&self, source: &Name, destination: &Name, now: UnixMillis) -> Option<&Rule> {
+        let (asking, asked) = (self.classify(source), self.classify(destination));
+        // Every deny stands before every allow, and one in force before one that is watched.
+        let first = asking
+            .as_source
+            .common(&asked.as_destination)
+            .find_map(|place| self.rules.get(usize::from(place)).filter(|rule| !rule.expired(now)));
+        first.filter(|rule| rule.grant.effect() == Effect::Deny)
+    }
+
     /// Somebody who asks, to decide on many destinations. The party's slot remembers its class.
     #[must_use]
     pub fn source(&self, name: &Name, slot: &ClassSlot) -> Source<'_> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use keycell_protocol::UnixMillis;
+use keycell_protocol::{Correlation, UnixMillis};
 
 use super::WINDOW_MS;
 use crate::audit::{Action, Actor, Event, Outcome};
@@ -15,6 +15,18 @@ pub(super) struct Thing<'a> {
     pub(super) target: &'a str,
     pub(super) problem: &'a str,
     pub(super) rule: &'a str,
+    /// The other zone, where it is about a border.
+    pub(super) zone: &'a str,
+    /// Who of the other zone asked.
+    pub(super) source: &'a str,
+    pub(super) correlation: Option<Correlation>,
+}
+
+impl<'a> Thing<'a> {
+    /// Something at home that no rule decided.
+    pub(super) const fn new(action: Action, target: &'a str, problem: &'a str) -> Self {
+        Self { action, target, problem, rule: "", zone: "", source: "", correlation: None }
+    }
 }
 
 /// How often, and from when to when.
@@ -24,12 +36,14 @@ pub(super) struct Tally {
     pub(super) first_at: UnixMillis,
     pub(super) last_at: UnixMillis,
     pub(super) address: Option<IpAddr>,
+    /// Of the last time.
+    pub(super) correlation: Option<Correlation>,
 }
 
 impl Tally {
     /// Once.
     pub(super) const fn once(now: UnixMillis, address: Option<IpAddr>) -> Self {
-        Self { count: 1, first_at: now, last_at: now, address }
+        Self { count: 1, first_at: now, last_at: now, address, correlation: None }
     }
 
     pub(super) fn add(&mut self, other: &Self) {
@@ -41,6 +55,7 @@ impl Tally {
         self.first_at = self.first_at.min(other.first_at);
         self.last_at = self.last_at.max(other.last_at);
         self.address = other.address.or(self.address);
+        self.correlation = other.correlation.or(self.correlation);
     }
 
     /// What was counted; nothing is left.
@@ -68,10 +83,19 @@ impl Share {
             .with("count", tally.count)
             .with("first_at", tally.first_at.0)
             .with("last_at", tally.last_at.0);
-        for (name, value) in [("problem", &what.problem), ("rule", &what.rule)] {
+        let texts = [
+            ("problem", &what.problem),
+            ("rule", &what.rule),
+            ("zone", &what.zone),
+            ("source", &what.source),
+        ];
+        for (name, value) in texts {
             if !value.is_empty() {
                 event = event.with(name, value.as_str());
             }
+        }
+        if let Some(correlation) = tally.correlation {
+            event = event.with("correlation", correlation.to_string());
         }
         if what.others {
             event = event.with("others", true);
@@ -93,17 +117,31 @@ pub(super) struct What {
     pub(super) target: String,
     pub(super) problem: String,
     pub(super) rule: String,
+    pub(super) zone: String,
+    pub(super) source: String,
     /// Not one thing, but all that there was no room to tell apart.
     pub(super) others: bool,
 }
 
 impl What {
     pub(super) const fn others(action: Action) -> Self {
-        Self { action, target: String::new(), problem: String::new(), rule: String::new(), others: true }
+        Self {
+            action,
+            target: String::new(),
+            problem: String::new(),
+            rule: String::new(),
+            zone: String::new(),
+            source: String::new(),
+            others: true,
+        }
     }
 
     fn is(&self, thing: &Thing<'_>) -> bool {
-        self.action == thing.action && self.problem == thing.problem && self.rule == thing.rule
+        // The zone is that of the target or of the source.
+        self.action == thing.action
+            && self.problem == thing.problem
+            && self.rule == thing.rule
+            && self.source == thing.source
     }
 }
 
@@ -160,7 +198,7 @@ impl Tallies {
                                 self.size += 1;
                                 self.fresh += 1;
                             }
-                            entry.tally.add(&once);
+                            entry.tally.add(&Tally { correlation: thing.correlation, ..once });
                             continue;
                         }
                         None => &mut known.others,
@@ -195,8 +233,8 @@ impl Tallies {
 
     /// Counts again what could not be written. What was taken still has its place, until the next time.
     pub(super) fn give_back(&mut self, share: &Share) {
-        let What { action, target, problem, rule, others } = &share.what;
-        let thing = Thing { action: *action, target, problem, rule };
+        let What { action, target, problem, rule, zone, source, others } = &share.what;
+        let thing = Thing { rule, zone, source, ..Thing::new(*action, target, problem) };
         let entry = match self.actors.get_mut(&share.actor) {
             Some(known) if *others => others_of(&mut known.others, *action),
             Some(known) => match known.entry(&thing, false) {
@@ -237,6 +275,8 @@ impl Things {
             target: thing.target.to_owned(),
             problem: thing.problem.to_owned(),
             rule: thing.rule.to_owned(),
+            zone: thing.zone.to_owned(),
+            source: thing.source.to_owned(),
             others: false,
         }));
         all.last_mut()
@@ -253,7 +293,7 @@ struct Entry {
 
 impl Entry {
     const fn new(what: What) -> Self {
-        let tally = Tally { count: 0, first_at: UnixMillis(0), last_at: UnixMillis(0), address: None };
+        let tally = Tally { count: 0, ..Tally::once(UnixMillis(0), None) };
         Self { what, tally, written_at: None }
     }
 

@@ -35,6 +35,7 @@ impl Scene {
             destination,
             problem: ProblemType::NotAllowed,
             rule: Some("r1"),
+            border: None,
         });
         self.recorder.denied(self.now(), &name_of(party), None, denials);
     }
@@ -107,7 +108,7 @@ async fn different_things_are_different_records_in_one_commit() {
     scene.deny("a", ["b".into(), "c".into(), "b".into()]);
     scene.deny("d", ["b".into()]);
     let (b, now) = (name_of("b"), scene.now());
-    let other = |problem, rule| [Denial { destination: &b, problem, rule }];
+    let other = |problem, rule| [Denial { destination: &b, problem, rule, border: None }];
     scene.recorder.denied(now, &name_of("a"), None, other(ProblemType::NotAllowed, Some("r2")));
     scene.recorder.denied(now, &name_of("a"), None, other(ProblemType::UnknownDestination, None));
     scene.recorder.monitored(

@@ -4,9 +4,11 @@
 //! table, with generations, ratchet and rotation. To the zone that asks, it is a key to be kept as a host keeps its own: a
 //! secret of its KDC, named by the document of the trust.
 
+mod held;
 mod record;
 mod trusts;
 
+pub use held::HeldKeys;
 pub use record::{
     DEFAULT_RATE, Direction, HeldVersion, LIFETIME, MAX_PATTERNS, MAX_TRUSTS, PeerRecord, TrustRecord,
     UnknownDirection, document_id, secret_name,

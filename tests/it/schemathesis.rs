@@ -52,6 +52,7 @@ async fn nothing_that_can_be_asked_breaks_the_kdc() {
             "/v1/tickets",
             "/v1/keys/rotate",
             "/v1/group-keys",
+            "/v1/peer/tickets",
             "/v1/vouchers",
             "/v1/enroll",
             "/v1/admin/conflicts/{name}",

@@ -16,6 +16,7 @@ mod requests;
 mod retention;
 mod rotation;
 mod zone;
+mod zones;
 
 use zone::Zone;
 

@@ -32,11 +32,20 @@ impl Zone {
     }
 
     pub(crate) async fn with(ratchet_period: RatchetPeriod, change: impl FnOnce(&mut Config)) -> Self {
+        Self::named("cell1.internal", ratchet_period, change).await
+    }
+
+    /// One of several zones, each with a clock of its own.
+    pub(crate) async fn named(
+        zone: &str,
+        ratchet_period: RatchetPeriod,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock::new(START));
         let cell = NewCell {
             folder: folder.path().join("cell"),
-            zone: "cell1.internal".parse().unwrap(),
+            zone: zone.parse().unwrap(),
             listen: "127.0.0.1:8443".parse().unwrap(),
             urls: vec!["https://localhost:8443".to_owned()],
             database: None,

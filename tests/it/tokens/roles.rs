@@ -13,6 +13,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("POST", "/v1/keys/rotate", ""),
     ("POST", "/v1/vouchers", ""),
     ("POST", "/v1/group-keys", ""),
+    ("POST", "/v1/peer/tickets", ""),
     ("POST", "/v1/enroll", ""),
     ("GET", "/v1/zone", ""),
     ("GET", "/v1/bundle", ""),

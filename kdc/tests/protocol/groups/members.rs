@@ -21,7 +21,7 @@ pub(super) const HOUR: u64 = 3_600_000;
 
 impl Zone {
     /// Makes a group of the parties `<local>.*`.
-    pub(super) async fn group(&self, local: &str) {
+    pub(crate) async fn group(&self, local: &str) {
         let name = self.name(local);
         let record = GroupRecord {
             members: vec![format!("{local}.*@{}", self.kdc.zone()).parse().unwrap()],

@@ -1,0 +1,5 @@
+//! Zones that trust each other, and what the KDC that is asked gives and refuses.
+
+mod asked;
+mod asking;
+pub(crate) mod trust;

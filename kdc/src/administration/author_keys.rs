@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use keycell_protocol::{AuthorPublicKey, Name, ProblemType, Vouchers};
 
+use super::kept::not_of_a_zone;
 use super::{AdminError, Asker, Caller, Ledger, PartyError, Precondition};
 use crate::audit::{Action, Event, hex};
 use crate::issuance::Authenticated;
@@ -71,6 +72,7 @@ impl AuthorKeys {
         name: &Name,
         precondition: &Precondition,
     ) -> Result<(), AdminError> {
+        not_of_a_zone(name)?;
         let missing = || AdminError::Missing(format!("party {name}"));
         for _ in 0..ATTEMPTS {
             let mut record = self.ledger.store().party(name).await?.ok_or_else(missing)?;

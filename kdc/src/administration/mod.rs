@@ -14,6 +14,7 @@ mod groups;
 mod identities;
 mod import;
 mod join_tokens;
+mod kept;
 mod keys;
 mod ledger;
 mod master_key;

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::chosen::chosen;
 use super::departures::{leave_groups, no_group, stay_away};
+use super::kept::not_of_a_zone;
 use super::{AdminError, Caller, Filter, Ledger, Precondition};
 use crate::api::PartyPatch;
 use crate::audit::{Action, Event};
@@ -200,6 +201,7 @@ impl Parties {
     /// # Errors
     /// [`AdminError::Missing`].
     pub fn show(&self, name: &Name) -> Result<Arc<Party>, AdminError> {
+        not_of_a_zone(name)?;
         self.ledger.directory().party(name.as_str()).ok_or_else(|| missing(name))
     }
 
@@ -214,6 +216,7 @@ impl Parties {
         if entry.name.zone() != self.ledger.zone().zone.as_str() {
             return Err(AdminError::invalid("name", "it belongs to another zone"));
         }
+        not_of_a_zone(&entry.name)?;
         check_note(&entry.note)
     }
 
@@ -277,6 +280,7 @@ impl Parties {
     /// A party as the database has it. Where its rows are damaged or gone and it is to be `stopped`, that is the one in
     /// memory, which may still speak; its keys count as lost.
     async fn found(&self, name: &Name, stopped: bool) -> Result<Found, AdminError> {
+        not_of_a_zone(name)?;
         let error = match self.ledger.store().party(name).await {
             Ok(Some(record)) => return Ok(Found { record, whole: true }),
             Ok(None) => missing(name),

@@ -149,7 +149,7 @@ impl Kdc {
             urls: self.config().urls.clone(),
             tls_roots,
             identities: self.identities.public(),
-            trusted: Vec::new(),
+            trusted: self.directory.trusts().trusted(),
         }
     }
 }

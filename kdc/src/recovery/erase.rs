@@ -4,13 +4,14 @@
 use keycell_protocol::{JoinTokenId, Name, UnixMillis};
 use serde::Serialize;
 
-use super::{RecoveryError, approvals};
+use super::{RecoveryError, approvals, trusts};
 use crate::administration::Caller;
 use crate::audit::Action;
 use crate::cell::Cell;
 use crate::enrollment::JoinTokenRecord;
 use crate::groups::{GroupRecord, begin_chain_alone};
 use crate::store::{Act, KeyRecord, KeyState, Kind, PartyRecord, Write};
+use crate::trust::{Direction, document_id};
 
 /// Whose keys were erased, and what else ended.
 #[derive(Debug, Default, Serialize)]
@@ -23,6 +24,9 @@ pub struct Erased {
     pub disabled: usize,
     /// How many hosts were approved that have not come since: they are strangers again.
     pub approved: usize,
+    /// The trusts with other zones whose keys are gone, as [their documents](crate::trust::document_id) are named: they need
+    /// new offers.
+    pub trusts: Vec<String>,
     /// How many groups have new chains.
     pub groups: usize,
     /// How many join tokens were revoked.
@@ -32,7 +36,7 @@ pub struct Erased {
 }
 
 impl Erased {
-    /// How many parties.
+    /// How many parties; zones are none.
     #[must_use]
     pub fn parties(&self) -> usize {
         self.enrolled.saturating_add(self.by_hand.len()).saturating_add(self.disabled)
@@ -94,6 +98,10 @@ pub(super) async fn all(
             continue;
         }
         match (party.enabled, &party.enrollment) {
+            _ if party.name.is_kept_for_zones() => {
+                let zone = party.name.asking_zone();
+                erased.trusts.extend(zone.map(|zone| document_id(Direction::Incoming, &zone)));
+            }
             (false, _) => erased.disabled = erased.disabled.saturating_add(1),
             (true, Some(_)) if !holds => {}
             (true, Some(_)) => erased.enrolled = erased.enrolled.saturating_add(1),
@@ -104,6 +112,7 @@ pub(super) async fn all(
         let expected = Some(party.revise(now));
         act.writes.push(Write::PutParty { party, expected });
     }
+    trusts::let_go(cell, caller, now, act, &mut erased).await?;
     revoke(cell, caller, now, act, &mut erased).await?;
     Ok(erased)
 }

@@ -8,6 +8,7 @@ mod approvals;
 mod erase;
 mod error;
 mod finish;
+mod trusts;
 
 use keycell_protocol::{IdentityName, KdcIdentity, UnixMillis};
 use serde::Serialize;
@@ -159,6 +160,7 @@ pub async fn recover(
             .with("keys_kept", keys == PartyKeys::Keep)
             .with("parties", erased.parties())
             .with("groups", erased.groups)
+            .with("trusts", erased.trusts.len())
             .with("join_tokens", erased.join_tokens)
             .with("approved", erased.approved),
     );

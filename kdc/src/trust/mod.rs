@@ -10,8 +10,8 @@ mod trusts;
 
 pub use held::HeldKeys;
 pub use record::{
-    DEFAULT_RATE, Direction, HeldVersion, LIFETIME, MAX_PATTERNS, MAX_TRUSTS, PeerRecord, TrustRecord,
-    UnknownDirection, document_id, secret_name,
+    DEFAULT_RATE, Direction, HeldVersion, LIFETIME, MAX_PATTERNS, MAX_TRUSTS, PeerRecord, SECRET_PREFIX,
+    TrustRecord, UnknownDirection, document_id, secret_name,
 };
 pub use trusts::{Listed, Trusts};
 

@@ -112,9 +112,11 @@ pub fn document_id(direction: Direction, zone: &Zone) -> String {
 /// The name of the secret with the keys of the outgoing trust with `zone`.
 #[must_use]
 pub fn secret_name(zone: &Zone) -> String {
-    format!("trust {zone}")
+    format!("{SECRET_PREFIX}{zone}")
 }
 
+/// What the name of each such secret begins with, and no other's.
+pub const SECRET_PREFIX: &str = "trust ";
 /// How long tickets over a border may be made to last, in seconds.
 pub const LIFETIME: RangeInclusive<u32> = 10..=86_400;
 /// The most trusts of a zone.

@@ -9,6 +9,7 @@ use super::states::{Replaced, take_out};
 use super::{ATTEMPTS, BATCH, Keys};
 use crate::administration::chosen::chosen;
 use crate::administration::departures::leave_groups;
+use crate::administration::kept::not_of_a_zone;
 use crate::administration::{AdminError, Caller, Filter, Precondition};
 use crate::audit::{Action, Event};
 use crate::directory::Party;
@@ -78,6 +79,7 @@ impl Keys {
             Selection::Named(names) => {
                 let mut parties = Vec::with_capacity(names.len());
                 for name in names {
+                    not_of_a_zone(name)?;
                     let party = directory.party(name.as_str());
                     parties.push(party.ok_or_else(|| AdminError::Missing(format!("party {name}")))?);
                 }
@@ -149,6 +151,7 @@ impl Keys {
         precondition: &Precondition,
         keep: impl Fn(&Replacement) -> Result<Option<Write>, AdminError>,
     ) -> Result<Replacement, AdminError> {
+        not_of_a_zone(name)?;
         let missing = || AdminError::Missing(format!("party {name}"));
         for attempt in 0..ATTEMPTS {
             let mut record = self.ledger.store().party(name).await?.ok_or_else(missing)?;

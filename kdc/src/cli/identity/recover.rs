@@ -166,6 +166,15 @@ fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> 
             erased.approved
         )?;
     }
+    if !erased.trusts.is_empty() {
+        writeln!(
+            out,
+            "The keys of {} trusts with other zones are erased; each needs another offer, `keycell trust offer`, of the zone that \
+             gives: {}.",
+            erased.trusts.len(),
+            erased.trusts.join(", ")
+        )?;
+    }
     if erased.parties() == 0 && erased.groups == 0 && erased.join_tokens == 0 && erased.damaged.is_empty() {
         return writeln!(out, "No keys of parties or groups were changed.");
     }

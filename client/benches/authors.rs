@@ -14,7 +14,7 @@ use criterion::Criterion;
 use keycell_client::{Agent, AgentConfig, AgentKey, AuthorKey, KdcAddress, Name, SignerKey, Voucher};
 use keycell_protocol::{
     ContentPart, Generation, LongTermKey, RatchetPeriod, ReplyWriter, SignedRequest, SignedVoucherRequest,
-    UnixMillis, VoucherReply, Vouchers,
+    TrustedSigners, UnixMillis, VoucherReply, Vouchers,
 };
 use rand_core::SeedableRng as _;
 
@@ -190,7 +190,14 @@ impl Cell {
                 let request = request.expect("it is signed");
                 let sign = |m: &[u8]| kdc.sign(m).as_ref().try_into().expect("64 bytes");
                 let voucher = Voucher::issue(&request.source, request.public_key, (from, end), &signer, sign);
-                VoucherReply::seal(&request, NOW, (&voucher, end), &[signer], &keys, &mut rng)
+                VoucherReply::seal(
+                    &request,
+                    NOW,
+                    (&voucher, end),
+                    (&[signer], &TrustedSigners::default()),
+                    &keys,
+                    &mut rng,
+                )
             };
             sender.take_reply(NOW, &pending, &answer).expect("it is the answer");
         }

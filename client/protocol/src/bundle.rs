@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::b64;
 use crate::name::Zone;
-use crate::signer::{SignerKey, Signers};
+use crate::signer::{SignerKey, Signers, TrustedSigners, ZoneSigners};
 
 pub use fingerprint::{BundleFingerprint, BundleFingerprintError};
 pub use succession::SuccessionError;
@@ -166,6 +166,17 @@ impl Bundle {
         signers.set(&self.zone, &keys(&self.identities));
         self.trusted.iter().for_each(|trusted| signers.set(&trusted.zone, &keys(&trusted.identities)));
         signers
+    }
+
+    /// The same of the zones that it trusts only.
+    #[must_use]
+    pub fn trusted_signers(&self) -> TrustedSigners {
+        let zones = self.trusted.iter().map(|trusted| ZoneSigners {
+            zone: trusted.zone.clone(),
+            signers: trusted.identities.iter().map(|identity| identity.signing_key).collect(),
+        });
+        // A bundle that was read keeps to the same bounds.
+        TrustedSigners::new(self.zone.as_str(), zones.collect()).unwrap_or_default()
     }
 
     /// As a file has it.

@@ -109,7 +109,7 @@ pub use request::{Instance, KeyReference, Nonce, RequestError, SignedRequest, Ti
 pub use rotation::{
     Rotated, RotationKeys, RotationReply, RotationRequest, SealedRotation, SignedRotation, Step,
 };
-pub use signer::{SignerId, SignerKey, Signers};
+pub use signer::{SignerId, SignerKey, Signers, TrustedSigners, TrustedSignersError, ZoneSigners};
 pub use ticket::{Ticket, TicketError, TicketId, TicketKind};
 pub use time::{RatchetPeriod, UnixMillis, UnixSeconds};
 pub use trust::{OfferState, OfferedTo, OfferingZone, SealedTrustOffer, TrustOffer, TrustOfferError};

@@ -1,5 +1,7 @@
 //! Who vouches for authors: the signing keys of a zone's KDC (docs/protocol.md §9, §10).
 
+mod trusted;
+
 use core::fmt;
 
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -8,6 +10,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codec;
 use crate::name::{Name, Zone};
+
+pub use trusted::{TrustedSigners, TrustedSignersError, ZoneSigners};
 
 /// The public half of a KDC identity's signing key: Ed25519, 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     GroupKeys, GroupKeysRequest, GroupKeysWriter, HeldGroup, KeyReference, KeysFor, Name, ProblemType,
-    SignedGroupRequest, SignerKey,
+    SignedGroupRequest, SignerKey, TrustedSigners,
 };
 use rand_core::Rng as _;
 
@@ -58,6 +58,8 @@ pub struct GivenKeys {
 pub struct Extra<'a> {
     /// Whose vouchers hold in this zone.
     pub signers: &'a [SignerKey],
+    /// And whose in those that it trusts.
+    pub trusted: &'a TrustedSigners,
     /// Whether the party is to rotate its key.
     pub rotate: bool,
     /// How many members that meet an unknown key may ask in a second.
@@ -78,6 +80,7 @@ pub fn give_keys(
     let own = memberships.of_party(&request.source);
     let mut random = Pool::new(RANDOM_PER_REPLY + 4 * own.len().min(GroupKeysRequest::MAX_GROUPS));
     let mut reply = GroupKeysWriter::new(request, moment.now, extra.signers);
+    reply.trust(extra.trusted);
     if extra.rotate {
         reply.ask_to_rotate();
     }

@@ -1,8 +1,8 @@
 //! Requests for a voucher, and the voucher (docs/protocol.md §9).
 
 use keycell_protocol::{
-    KeyReference, KeysFor, SignedVoucherRequest, SignerKey, UnixSeconds, Voucher, VoucherReply,
-    VoucherRequest, Vouchers,
+    KeyReference, KeysFor, SignedVoucherRequest, SignerKey, TrustedSigners, UnixSeconds, Voucher,
+    VoucherReply, VoucherRequest, Vouchers,
 };
 use rand_core::CryptoRng;
 
@@ -46,7 +46,7 @@ impl Authenticated<Vouchers> {
         moment: Moment,
         rng: &mut impl CryptoRng,
     ) -> (Voucher, Vec<u8>) {
-        let Vouching { key, signers, lifetime_seconds, skew_ms } = *vouching;
+        let Vouching { key, signers, trusted, lifetime_seconds, skew_ms } = *vouching;
         let now = moment.now.seconds().0;
         // A sender's clock may be behind this one.
         let from = UnixSeconds(now.saturating_sub(skew_ms.div_ceil(1000)));
@@ -58,7 +58,7 @@ impl Authenticated<Vouchers> {
         let percent = 50 + rng.next_u64() % 31;
         let renew_after = UnixSeconds(now.saturating_add(u64::from(lifetime_seconds) * percent / 100));
         let given = (&voucher, renew_after);
-        let body = VoucherReply::seal(request, moment.now, given, signers, self.keys(), rng);
+        let body = VoucherReply::seal(request, moment.now, given, (signers, trusted), self.keys(), rng);
         (voucher, body)
     }
 }
@@ -70,6 +70,8 @@ pub struct Vouching<'a> {
     pub key: &'a AuditKey,
     /// Whose vouchers hold in this zone.
     pub signers: &'a [SignerKey],
+    /// And whose in those that it trusts.
+    pub trusted: &'a TrustedSigners,
     /// For how long.
     pub lifetime_seconds: u32,
     /// How far the clocks may be apart.

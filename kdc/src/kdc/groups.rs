@@ -24,6 +24,7 @@ impl Kdc {
         party.seen().mark(moment.now);
         let extra = Extra {
             signers: &self.signers(),
+            trusted: &self.trusted_signers(),
             rotate: self.is_to_rotate(party, member.generation(), moment.now),
             refetches_per_second: self.config.load().groups.refetches_per_second,
         };

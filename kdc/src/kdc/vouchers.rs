@@ -1,6 +1,6 @@
 //! What the KDC vouches for.
 
-use keycell_protocol::{SignedVoucherRequest, SignerKey, Vouchers};
+use keycell_protocol::{SignedVoucherRequest, SignerKey, TrustedSigners, Vouchers};
 
 use super::Kdc;
 use crate::administration::{Asker, PartyError};
@@ -23,6 +23,7 @@ impl Kdc {
         let vouching = Vouching {
             key: self.ledger.journal().key(),
             signers: &self.signers(),
+            trusted: &self.trusted_signers(),
             lifetime_seconds: self.config.load().groups.voucher_lifetime_seconds,
             skew_ms: self.skew_ms,
         };
@@ -36,5 +37,11 @@ impl Kdc {
     pub fn signers(&self) -> Vec<SignerKey> {
         let settings = self.directory.settings();
         settings.identities.identities.iter().map(|identity| identity.signing_key).collect()
+    }
+
+    /// Whose vouchers hold in the zones with which there is a trust.
+    #[must_use]
+    pub fn trusted_signers(&self) -> TrustedSigners {
+        self.directory.trusts().signers(self.zone().as_str())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keycell_protocol::{Name, TrustedZone, Zone};
+use keycell_protocol::{KdcIdentity, Name, TrustedSigners, TrustedZone, Zone, ZoneSigners};
 
 use super::{Direction, TrustRecord};
 use crate::policy::Mode;
@@ -72,13 +72,27 @@ impl Trusts {
     /// enabled, whichever way, for who is spoken to may answer.
     #[must_use]
     pub fn trusted(&self) -> Vec<TrustedZone> {
-        let enabled = self.iter().filter(|trust| trust.enabled);
-        let zones: BTreeMap<_, _> = enabled.map(|trust| (&trust.zone, &trust.identities)).collect();
         let trusted = |(zone, identities): (&Zone, &Vec<_>)| TrustedZone {
             zone: zone.clone(),
             identities: identities.clone(),
         };
-        zones.into_iter().map(trusted).collect()
+        self.enabled_zones().into_iter().map(trusted).collect()
+    }
+
+    /// Their signing keys, as parties of the zone `own` are told.
+    #[must_use]
+    pub fn signers(&self, own: &str) -> TrustedSigners {
+        let signers = |(zone, identities): (&Zone, &Vec<KdcIdentity>)| ZoneSigners {
+            zone: zone.clone(),
+            signers: identities.iter().map(|identity| identity.signing_key).collect(),
+        };
+        // A trust is made of a bundle of another zone, which keeps to the same bounds.
+        TrustedSigners::new(own, self.enabled_zones().into_iter().map(signers).collect()).unwrap_or_default()
+    }
+
+    fn enabled_zones(&self) -> BTreeMap<&Zone, &Vec<KdcIdentity>> {
+        let enabled = self.iter().filter(|trust| trust.enabled);
+        enabled.map(|trust| (&trust.zone, &trust.identities)).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::problem::ProblemType;
 use crate::purpose::{GroupKeys, KeysFor};
 use crate::reply::{self, ReplyError, SealedReply};
 use crate::request::Nonce;
-use crate::signer::SignerKey;
+use crate::signer::{SignerKey, TrustedSigners, ZoneSigners};
 use crate::time::{UnixMillis, UnixSeconds};
 
 /// Writes the reply to one request, group by group.
@@ -35,6 +35,7 @@ impl<'a> GroupKeysWriter<'a> {
                 server_time,
                 rotate: false,
                 signers: signers.to_vec(),
+                trusted: Vec::new(),
                 groups: Vec::with_capacity(request.groups.len()),
             },
             keys: Vec::new(),
@@ -44,6 +45,11 @@ impl<'a> GroupKeysWriter<'a> {
     /// Asks the source to rotate its key as soon as it can (docs/protocol.md §4.4).
     pub const fn ask_to_rotate(&mut self) {
         self.metadata.rotate = true;
+    }
+
+    /// Whose vouchers hold for the names of other zones.
+    pub fn trust(&mut self, trusted: &TrustedSigners) {
+        self.metadata.trusted = trusted.iter().cloned().collect();
     }
 
     /// Gives the source the keys of a group.
@@ -121,6 +127,8 @@ impl<'a> SealedGroupKeys<'a> {
         {
             return Err(ReplyError::Destinations);
         }
+        let zone = request.source.zone();
+        let trusted = TrustedSigners::new(zone, metadata.trusted).map_err(|_| ReplyError::Malformed)?;
         let mut records = Reader::new(records.bytes());
         let groups = metadata.groups.into_iter().map(|entry| entry.read(&mut records));
         let groups = groups.collect::<Result<_, _>>()?;
@@ -131,6 +139,7 @@ impl<'a> SealedGroupKeys<'a> {
             server_time: metadata.server_time,
             rotate: metadata.rotate,
             signers: metadata.signers,
+            trusted,
             groups,
         })
     }
@@ -145,6 +154,8 @@ pub struct GroupKeysReply {
     pub rotate: bool,
     /// Whose vouchers hold in this zone.
     pub signers: Vec<SignerKey>,
+    /// And whose of the zones that this one trusts: no others, if there are `signers`.
+    pub trusted: TrustedSigners,
     /// One for each group asked for, in that order; or all that the party is a member of.
     pub groups: Vec<GroupOutcome>,
 }
@@ -191,6 +202,8 @@ struct Metadata<'a> {
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     rotate: bool,
     signers: Vec<SignerKey>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trusted: Vec<ZoneSigners>,
     groups: Vec<Entry<'a>>,
 }
 

@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use super::{Voucher, VoucherRequest};
 use crate::aead::{TAG, XNonce};
-use crate::name::Name;
+use crate::name::{Name, Zone};
 use crate::purpose::{KeysFor, Vouchers};
 use crate::reply::{self, ReplyError, SealedReply};
 use crate::request::Nonce;
-use crate::signer::{SignerKey, Signers};
+use crate::signer::{SignerKey, Signers, TrustedSigners, ZoneSigners};
 use crate::time::{UnixMillis, UnixSeconds};
 
 /// Writes the KDC's answers, sealed under the keys that signed the request.
@@ -20,12 +20,12 @@ use crate::time::{UnixMillis, UnixSeconds};
 pub enum VoucherReply {}
 
 impl VoucherReply {
-    /// Gives the party its voucher. `signers` are the KDC's own, whose vouchers hold.
+    /// Gives the party its voucher. `signers` are the KDC's own, whose vouchers hold; `trusted` those of other zones.
     pub fn seal(
         request: &VoucherRequest,
         server_time: UnixMillis,
         (voucher, renew_after): (&Voucher, UnixSeconds),
-        signers: &[SignerKey],
+        (signers, trusted): (&[SignerKey], &TrustedSigners),
         keys: &KeysFor<Vouchers>,
         rng: &mut impl CryptoRng,
     ) -> Vec<u8> {
@@ -35,6 +35,7 @@ impl VoucherReply {
             server_time,
             renew_after,
             signers: signers.to_vec(),
+            trusted: trusted.iter().cloned().collect(),
         };
         let voucher = voucher.as_bytes();
         let mut records = Zeroizing::new(Vec::with_capacity(XNonce::SIZE + voucher.len() + TAG));
@@ -68,7 +69,7 @@ impl<'a> SealedVoucher<'a> {
         request: &VoucherRequest,
     ) -> Result<GivenVoucher, ReplyError> {
         let (metadata, records) = self.0.read::<Metadata<'_>>(&keys.reply)?;
-        let Metadata { source, nonce, server_time, renew_after, signers } = metadata;
+        let Metadata { source, nonce, server_time, renew_after, signers, trusted } = metadata;
         if *source != request.source || nonce != request.nonce {
             return Err(ReplyError::AnotherRequest);
         }
@@ -77,10 +78,11 @@ impl<'a> SealedVoucher<'a> {
             return Err(ReplyError::AnotherRequest);
         }
         let mut known = Signers::new();
-        let zone = request.source.zone().parse().map_err(|_| ReplyError::Malformed)?;
+        let zone: Zone = request.source.zone().parse().map_err(|_| ReplyError::Malformed)?;
         known.set(&zone, &signers);
         voucher.verify(&known).map_err(|_| ReplyError::Malformed)?;
-        Ok(GivenVoucher { voucher, renew_after, server_time, signers })
+        let trusted = TrustedSigners::new(zone.as_str(), trusted).map_err(|_| ReplyError::Malformed)?;
+        Ok(GivenVoucher { voucher, renew_after, server_time, signers, trusted })
     }
 }
 
@@ -95,6 +97,8 @@ pub struct GivenVoucher {
     pub server_time: UnixMillis,
     /// Whose vouchers hold in this zone.
     pub signers: Vec<SignerKey>,
+    /// And whose of the zones that this one trusts: no others.
+    pub trusted: TrustedSigners,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,4 +108,6 @@ struct Metadata<'a> {
     server_time: UnixMillis,
     renew_after: UnixSeconds,
     signers: Vec<SignerKey>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trusted: Vec<ZoneSigners>,
 }

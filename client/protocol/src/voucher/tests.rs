@@ -2,7 +2,8 @@ use super::*;
 use crate::author::{AuthorKey, AuthorProof};
 use crate::{
     Cause, Envelope, Epoch, Evidence, EvidenceError, Extras, Generation, Header, Instance, KeysFor,
-    LongTermKey, Mode, Nonce, RequestError, Rkey, Salt, StreamKey, Ticket, Topic, Under, Vouchers, test_rng,
+    LongTermKey, Mode, Nonce, RequestError, Rkey, Salt, StreamKey, Ticket, Topic, TrustedSigners, Under,
+    Vouchers, test_rng,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 
@@ -70,6 +71,7 @@ fn who_registers_a_key_holds_it() {
     let given = voucher("a@z", &author);
     let answer = |voucher: &Voucher, signers: &[SignerKey]| {
         let given = (voucher, UnixSeconds(1600));
+        let signers = (signers, &TrustedSigners::default());
         VoucherReply::seal(&request, UnixMillis(8), given, signers, &keys(1), &mut test_rng())
     };
     let json = answer(&given, &[kdc(1).1]);

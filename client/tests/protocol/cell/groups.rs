@@ -159,6 +159,7 @@ impl Cell {
             return Err(problem);
         }
         let mut writer = GroupKeysWriter::new(&request, self.now, &[self.desk.signer()]);
+        writer.trust(&self.desk.trusted);
         if asks_to_rotate {
             writer.ask_to_rotate();
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use keycell_protocol::{
-    AuthorPublicKey, Name, Problem, ProblemType, SignedVoucherRequest, SignerKey, UnixSeconds, Voucher,
-    VoucherReply, Vouchers,
+    AuthorPublicKey, Name, Problem, ProblemType, SignedVoucherRequest, SignerKey, TrustedSigners,
+    UnixSeconds, Voucher, VoucherReply, Vouchers,
 };
 
 use super::Cell;
@@ -17,6 +17,8 @@ pub(crate) struct Desk {
     pub(crate) registered: HashMap<Name, AuthorPublicKey>,
     pub(crate) given: usize,
     pub(crate) problem: Option<ProblemType>,
+    /// The signers of other zones.
+    pub(crate) trusted: TrustedSigners,
 }
 
 /// Of a voucher, in seconds.
@@ -28,7 +30,13 @@ pub(crate) fn signer(seed: u8) -> Ed25519KeyPair {
 
 impl Desk {
     pub(crate) fn new() -> Self {
-        Self { key: signer(1), registered: HashMap::new(), given: 0, problem: None }
+        Self {
+            key: signer(1),
+            registered: HashMap::new(),
+            given: 0,
+            problem: None,
+            trusted: TrustedSigners::default(),
+        }
     }
 
     pub(crate) fn signer(&self) -> SignerKey {
@@ -78,7 +86,7 @@ impl Cell {
         self.desk.given += 1;
         let voucher = self.voucher(&request.source, request.public_key);
         let renew = self.now.seconds().plus(VALID / 2);
-        let signers = [self.desk.signer()];
-        Ok(VoucherReply::seal(&request, self.now, (&voucher, renew), &signers, &keys, &mut self.rng))
+        let signers = (&[self.desk.signer()][..], &self.desk.trusted);
+        Ok(VoucherReply::seal(&request, self.now, (&voucher, renew), signers, &keys, &mut self.rng))
     }
 }

@@ -4,6 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Expect, Hex, Key};
 
+/// Another zone's KDC's signing keys.
+#[derive(Serialize, Deserialize, Debug, PartialEq, Eq, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ZoneSigners {
+    pub(crate) zone: String,
+    pub(crate) signers: Vec<Hex>,
+}
+
 /// A KDC's signing key, and the zone that it speaks for.
 #[derive(Serialize, Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +76,8 @@ pub(crate) struct VoucherReply {
     pub(crate) server_time: u64,
     pub(crate) renew_after: u64,
     pub(crate) signers: Vec<Hex>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted: Vec<ZoneSigners>,
     pub(crate) voucher: Hex,
 }
 

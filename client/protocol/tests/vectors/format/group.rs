@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::author::ZoneSigners;
 use super::{Expect, Hex, Key};
 
 /// A chain from which a group's keys are made, at one generation.
@@ -58,6 +59,8 @@ pub(crate) struct GroupReply {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) rotate: bool,
     pub(crate) signers: Vec<Hex>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted: Vec<ZoneSigners>,
     pub(crate) groups: Vec<GroupOutcome>,
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{A, Message, NOW, base64url, bytes, reply_with, seal, signed_for, sub};
 use crate::format::Key;
-use crate::format::author::VoucherRequest;
+use crate::format::author::{VoucherRequest, ZoneSigners};
 
 /// The signing key of somebody: a party's, or a KDC identity's.
 pub(crate) fn signing(who: &str) -> SigningKey {
@@ -126,6 +126,40 @@ pub(crate) fn reply(request: &VoucherRequest, renew_after: u64, signers: &[[u8; 
         r#"{{"source":"{source}","nonce":"{nonce}","server_time":{},"renew_after":{renew_after},"signers":{signers}}}"#,
         NOW + 40
     )
+}
+
+/// An answer's metadata, with the signing keys of other zones' KDCs put behind `signers`.
+pub(crate) fn trusting(metadata: &str, trusted: &[ZoneSigners]) -> String {
+    let zone = |ZoneSigners { zone, signers }: &ZoneSigners| {
+        let signers: Vec<_> = signers.iter().map(|key| base64url(&key.0)).collect();
+        format!(r#"{{"zone":"{zone}","signers":{}}}"#, super::json_list(&signers))
+    };
+    let zones: Vec<_> = trusted.iter().map(zone).collect();
+    let (head, tail) = metadata.split_once(r#""signers":["#).unwrap();
+    let (signers, tail) = tail.split_once(']').unwrap();
+    format!(r#"{head}"signers":[{signers}],"trusted":[{}]{tail}"#, zones.join(","))
+}
+
+/// A zone with so many signing keys.
+pub(crate) fn zone_signers(zone: &str, count: usize) -> ZoneSigners {
+    let who = (0..count).map(|at| format!("#KDC#{:05}@{zone}", at + 1));
+    ZoneSigners { zone: zone.to_owned(), signers: who.map(|who| public(&who).into()).collect() }
+}
+
+/// What an answer must not say of the zones that are trusted, and why.
+pub(crate) fn not_trusted() -> Vec<(&'static str, Vec<ZoneSigners>)> {
+    let one = |zone: &str| zone_signers(zone, 1);
+    vec![
+        (
+            "signers of its own zone among those that are trusted",
+            vec![one("other.example"), one("cell.example")],
+        ),
+        ("a zone that is trusted twice", vec![one("other.example"), zone_signers("other.example", 2)]),
+        ("a zone that is trusted, without signers", vec![zone_signers("other.example", 0)]),
+        ("a zone that is trusted, with nine signers", vec![zone_signers("other.example", 9)]),
+        ("257 zones that are trusted", (0..257).map(|at| one(&format!("z{at}.example"))).collect()),
+        ("a trusted zone whose name is none", vec![one("Other.example")]),
+    ]
 }
 
 /// The JSON of the answer, sealed for the holder of `key`.

@@ -2,8 +2,8 @@
 
 use keycell_protocol::{
     AuthorKey, AuthorProof, AuthorPublicKey, Cause, ContentPart, Envelope, Evidence, Header, Instance, Name,
-    Nonce, Salt, SealedVoucher, SignedVoucherRequest, SignerKey, Signers, StreamKey, Ticket, Under,
-    UnixMillis, UnixSeconds, Voucher, VoucherReply, VoucherRequest,
+    Nonce, Salt, SealedVoucher, SignedVoucherRequest, SignerKey, Signers, StreamKey, Ticket, TrustedSigners,
+    Under, UnixMillis, UnixSeconds, Voucher, VoucherReply, VoucherRequest, ZoneSigners,
 };
 
 use super::known::Known;
@@ -89,8 +89,17 @@ pub(super) fn reply(case: &format::VoucherReplyCase) -> Result<format::VoucherRe
         server_time: given.server_time.0,
         renew_after: given.renew_after.0,
         signers: given.signers.iter().map(|signer| signer.as_bytes().into()).collect(),
+        trusted: trusted(&given.trusted),
         voucher: given.voucher.as_bytes().into(),
     })
+}
+
+pub(super) fn trusted(zones: &TrustedSigners) -> Vec<format::ZoneSigners> {
+    let zone = |known: &ZoneSigners| format::ZoneSigners {
+        zone: known.zone.to_string(),
+        signers: known.signers.iter().map(|signer| signer.as_bytes().into()).collect(),
+    };
+    zones.iter().map(zone).collect()
 }
 
 /// Opens the message with the key of its ticket, as a member does, and checks who wrote it.
@@ -158,6 +167,13 @@ pub(super) fn content(case: &format::ContentCase) -> Result<Hex, &'static str> {
     Ok(body.into())
 }
 
+/// A zone's keys, as a KDC tells them.
+pub(super) fn told(zone: &format::ZoneSigners) -> TrustedSigners {
+    let signers = zone.signers.iter().map(|key| SignerKey::new(key.array())).collect();
+    let zone = ZoneSigners { zone: zone.zone.parse().unwrap(), signers };
+    TrustedSigners::new("cell.example", vec![zone]).unwrap()
+}
+
 /// What the crate's KDC side writes is what the plain primitives write, byte by byte.
 #[test]
 fn a_voucher_is_given_as_the_text_says() {
@@ -166,13 +182,15 @@ fn a_voucher_is_given_as_the_text_says() {
     let request = raw::author::asked();
     let voucher = raw::author::Voucher::of(raw::A).write();
     let signers = [raw::author::public(raw::author::KDC)];
+    let abroad = raw::author::zone_signers("other.example", 2);
     let metadata = raw::author::reply(&request, raw::NOW / 1000 + 60_000, &signers);
+    let metadata = raw::author::trusting(&metadata, core::slice::from_ref(&abroad));
     let mut rng = Known(nonce.to_vec());
     let written = VoucherReply::seal(
         &asked(&request),
         UnixMillis(raw::NOW + 40),
         (&Voucher::parse(&voucher).unwrap(), UnixSeconds(raw::NOW / 1000 + 60_000)),
-        &signers.map(SignerKey::new),
+        (&signers.map(SignerKey::new), &told(&abroad)),
         &super::key(&own).keys_for(),
         &mut rng,
     );

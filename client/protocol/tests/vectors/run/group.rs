@@ -71,6 +71,7 @@ pub(super) fn reply(case: &GroupReplyCase) -> Result<format::GroupReply, &'stati
         server_time: opened.server_time.0,
         rotate: opened.rotate,
         signers: opened.signers.iter().map(|signer| signer.as_bytes().into()).collect(),
+        trusted: super::author::trusted(&opened.trusted),
         groups: opened
             .groups
             .into_iter()
@@ -129,10 +130,13 @@ fn keys_are_given_as_the_text_says() {
     let signers = [raw::author::public(raw::author::KDC)];
     let refused = format!(r#"{{"group":"{H}","problem":"urn:keycell:problem:not-allowed"}}"#);
     let metadata = raw::group::reply(&request, &signers, &[raw::group::entry(G, true, &told), refused]);
+    let abroad = raw::author::zone_signers("other.example", 2);
+    let metadata = raw::author::trusting(&metadata, core::slice::from_ref(&abroad));
     let records: Vec<_> = told.iter().flat_map(|key| key.secret.0.clone()).collect();
 
     let asked = asked(&request);
     let mut writer = GroupKeysWriter::new(&asked, UnixMillis(raw::NOW + 40), &signers.map(SignerKey::new));
+    writer.trust(&super::author::told(&abroad));
     let chain = GroupChain::new(Generation(5), raw::group::chain(G, 5));
     let key = |key: &format::GroupKey| HeldKey {
         key: chain.clone().advance(Generation(key.generation)).unwrap().key(),

@@ -3,11 +3,12 @@
 use super::super::{flipped, rejected};
 use super::{ZONE, for_everything, parts, respelt, signer, signers};
 use crate::format::author::{
-    Signer, VoucherCase, VoucherReply, VoucherReplyCase, VoucherRequest, VoucherRequestCase,
+    Signer, VoucherCase, VoucherReply, VoucherReplyCase, VoucherRequest, VoucherRequestCase, ZoneSigners,
 };
 use crate::format::{Expect, Hex};
 use crate::raw::author::{
-    KDC, Voucher, asked, possession, public, reply, request, sealed, sign, signed, signer_id,
+    KDC, Voucher, asked, not_trusted, possession, public, reply, request, sealed, sign, signed, signer_id,
+    trusting, zone_signers,
 };
 use crate::raw::{self, A, B, C, EPOCH, NOW, base64url, bytes, key};
 
@@ -233,9 +234,12 @@ pub(super) fn replies() -> Vec<VoucherReplyCase> {
             server_time: NOW + 40,
             renew_after: renew,
             signers: signers.iter().map(Into::into).collect(),
+            trusted: Vec::new(),
             voucher: voucher.into(),
         })
     };
+    let abroad = [zone_signers("other.example", 8), zone_signers("third.example", 1)];
+    let trusted = |zones: &[ZoneSigners]| written(&trusting(&metadata, zones), &voucher.write());
     let bad = |what: &str, json: &str, reason: &str| case(what, json, rejected(reason));
     let with = |what: &str, voucher: &[u8], reason: &str| bad(what, &written(&metadata, voucher), reason);
     let changed = |from: &str, to: &str| {
@@ -252,7 +256,7 @@ pub(super) fn replies() -> Vec<VoucherReplyCase> {
         let who = "#KDC#00002@cell.example";
         Voucher { signer: signer_id(&public(who)), ..voucher.clone() }.write_by(who)
     };
-    vec![
+    let mut cases = vec![
         case("a voucher", &json, given(&voucher.write(), &signers)),
         case("a voucher of the secondary", &written(&metadata, &second), given(&second, &signers)),
         case(
@@ -311,5 +315,28 @@ pub(super) fn replies() -> Vec<VoucherReplyCase> {
         bad("no signers", &written(&reply(&usual, renew, &[]), &voucher.write()), "malformed"),
         bad("no moment to ask again", &changed(&format!(r#""renew_after":{renew},"#), ""), "malformed"),
         bad("metadata not JSON", &written("keycell", &voucher.write()), "malformed"),
-    ]
+        case(
+            "two other zones are trusted",
+            &trusted(&abroad),
+            Expect::Accepted(VoucherReply {
+                server_time: NOW + 40,
+                renew_after: renew,
+                signers: signers.iter().map(Into::into).collect(),
+                trusted: abroad.to_vec(),
+                voucher: voucher.write().into(),
+            }),
+        ),
+        case("no other zone is trusted", &trusted(&[]), given(&voucher.write(), &signers)),
+        bad(
+            "a voucher by another zone that is trusted",
+            &{
+                let who = "#KDC#00001@other.example";
+                let theirs = Voucher { signer: signer_id(&public(who)), ..voucher.clone() };
+                written(&trusting(&metadata, &abroad), &theirs.write_by(who))
+            },
+            "malformed",
+        ),
+    ];
+    cases.extend(not_trusted().iter().map(|(what, zones)| bad(what, &trusted(zones), "malformed")));
+    cases
 }

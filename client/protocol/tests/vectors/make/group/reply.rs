@@ -3,8 +3,9 @@
 use super::super::{flipped, rejected};
 use super::request;
 use crate::format::Expect;
+use crate::format::author::ZoneSigners;
 use crate::format::group::{GroupKey, GroupOutcome, GroupReply, GroupReplyCase, GroupRequest};
-use crate::raw::author::{KDC, public};
+use crate::raw::author::{KDC, not_trusted, public, trusting, zone_signers};
 use crate::raw::group::{G, GENERATION, H, SPREAD, entry, held, refresh_at, reply, sealed};
 use crate::raw::{self, B, C, EPOCH, NOW, base64url, bytes, key};
 
@@ -43,7 +44,8 @@ pub(super) fn replies() -> Vec<GroupReplyCase> {
     };
     let accepted = |groups: Vec<GroupOutcome>| {
         let signers = signers.iter().map(Into::into).collect();
-        Expect::Accepted(GroupReply { server_time: NOW + 40, rotate: false, signers, groups })
+        let trusted = Vec::new();
+        Expect::Accepted(GroupReply { server_time: NOW + 40, rotate: false, signers, trusted, groups })
     };
     let good = |what: &str, json: &str, groups| case(what, request(), json, accepted(groups));
     let bad = |what: &str, json: &str, reason: &str| case(what, request(), json, rejected(reason));
@@ -61,6 +63,8 @@ pub(super) fn replies() -> Vec<GroupReplyCase> {
         assert!(usual.contains(from));
         sealed(&own, &nonce, &usual.replacen(from, to, 1), &records(&first))
     };
+    let abroad = [zone_signers("other.example", 8), zone_signers("third.example", 1)];
+    let trusted = |zones: &[ZoneSigners]| sealed(&own, &nonce, &trusting(&usual, zones), &records(&first));
     let all = |count: usize| {
         let groups: Vec<_> = (0..count).map(|number| no(&format!("g{number}@z"), "not-allowed")).collect();
         let request = GroupRequest { groups: Vec::new(), ..request() };
@@ -86,7 +90,7 @@ pub(super) fn replies() -> Vec<GroupReplyCase> {
     let swapped = [held(G, GENERATION), held(G, GENERATION - 1)];
     let twice = [held(G, GENERATION), held(G, GENERATION)];
     let backwards = [GroupKey { ends: first[0].begins, ..held(G, GENERATION - 1) }];
-    vec![
+    let mut cases = vec![
         good("the key before, the one in use, and the next", &json, expected()),
         everything,
         case("a member of nothing", all(0).0, &all(0).1, accepted(Vec::new())),
@@ -122,6 +126,7 @@ pub(super) fn replies() -> Vec<GroupReplyCase> {
                 server_time: NOW + 40,
                 rotate: true,
                 signers: signers.iter().map(Into::into).collect(),
+                trusted: Vec::new(),
                 groups: expected(),
             }),
         ),
@@ -133,6 +138,7 @@ pub(super) fn replies() -> Vec<GroupReplyCase> {
                 server_time: NOW + 40,
                 rotate: false,
                 signers: Vec::new(),
+                trusted: Vec::new(),
                 groups: expected(),
             }),
         ),
@@ -218,5 +224,20 @@ pub(super) fn replies() -> Vec<GroupReplyCase> {
         malformed("no spread", &yes(G).replace(&format!(r#""spread":{SPREAD},"#), ""), &records(&first)),
         malformed("a negative spread", &yes(G).replace(r#""spread":"#, r#""spread":-"#), &records(&first)),
         malformed("neither given nor refused", &format!(r#"{{"group":"{G}"}}"#), b""),
-    ]
+        case(
+            "two other zones are trusted",
+            request(),
+            &trusted(&abroad),
+            Expect::Accepted(GroupReply {
+                server_time: NOW + 40,
+                rotate: false,
+                signers: signers.iter().map(Into::into).collect(),
+                trusted: abroad.to_vec(),
+                groups: expected(),
+            }),
+        ),
+        good("no other zone is trusted", &trusted(&[]), expected()),
+    ];
+    cases.extend(not_trusted().iter().map(|(what, zones)| bad(what, &trusted(zones), "malformed")));
+    cases
 }

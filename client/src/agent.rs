@@ -7,6 +7,7 @@ mod looking;
 mod reenrolling;
 mod rotating;
 mod spreading;
+mod trusting;
 mod vouching;
 
 use core::fmt;
@@ -37,6 +38,7 @@ use crate::stats::Stats;
 use crate::tickets::Tickets;
 
 use reenrolling::Reenrolling;
+use trusting::Abroad;
 pub use vouching::WithAuthorProof;
 
 /// One party: seals messages, opens them, answers them, and says which tickets it needs.
@@ -75,6 +77,7 @@ pub struct Agent {
     /// How often it then looks in at a KDC.
     look_in_ms: u64,
     author: Author,
+    abroad: Abroad,
     stats: Stats,
 }
 
@@ -96,6 +99,7 @@ impl Agent {
         if let Ok(zone) = name.zone().parse() {
             opener.trust_signers(&zone, &key.signers);
         }
+        let abroad = Abroad::new(core::mem::take(&mut key.trusted), &mut opener);
         let correction = Correction::new(config.clock_correction_ms);
         let retry = || Retry::new(config.backoff_ms, config.max_backoff_ms);
         let groups = Memberships::new(&config.groups, correction.apply(now), retry());
@@ -122,6 +126,7 @@ impl Agent {
             reenroll_within_ms: config.reenroll_within_ms,
             look_in_ms: config.look_in_ms,
             author,
+            abroad,
             stats: Stats::default(),
         }
     }

@@ -223,7 +223,8 @@ impl Boarded {
         let kdc = KdcAddress { urls: urls.clone(), tls_roots: tls_roots.clone() };
         let file = AgentKey::new(self.name.clone(), self.key.clone(), self.ratchet_period, kdc);
         let signers = identities.iter().map(|identity| identity.signing_key).collect();
-        AgentKey { author: Some(author.clone()), ..file.with_signers(signers) }
+        let trusted = self.bundle.trusted_signers();
+        AgentKey { author: Some(author.clone()), trusted, ..file.with_signers(signers) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use keycell_protocol::{AuthorKey, LongTermKey, Name, RatchetPeriod, SignerKey, UnixSeconds};
+use keycell_protocol::{AuthorKey, LongTermKey, Name, RatchetPeriod, SignerKey, TrustedSigners, UnixSeconds};
 use rand_core::Rng as _;
 use zeroize::Zeroizing;
 
@@ -21,10 +21,11 @@ pub use error::KeyFileError;
 ///  "ratchet_period": 86400, "urls": ["https://kdc1.example.com:7423"], "tls_roots": "-----BEGIN CERTIFICATE-----…",
 ///  "staged": {"generation": 3, "epoch": 20439, "key": …},
 ///  "retiring": [{"generation": 1, "epoch": 20439, "key": …, "until": Unix seconds, "erased": true}],
-///  "author_key": base64url of 32 bytes, "signers": [base64url of 32 bytes]}
+///  "author_key": base64url of 32 bytes, "signers": [base64url of 32 bytes],
+///  "trusted": [{"zone": "other.example", "signers": [base64url of 32 bytes]}]}
 /// ```
 ///
-/// `staged` and `retiring` are there during a rotation only, `erased` after another enrollment, the last two as far as there are
+/// `staged` and `retiring` are there during a rotation only, `erased` after another enrollment, the last three as far as there are
 /// any. [`KeyStore`](crate::KeyStore) keeps such a file up.
 ///
 /// Not `Clone`: each copy of a key in memory is one more to lose. It prints no secret.
@@ -47,6 +48,8 @@ pub struct AgentKey {
     pub author: Option<AuthorKey>,
     /// The signing keys of the zone's KDC: whom they vouch for is believed as an author.
     pub signers: Vec<SignerKey>,
+    /// Those of the zones that this one trusts, likewise.
+    pub trusted: TrustedSigners,
 }
 
 /// A key that was replaced.
@@ -83,6 +86,7 @@ impl AgentKey {
             retiring: Vec::new(),
             author: None,
             signers: Vec::new(),
+            trusted: TrustedSigners::none(),
         }
     }
 

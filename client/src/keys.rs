@@ -144,7 +144,17 @@ impl Keys {
 impl From<AgentKey> for Keys {
     /// All keys of a key file.
     fn from(file: AgentKey) -> Self {
-        let AgentKey { name: _, key, ratchet_period, kdc: _, staged, retiring, author: _, signers: _ } = file;
+        let AgentKey {
+            name: _,
+            key,
+            ratchet_period,
+            kdc: _,
+            staged,
+            retiring,
+            author: _,
+            signers: _,
+            trusted: _,
+        } = file;
         let mut keys = Self::new(key, ratchet_period);
         keys.staged = staged.map(RatchetedKey::new);
         for RetiringKey { key, until, erased } in retiring {

@@ -144,7 +144,7 @@ impl Agent {
         self.groups.retry.success();
         self.accepted(now, asked.keys.generation(), reply.rotate);
         if !reply.signers.is_empty() {
-            self.learn_signers(&reply.signers);
+            self.learn_signers(&reply.signers, reply.trusted);
         }
         let now = self.correction.apply(now);
         let mut taken = Taken { granted: 0, refused: Vec::new() };

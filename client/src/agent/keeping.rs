@@ -36,6 +36,7 @@ impl Agent {
         let mut key = self.keys.to_file(self.me.clone(), kept.kdc.clone());
         key.author = self.author.key().cloned();
         key.signers = self.zone().map(|zone| self.opener.signers(&zone)).unwrap_or_default();
+        key.trusted = self.abroad.told().clone();
         let reenrolled = self.reenrolling.as_ref();
         let reenrolled = reenrolled.filter(|own| own.bundle.is_some_and(|change| !kept.has_saved(change)));
         Some(Unsaved { key, bundle: reenrolled.map(|own| own.bundle().clone()), change })

@@ -1,8 +1,8 @@
 //! Proving who wrote a message: the party's signing key and the KDC's voucher for it (docs/protocol.md §9).
 
 use keycell_protocol::{
-    AuthorKey, Mode, Name, Nonce, Problem, ProblemType, SealedVoucher, SignedVoucherRequest, SignerKey,
-    UnixMillis, VoucherRequest, Vouchers, Zone,
+    AuthorKey, Mode, Name, Nonce, Problem, ProblemType, SealedVoucher, SignedVoucherRequest, UnixMillis,
+    VoucherRequest, Vouchers,
 };
 
 use super::grouping::AGAIN_MS;
@@ -46,25 +46,6 @@ impl Agent {
     #[must_use]
     pub fn author_key(&self) -> Option<AuthorPublicKey> {
         self.author.key().map(AuthorKey::public)
-    }
-
-    /// Believes what is vouched for by these keys of a zone's KDCs, and by no others, of parties of that zone: as a bundle
-    /// has them. Those of its own zone an agent also has from its key file, and hears of from its KDC.
-    pub fn trust_signers(&mut self, zone: &Zone, keys: &[SignerKey]) {
-        self.opener.trust_signers(zone, keys);
-    }
-
-    /// Of its own zone, as a sealed answer of the KDC has them: they go into the key file.
-    pub(super) fn learn_signers(&mut self, keys: &[SignerKey]) {
-        if let Some(zone) = self.zone()
-            && self.opener.trust_signers(&zone, keys)
-        {
-            self.keys_changed();
-        }
-    }
-
-    pub(super) fn zone(&self) -> Option<Zone> {
-        self.me.zone().parse().ok()
     }
 
     /// Whether a proof can be written at `now`, by the corrected clock; if not, it is wanted from now on.
@@ -122,7 +103,7 @@ impl Agent {
     ) -> Result<(), TakeError> {
         let asked = self.author.answered(nonce).ok_or(TakeError::NotPending)?;
         let given = SealedVoucher::parse(body).and_then(|sealed| sealed.open(&asked.keys, &asked.request));
-        let given = match given {
+        let mut given = match given {
             Ok(given) => given,
             Err(error) => {
                 self.author.retry.failure(now, None, &mut self.rng);
@@ -131,7 +112,8 @@ impl Agent {
         };
         self.author.retry.success();
         self.learn(asked.at, now, given.server_time);
-        self.learn_signers(&given.signers);
+        let trusted = core::mem::take(&mut given.trusted);
+        self.learn_signers(&given.signers, trusted);
         // The answer does not say whether to rotate: what was said before counts.
         let rotate = self.kept.as_ref().is_some_and(|kept| kept.kdc_wants);
         self.accepted(now, asked.keys.generation(), rotate);

@@ -4,7 +4,10 @@ use core::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::{AuthorKey, Epoch, Generation, LongTermKey, RatchetPeriod, SignerKey, UnixSeconds};
+use keycell_protocol::{
+    AuthorKey, Epoch, Generation, LongTermKey, Name, RatchetPeriod, SignerKey, TrustedSigners, UnixSeconds,
+    Zone, ZoneSigners,
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -25,7 +28,7 @@ impl AgentKey {
                 form.keycell
             ));
         }
-        let name = form.name.parse().map_err(|error| format!("\"name\": {error}"))?;
+        let name: Name = form.name.parse().map_err(|error| format!("\"name\": {error}"))?;
         let key = decode(form.generation, form.epoch, form.key).ok_or_else(|| wrong("key"))?;
         let staged = match &form.staged {
             Some(staged) => Some(staged.read().ok_or_else(|| wrong("staged.key"))?),
@@ -50,7 +53,11 @@ impl AgentKey {
             Some(key) => Some(AuthorKey::new(&*secret(key).ok_or_else(|| wrong("author_key"))?)),
             None => None,
         };
-        Ok(Self { name, key, ratchet_period, kdc, staged, retiring, author, signers: form.signers })
+        let trusted = form.trusted.into_iter().map(|Trusted { zone, signers }| ZoneSigners { zone, signers });
+        let trusted = TrustedSigners::new(name.zone(), trusted.collect())
+            .map_err(|error| format!("\"trusted\": {error}"))?;
+        let signers = form.signers;
+        Ok(Self { name, key, ratchet_period, kdc, staged, retiring, author, signers, trusted })
     }
 
     /// The JSON of its key file, with the keys in it.
@@ -93,10 +100,12 @@ impl AgentKey {
                 .collect(),
             author_key: author.as_ref().map(Encoded::as_str),
             signers: self.signers.clone(),
+            trusted: self.trusted.iter().cloned().map(Trusted::from).collect(),
         };
         // Never grown while keys are in it; a PEM's line ends take two bytes each.
         let urls: usize = kdc.urls.iter().map(|url| 2 * url.len() + 16).sum();
-        let keys = 256 * (retiring.len() + 1) + 64 * self.signers.len();
+        let trusted = self.trusted.iter().map(|known| 128 + Zone::MAX + 64 * known.signers.len());
+        let keys = 256 * (retiring.len() + 1) + 64 * self.signers.len() + trusted.sum::<usize>();
         let mut json = Zeroizing::new(Vec::with_capacity(1024 + keys + urls + 2 * kdc.tls_roots.len()));
         // Strings and numbers only: there is nothing that JSON could not say.
         let _ = serde_json::to_writer_pretty(&mut *json, &form);
@@ -125,6 +134,21 @@ struct Form<'a> {
     author_key: Option<&'a str>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     signers: Vec<SignerKey>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trusted: Vec<Trusted>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trusted {
+    zone: Zone,
+    signers: Vec<SignerKey>,
+}
+
+impl From<ZoneSigners> for Trusted {
+    fn from(ZoneSigners { zone, signers }: ZoneSigners) -> Self {
+        Self { zone, signers }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

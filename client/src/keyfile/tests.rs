@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keycell_protocol::{Epoch, Generation};
+use keycell_protocol::{Epoch, Generation, ZoneSigners};
 
 use super::*;
 
@@ -138,5 +138,43 @@ fn the_author_key_and_who_vouches_are_kept_too() {
         assert!(text.contains(from), "{from}");
         let error = AgentKey::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err();
         assert!(error.contains(what) && !error.contains(&secret), "{error}");
+    }
+}
+
+#[test]
+fn who_vouches_in_other_zones_is_kept_too() {
+    let zone = |zone: &str, keys: core::ops::Range<u8>| ZoneSigners {
+        zone: zone.parse().unwrap(),
+        signers: keys.map(|byte| SignerKey::new([byte; 32])).collect(),
+    };
+    assert!(!std::str::from_utf8(&key().to_json()).unwrap().contains("trusted"));
+    let mut written = key();
+    let zones = vec![zone("other.example", 1..9), zone("third.example", 9..10)];
+    written.trusted = TrustedSigners::new("example.com", zones).unwrap();
+    let json = written.to_json();
+    let read = AgentKey::from_json(&json).unwrap();
+    assert_eq!(read.trusted, written.trusted);
+    assert_eq!(read.to_json(), json);
+
+    // Never grown while keys are in it, not even with the longest names and the most of them.
+    let long = |at: usize| zone(&format!("{at:0>63}"), 1..9);
+    written.trusted = TrustedSigners::new("example.com", (0..256).map(long).collect()).unwrap();
+    let room = written.to_json().capacity();
+    written.trusted = TrustedSigners::none();
+    let rest = written.to_json().capacity();
+    let longest = serde_json::to_vec_pretty(&[long(0)]).unwrap().len() + 100;
+    assert!(room - rest >= 256 * longest, "{room} {rest} {longest}");
+
+    let text = std::str::from_utf8(&json).unwrap();
+    for (from, to, what) in [
+        ("other.example", "example.com", "\"trusted\": each zone is there once"),
+        ("other.example", "third.example", "\"trusted\": each zone is there once"),
+        ("other.example", "Other.example", "line "),
+        ("\"zone\"", "\"place\"", "line "),
+        (&URL_SAFE_NO_PAD.encode([9; 32]), "AA", "line "),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = AgentKey::from_json(text.replacen(from, to, 1).as_bytes()).unwrap_err();
+        assert!(error.contains(what), "{error}");
     }
 }

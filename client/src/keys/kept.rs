@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     Epoch, Generation, LongTermKey, Name, RatchetError, RatchetPeriod, RatchetedKey, RotationKeys,
-    UnixMillis, UnixSeconds,
+    TrustedSigners, UnixMillis, UnixSeconds,
 };
 
 use super::{Keys, Retiring};
@@ -47,6 +47,7 @@ impl Keys {
                 .collect(),
             author: None,
             signers: Vec::new(),
+            trusted: TrustedSigners::none(),
         }
     }
 

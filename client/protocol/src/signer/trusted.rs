@@ -45,6 +45,12 @@ impl TrustedSigners {
         Ok(Self(zones))
     }
 
+    /// No other zone is trusted.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Each zone with its keys.
     pub fn iter(&self) -> impl Iterator<Item = &ZoneSigners> {
         self.0.iter()

@@ -4,6 +4,7 @@ pub(crate) mod author;
 pub(crate) mod bundle;
 pub(crate) mod enrollment;
 pub(crate) mod group;
+pub(crate) mod trust;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -22,7 +22,7 @@ mod tests {
     use crate::{make, run};
 
     /// All but `message` and `published`, which have runners of their own.
-    const FOLDERS: [&str; 13] = [
+    const FOLDERS: [&str; 15] = [
         "author",
         "bundle",
         "content",
@@ -30,11 +30,13 @@ mod tests {
         "enrollment",
         "group",
         "name",
+        "peer",
         "replay",
         "reply",
         "request",
         "rotation",
         "ticket",
+        "trust",
         "voucher",
     ];
 

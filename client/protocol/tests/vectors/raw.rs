@@ -4,6 +4,7 @@ pub(crate) mod author;
 pub(crate) mod bundle;
 pub(crate) mod enrollment;
 pub(crate) mod group;
+pub(crate) mod trust;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

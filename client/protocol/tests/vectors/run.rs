@@ -12,6 +12,7 @@ mod known;
 mod reasons;
 mod reply;
 mod rotation;
+mod trust;
 
 use std::collections::BTreeSet;
 
@@ -44,6 +45,7 @@ impl Tally {
 /// Every reason that the functions below can give.
 pub(crate) const REASONS: &[&str] = &[
     "another-kdc",
+    "another-key",
     "another-request",
     "author-expired",
     "author-forged",
@@ -53,12 +55,14 @@ pub(crate) const REASONS: &[&str] = &[
     "body",
     "destinations",
     "earlier",
+    "early",
     "expired",
     "fingerprint",
     "forged",
     "host",
     "identities",
     "identity",
+    "inconsistent",
     "kind",
     "length",
     "local-byte",
@@ -72,6 +76,7 @@ pub(crate) const REASONS: &[&str] = &[
     "possession",
     "seen",
     "service",
+    "several",
     "source",
     "stranger",
     "token",
@@ -97,6 +102,7 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
     match kind.as_str() {
         "author" => each(path, text, author::message),
         "bundle" => each(path, text, bundle::bundle),
+        "bundle-fingerprint" => each(path, text, trust::fingerprint),
         "content" => each(path, text, author::content),
         "encryption-key" => each(path, text, enrollment::encryption_key),
         "enrolled-name" => each(path, text, enrollment::name),
@@ -112,6 +118,8 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
         "join-token" => each(path, text, enrollment::token),
         "name" => each(path, text, name),
         "own-host" => each(path, text, enrollment::own_host),
+        "peer-reply" => each(path, text, trust::reply),
+        "peer-request" => each(path, text, trust::request),
         "ratchet" => each(path, text, derive::ratchet),
         "replay" => replay(path, text),
         "reply" => each(path, text, reply::reply),
@@ -123,6 +131,7 @@ pub(crate) fn file(path: &str, text: &str) -> Tally {
         "subkeys" => each(path, text, derive::subkeys),
         "succession" => each(path, text, bundle::succession),
         "ticket" => each(path, text, ticket),
+        "trust-offer" => each(path, text, trust::offer),
         "voucher" => each(path, text, author::voucher),
         "voucher-reply" => each(path, text, author::reply),
         "voucher-request" => each(path, text, author::request),

@@ -10,6 +10,7 @@ mod message;
 mod name;
 mod reply;
 mod rotation;
+mod trust;
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,7 @@ pub(crate) fn all() -> BTreeMap<String, String> {
         author::files(),
         bundle::files(),
         enrollment::files(),
+        trust::files(),
         message::files(),
     ];
     for (path, text) in all.concat() {

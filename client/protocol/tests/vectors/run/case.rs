@@ -8,6 +8,7 @@ use crate::format::author::*;
 use crate::format::bundle::*;
 use crate::format::enrollment::*;
 use crate::format::group::*;
+use crate::format::trust::*;
 use crate::format::*;
 
 /// A case that is run by itself.
@@ -34,6 +35,7 @@ macro_rules! cases {
 cases! {
     AuthorCase => Authored,
     BundleCase => Bundle,
+    BundleFingerprintCase => String,
     ContentCase => Hex,
     EncryptionKeyCase => (),
     EnrolledNameCase => EnrolledParts,
@@ -49,6 +51,8 @@ cases! {
     JoinTokenCase => String,
     NameCase => NameParts,
     OwnHostCase => String,
+    PeerReplyCase => Reply,
+    PeerRequestCase => PeerRequest,
     RatchetCase => Hex,
     ReplyCase => Reply,
     RequestCase => Request,
@@ -59,6 +63,7 @@ cases! {
     SubkeysCase => (),
     SuccessionCase => (),
     TicketCase => TicketParts,
+    TrustOfferCase => Offered,
     VoucherCase => Voucher,
     VoucherReplyCase => VoucherReply,
     VoucherRequestCase => VoucherRequest,

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     BundleError, EnrollmentError, EvidenceError, JoinTokenError, NameError, RatchetError, ReplayError,
-    ReplyError, RequestError, SuccessionError, TicketError, VoucherError,
+    ReplyError, RequestError, SuccessionError, TicketError, TrustOfferError, VoucherError,
 };
 
 pub(super) fn name_reason(error: NameError) -> &'static str {
@@ -118,5 +118,27 @@ pub(super) fn join_token_reason(error: JoinTokenError) -> &'static str {
         JoinTokenError::Token => "token",
         // Of one that is alone.
         JoinTokenError::Id => "id",
+    }
+}
+
+pub(super) fn trust_reason(error: &TrustOfferError) -> &'static str {
+    match error {
+        TrustOfferError::TooLong => "too-long",
+        TrustOfferError::Malformed => "malformed",
+        TrustOfferError::Several => "several",
+        TrustOfferError::Version(_) => "version",
+        TrustOfferError::Inconsistent => "inconsistent",
+        TrustOfferError::Zone(_) => "zone",
+        TrustOfferError::Identity { .. } => "identity",
+        TrustOfferError::Early(_) => "early",
+        TrustOfferError::Expired(_) => "expired",
+        TrustOfferError::Forged => "forged",
+        TrustOfferError::Fingerprint(_) => "fingerprint",
+        TrustOfferError::UnknownSigner(_) => "unknown-signer",
+        TrustOfferError::Succession(error) => succession_reason(*error),
+        TrustOfferError::AnotherKey => "another-key",
+        // Of one that is being made: the crate's own tests show them.
+        TrustOfferError::EncryptionKey => "encryption-key",
+        TrustOfferError::Signer => "signer",
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn reply(case: &format::ReplyCase) -> Result<format::Reply, &'static 
 }
 
 /// The SEKs of a grant cannot be read; they are the vector's when they do what the vector's do.
-fn outcome(got: Outcome, expected: &format::Outcome) -> format::Outcome {
+pub(super) fn outcome(got: Outcome, expected: &format::Outcome) -> format::Outcome {
     match got {
         Outcome::Granted(grant) => {
             let (sek, reply_sek) = match expected {

@@ -2,4 +2,6 @@
 
 mod asked;
 mod asking;
+mod border;
+mod told;
 pub(crate) mod trust;

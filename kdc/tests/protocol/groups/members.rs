@@ -107,7 +107,7 @@ impl Zone {
         }
     }
 
-    pub(super) fn ask_for_groups(
+    pub(crate) fn ask_for_groups(
         &self,
         kdc: &Kdc,
         member: &str,

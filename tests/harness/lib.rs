@@ -17,3 +17,4 @@ pub mod schema;
 pub mod voucher;
 pub mod wait;
 pub mod wire;
+pub mod zone;

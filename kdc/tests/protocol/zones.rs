@@ -3,5 +3,6 @@
 mod asked;
 mod asking;
 mod border;
+mod recovered;
 mod told;
 pub(crate) mod trust;

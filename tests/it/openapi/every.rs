@@ -21,6 +21,7 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
     let cell = Cell::sqlite();
     cell.configure("limits = { body_bytes = 8192 }");
     let join_token = cell.join_token(1).await;
+    let zones = [cell.trusts("other.example", true).await, cell.trusts("off.example", false).await];
     let kdc = cell.serve();
     let master = MasterKeySource::File(cell.file("master.key"));
     master.append(None, &mut keycell_kdc::random::system()).unwrap();
@@ -28,6 +29,7 @@ pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
     let mut seen = Seen { http: kdc.http(), admin, join_token, all: BTreeSet::new() };
 
     seen.tickets().await;
+    seen.peer_tickets(&zones).await;
     let (token, join) = seen.successes().await;
     let host = Host::new("nanoprobe", "web1.example");
     seen.send(200, Method::PATCH, ENROLLMENT, &json!({ "mode": "approve" })).await;
@@ -122,6 +124,19 @@ impl Seen {
         };
         let ask = |party: &Party| party.sign_group_keys(&party.group_keys(&["nobody@test.internal"]));
         let once = ask(a);
+        let requests = [(200, post(once.clone())), (401, post(once)), (403, post(ask(off)))];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+    }
+
+    async fn peer_tickets(&mut self, [zone, off]: &[Party; 2]) {
+        let post = |body: Vec<u8>| {
+            let request = self.http.request(Method::POST, "/v1/peer/tickets");
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        let ask = |zone: &Party| zone.sign_as_zone(&zone.for_its_parties(&[]));
+        let once = ask(zone);
         let requests = [(200, post(once.clone())), (401, post(once)), (403, post(ask(off)))];
         for (status, request) in requests {
             self.see(status, request).await;
@@ -376,6 +391,7 @@ impl Seen {
             "POST /v1/tickets",
             "POST /v1/keys/rotate",
             "POST /v1/group-keys",
+            "POST /v1/peer/tickets",
             "POST /v1/vouchers",
             "POST /v1/enroll",
         ];

@@ -53,6 +53,17 @@ const KINDS: [Kind; 4] = [
     },
 ];
 
+/// What another zone signs.
+const OF_ZONES: Kind = Kind {
+    path: "/v1/peer/tickets",
+    refused: "a zone's request for tickets refused",
+    sign: |zone, source| {
+        let mut request = zone.for_its_parties(&[("x@other.example", "b@test.internal")]);
+        request.source.clone_from(source);
+        zone.sign_as_zone(&request)
+    },
+};
+
 impl Kind {
     async fn send(&self, http: &Http, media_type: &str, body: impl Into<Vec<u8>>) -> Answer {
         let request = http.request(Method::POST, self.path).header(CONTENT_TYPE, media_type);
@@ -67,13 +78,16 @@ impl Kind {
 #[tokio::test]
 async fn every_kind_is_refused_alike() {
     let cell = Cell::sqlite();
+    let (of_zones, off) = (cell.trusts("other.example", true).await, cell.trusts("off.example", false).await);
+    let third = cell.trusts("third.example", true).await;
     let kdc = cell.serve();
     let admin = cell.admin(&kdc);
     let (a, b) = (admin.add("a@test.internal").await, admin.add("b@test.internal").await);
     let nobody: Name = "nobody@test.internal".parse().unwrap();
     let (http, stranger) = (kdc.http(), kdc.http_from("127.0.0.7".parse().unwrap()));
-    for kind in &KINDS {
-        let good = (kind.sign)(&a, &a.name);
+    let of_parties = KINDS.iter().map(|kind| (kind, &a, &b));
+    for (kind, a, b) in of_parties.chain([(&OF_ZONES, &of_zones, &third)]) {
+        let good = (kind.sign)(a, &a.name);
         let answer = kind.send(&http, "text/plain", good.clone()).await;
         assert_eq!(answer.kind(), ProblemType::UnsupportedMediaType, "{}", kind.path);
         let malformed = kind.refused(&http, "{}").await;
@@ -89,7 +103,7 @@ async fn every_kind_is_refused_alike() {
         );
         assert_eq!(kind.refused(&http, good).await.kind, ProblemType::Replayed, "{}", kind.path);
         for source in [&a.name, &nobody, &a.name] {
-            let forged = kind.refused(&stranger, (kind.sign)(&b, source)).await;
+            let forged = kind.refused(&stranger, (kind.sign)(b, source)).await;
             assert_eq!(forged.kind, ProblemType::Unauthenticated, "{}", kind.path);
             assert!(forged.server_time.is_some() && forged.detail.is_none(), "{}", kind.path);
         }
@@ -104,8 +118,9 @@ async fn every_kind_is_refused_alike() {
     }
 
     assert_eq!(admin.set_enabled(a.name.as_str(), false).await.status, 200);
-    for kind in &KINDS {
-        let disabled = kind.refused(&http, (kind.sign)(&a, &a.name)).await;
+    let of_parties = KINDS.iter().map(|kind| (kind, &a));
+    for (kind, off) in of_parties.chain([(&OF_ZONES, &off)]) {
+        let disabled = kind.refused(&http, (kind.sign)(off, &off.name)).await;
         assert_eq!(disabled.kind, ProblemType::PartyDisabled, "{}", kind.path);
     }
 }

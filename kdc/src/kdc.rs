@@ -35,6 +35,7 @@ use crate::issuance::{self, Authenticated, Denied, Freshness, Kind, Moment, Nonc
 use crate::lifetimes::Lifetimes;
 use crate::limit::{Limits, TooOften};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 use crate::rewrap::Rewrapper;
 use crate::store::{Store, ZoneRecord};
 use crate::ticket_log::TicketLog;
@@ -45,6 +46,7 @@ use copies::Found;
 pub use parts::Parts;
 pub use readiness::SUPERSEDED;
 pub use reload::{Origin, ReloadError};
+pub use tickets::{Asked, Journey};
 
 /// The state of one KDC process.
 pub struct Kdc {
@@ -78,6 +80,8 @@ pub struct Kdc {
     settings: ZoneSettingsDesk,
     master_key: MasterKeyDesk,
     rewrapper: Arc<Rewrapper>,
+    /// The KDCs of other zones.
+    peers: Arc<Peers>,
     limits: Limits,
     nonces: Nonces,
     access: Access,
@@ -217,6 +221,12 @@ impl Kdc {
         &self.conflicts
     }
 
+    /// The KDCs of other zones.
+    #[must_use]
+    pub const fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
     /// The KDC's identities.
     #[must_use]
     pub const fn identities(&self) -> &IdentityDesk {
@@ -335,12 +345,14 @@ impl Kdc {
     pub fn in_step(&self) {
         self.in_step_at.store(self.running_ms(), Ordering::Relaxed);
         self.settled();
+        self.peers.heed();
     }
 
     /// Goes over to the rates that are set.
     pub fn settled(&self) {
-        let rates = self.directory.settings().rates(&self.config.load());
-        self.limits.set(&rates);
+        let config = self.config.load();
+        self.limits.set(&self.directory.settings().rates(&config));
+        self.peers.set(&config.peers);
         self.lifetimes.note(self.now(), self.directory.rules().policy.ticket_lifetime_seconds());
     }
 

@@ -34,6 +34,7 @@ mod mangle;
 pub mod metrics;
 mod named;
 pub mod oidc;
+pub mod peers;
 pub mod policy;
 pub mod process;
 pub mod random;

@@ -7,6 +7,7 @@ mod groups;
 mod identities;
 mod joining;
 mod keys;
+mod peers;
 mod recovery;
 mod running;
 mod trust;
@@ -28,6 +29,7 @@ pub use groups::GroupMetrics;
 pub use identities::IdentityMetrics;
 pub use joining::JoiningMetrics;
 pub use keys::{InState, KeyMetrics};
+pub use peers::PeerMetrics;
 pub use recovery::RecoveryMetrics;
 pub use running::{Reloaded, Running};
 pub use trust::{AtBorder, OverBorder, TrustMetrics};
@@ -77,6 +79,8 @@ pub struct Metrics {
     pub groups: GroupMetrics,
     /// Backups, and what is remembered of revocations.
     pub recovery: RecoveryMetrics,
+    /// The KDCs of other zones, as this one asks them.
+    pub peers: PeerMetrics,
     /// Tickets over the border.
     pub trust: TrustMetrics,
     /// The process.
@@ -133,6 +137,7 @@ impl Metrics {
             keys: KeyMetrics::register(&mut registry),
             groups: GroupMetrics::register(&mut registry),
             recovery: RecoveryMetrics::register(&mut registry),
+            peers: PeerMetrics::register(&mut registry),
             trust: TrustMetrics::register(&mut registry),
             running: Running::register(&mut registry),
             registry: Registry::default(),

@@ -50,6 +50,7 @@ pub async fn serve(
         tokio::spawn(keep_house(kdc.clone(), background.clone())),
         tokio::spawn(rewrap(kdc.clone(), background.clone())),
         tokio::spawn(watch_copies(kdc.clone(), background.clone())),
+        tokio::spawn(kdc.peers().clone().run(background.clone())),
         tokio::spawn(kdc.clone().watch_certificate(background.clone())),
     ];
 

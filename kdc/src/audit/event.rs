@@ -223,6 +223,20 @@ named! {
         TokenCreate = "token.create",
         /// A token was revoked.
         TokenRevoke = "token.revoke",
+        /// A trust was offered to another zone, with a new key.
+        TrustOffer = "trust.offer",
+        /// The offer of another zone was accepted.
+        TrustAccept = "trust.accept",
+        /// What a trust lets through, its note, or where the other zone's KDCs are was changed.
+        TrustUpdate = "trust.update",
+        /// A trust gives tickets again.
+        TrustEnable = "trust.enable",
+        /// A trust gives no tickets any more.
+        TrustDisable = "trust.disable",
+        /// The key of a trust is to be replaced.
+        TrustRotate = "trust.rotate",
+        /// A trust and its keys were deleted.
+        TrustDelete = "trust.delete",
         /// Old records were removed.
         AuditTrim = "audit.trim",
         /// A ticket was refused.

@@ -15,7 +15,7 @@ use crate::api::NewToken;
 use crate::audit::{Action, AuditKey};
 use crate::certificates;
 use crate::clock::Clock;
-use crate::config::{Backup, Config, GroupsConfig, LimitsConfig, Log, Telemetry, Tickets, Tls};
+use crate::config::{Backup, Config, GroupsConfig, LimitsConfig, Log, PeersConfig, Telemetry, Tickets, Tls};
 use crate::files;
 use crate::identities::{self, Identity};
 use crate::keyring::{Keyring, MasterKey, MasterKeySource};
@@ -196,6 +196,7 @@ impl NewCell {
             tls: Tls::new("tls/server.pem", "tls/server.key", "tls/roots.pem"),
             tickets: Tickets::default(),
             groups: GroupsConfig::default(),
+            peers: PeersConfig::default(),
             limits: LimitsConfig::default(),
             log: Log::default(),
             backup: Backup::default(),

@@ -22,7 +22,9 @@ pub use effective::{Effective, Origin, Setting};
 pub(crate) use environment::COMMAND_LINE;
 pub use environment::Environment;
 pub use error::{ConfigError, Place};
-pub use sections::{Backup, GroupsConfig, LimitsConfig, Log, LogFormat, Telemetry, Tickets, Tls};
+pub use sections::{
+    Backup, GroupsConfig, LimitsConfig, Log, LogFormat, PeersConfig, Telemetry, Tickets, Tls,
+};
 
 /// What one KDC process needs to know. What belongs to the zone itself is in the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,9 @@ pub struct Config {
     /// Groups.
     #[serde(default)]
     pub groups: GroupsConfig,
+    /// The KDCs of other zones.
+    #[serde(default)]
+    pub peers: PeersConfig,
     /// Rates and sizes.
     #[serde(default)]
     pub limits: LimitsConfig,

@@ -24,6 +24,11 @@ impl Config {
                 (1..=1_000_000).contains(&self.groups.refetches_per_second),
                 "groups.refetches_per_second: 1 to 1000000",
             ),
+            ((10..=60_000).contains(&self.peers.attempt_timeout_ms), "peers.attempt_timeout_ms: 10 to 60000"),
+            ((10..=60_000).contains(&self.peers.timeout_ms), "peers.timeout_ms: 10 to 60000"),
+            ((1..=10_000).contains(&self.peers.concurrency), "peers.concurrency: 1 to 10000"),
+            ((1..=1_000).contains(&self.peers.breaker_failures), "peers.breaker_failures: 1 to 1000"),
+            ((1..=3_600).contains(&self.peers.breaker_open_seconds), "peers.breaker_open_seconds: 1 to 3600"),
             (
                 self.limits.tickets_per_party.burst.get() >= 1000,
                 "limits.tickets_per_party.burst: at least 1000, the largest request",

@@ -95,6 +95,34 @@ impl Default for GroupsConfig {
     }
 }
 
+/// How the KDCs of other zones are asked for tickets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeersConfig {
+    /// How long one KDC may take for one answer: 10 to 60,000 milliseconds.
+    pub attempt_timeout_ms: u32,
+    /// How long a party waits for tickets of another zone, all tries together: 10 to 60,000 milliseconds.
+    pub timeout_ms: u32,
+    /// How many requests to one zone may be on their way at once: 1 to 10,000. What comes on top is refused at once.
+    pub concurrency: usize,
+    /// After so many failures in a row a zone is left alone for a while: 1 to 1,000.
+    pub breaker_failures: u32,
+    /// For a second at first, then for twice as long each time, up to so many seconds: 1 to 3,600.
+    pub breaker_open_seconds: u32,
+}
+
+impl Default for PeersConfig {
+    fn default() -> Self {
+        Self {
+            attempt_timeout_ms: 1_500,
+            timeout_ms: 3_000,
+            concurrency: 64,
+            breaker_failures: 5,
+            breaker_open_seconds: 30,
+        }
+    }
+}
+
 /// Rates and sizes that keep one KDC up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{GroupKeys, Name, RequestError, SignedGroupRequest};
 
-use super::signed::{Origin, Served, Work, read};
+use super::signed::{Answer, Origin, Served, Work, read};
 use crate::administration::PartyError;
 use crate::kdc::Kdc;
 
@@ -24,10 +24,10 @@ impl Served for GroupKeys {
         &signed.key().name
     }
 
-    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Vec<u8>, PartyError> {
+    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Answer, PartyError> {
         let signed = read::<Self>(json)?;
         let given = kdc.group_keys(&signed, Some(from.peer.ip()))?;
         tracing::debug!(party = %signed.key().name, granted = given.granted, refused = given.refused.len(), "group keys given");
-        Ok(given.body)
+        Ok(given.body.into())
     }
 }

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{Name, Peers, RequestError, SignedPeerRequest};
 
-use super::signed::{Origin, Served, Work, read};
+use super::signed::{Answer, Origin, Served, Work, read};
 use crate::administration::PartyError;
 use crate::kdc::Kdc;
 
@@ -24,11 +24,11 @@ impl Served for Peers {
         &signed.key().name
     }
 
-    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Vec<u8>, PartyError> {
+    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Answer, PartyError> {
         let signed = read::<Self>(json)?;
         let issued = kdc.peer_tickets(&signed, Some(from.peer.ip()))?;
         tracing::debug!(party = %signed.key().name, granted = issued.granted, refused = issued.refused.len(), "tickets issued to another zone");
-        Ok(issued.body)
+        Ok(issued.body.into())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{Name, RequestError, Rotation, SignedRotation};
 
-use super::signed::{Origin, Served, Work, read};
+use super::signed::{Answer, Origin, Served, Work, read};
 use crate::administration::PartyError;
 use crate::kdc::Kdc;
 
@@ -24,11 +24,11 @@ impl Served for Rotation {
         &signed.key().name
     }
 
-    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Vec<u8>, PartyError> {
+    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Answer, PartyError> {
         let signed = read::<Self>(json)?;
         let body = kdc.rotate(&signed, &from.asker()).await?;
         let key = signed.key();
         tracing::info!(party = %key.name, generation = %key.generation, "a step of a key rotation is done");
-        Ok(body)
+        Ok(body.into())
     }
 }

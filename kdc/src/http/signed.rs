@@ -20,7 +20,7 @@ use super::layers::RequestId;
 use super::problem::Failure;
 use crate::administration::{Asker, PartyError};
 use crate::issuance::Denied;
-use crate::kdc::Kdc;
+use crate::kdc::{Journey, Kdc};
 
 /// A kind of signed request: what is its own. All else is the same for each, and is [`serve`]'s.
 pub(super) trait Served: 'static {
@@ -46,7 +46,21 @@ pub(super) trait Served: 'static {
         kdc: &Kdc,
         json: &[u8],
         from: Origin,
-    ) -> impl Future<Output = Result<Vec<u8>, PartyError>> + Send;
+    ) -> impl Future<Output = Result<Answer, PartyError>> + Send;
+}
+
+/// What a request came to.
+pub(super) enum Answer {
+    /// The JSON to send.
+    Given(Vec<u8>),
+    /// Other zones have to be asked first: that is waited for with no thread, and no place for heavy work.
+    Abroad(Box<Journey>),
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(json: Vec<u8>) -> Self {
+        Self::Given(json)
+    }
 }
 
 /// What an answer takes.
@@ -105,17 +119,33 @@ impl Sent {
 /// Answers a request of the kind `K`.
 pub(super) async fn serve<K: Served>(sent: Sent) -> Result<Response, Failure> {
     let (kdc, origin) = (sent.kdc.clone(), sent.origin);
-    let answer = match K::work(sent.body.len()) {
-        Work::Moment => sent.answer::<K>().await,
+    let work = K::work(sent.body.len());
+    let (sent, answer) = match work {
+        Work::Moment => {
+            let answer = sent.answer::<K>().await;
+            (sent, answer)
+        }
         Work::Heavy => {
             let runtime = Handle::current();
-            heavily(&kdc, move |_| runtime.block_on(sent.answer::<K>())).await?
+            let answer = move |_: &Kdc| {
+                let answer = runtime.block_on(sent.answer::<K>());
+                (sent, answer)
+            };
+            heavily(&kdc, answer).await?
         }
         Work::Change => {
-            let answer = async move { sent.answer::<K>().await };
+            let answer = async move {
+                let answer = sent.answer::<K>().await;
+                (sent, answer)
+            };
             let answer = tokio::spawn(answer.in_current_span()).await;
             answer.map_err(|_| Failure::new(ProblemType::Internal))?
         }
+    };
+    let answer = match answer {
+        Ok(Answer::Given(json)) => Ok(json),
+        Ok(Answer::Abroad(journey)) => sent.abroad::<K>(journey, work).await?,
+        Err(error) => Err(error),
     };
     match answer {
         Ok(json) => Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response()),
@@ -130,13 +160,38 @@ pub(super) fn read<K: Served>(json: &[u8]) -> Result<K::Signed<'_>, PartyError> 
 }
 
 impl Sent {
-    async fn answer<K: Served>(&self) -> Result<Vec<u8>, PartyError> {
+    async fn answer<K: Served>(&self) -> Result<Answer, PartyError> {
         let answer = K::answer(&self.kdc, &self.body, self.origin).await;
-        // Read once more, for no future could be sent that keeps a borrowed request of any kind (rust-lang/rust#100013).
-        if let (Err(error), Ok(signed)) = (&answer, K::parse(&self.body)) {
-            self.note::<K>(K::sender(&signed), error);
+        if let Err(error) = &answer {
+            self.refused::<K>(error);
         }
         answer
+    }
+
+    /// Waits for other zones, and then answers.
+    async fn abroad<K: Served>(
+        &self,
+        mut journey: Box<Journey>,
+        work: Work,
+    ) -> Result<Result<Vec<u8>, PartyError>, Failure> {
+        let fetched = self.kdc.fetch(&mut journey).await;
+        let issue = move |kdc: &Kdc| kdc.arrive(*journey, &fetched);
+        let issued = match work {
+            Work::Heavy => heavily(&self.kdc, issue).await?,
+            Work::Moment | Work::Change => issue(&self.kdc),
+        };
+        let answer = issued.map(|issued| issued.body).map_err(PartyError::from);
+        if let Err(error) = &answer {
+            self.refused::<K>(error);
+        }
+        Ok(answer)
+    }
+
+    fn refused<K: Served>(&self, error: &PartyError) {
+        // Read once more, for no future could be sent that keeps a borrowed request of any kind (rust-lang/rust#100013).
+        if let Ok(signed) = K::parse(&self.body) {
+            self.note::<K>(K::sender(&signed), error);
+        }
     }
 
     /// Tells the logs what is not told to the sender.

@@ -2,10 +2,10 @@
 
 use keycell_protocol::{Name, RequestError, SignedRequest};
 
-use super::signed::{Origin, Served, Work, read};
+use super::signed::{Answer, Origin, Served, Work, read};
 use crate::administration::PartyError;
 use crate::issuance::Tickets;
-use crate::kdc::Kdc;
+use crate::kdc::{Asked, Kdc};
 
 impl Served for Tickets {
     type Signed<'a> = SignedRequest<'a>;
@@ -25,14 +25,17 @@ impl Served for Tickets {
         &signed.key().name
     }
 
-    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Vec<u8>, PartyError> {
+    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Answer, PartyError> {
         let signed = read::<Self>(json)?;
         let Origin { id, peer } = from;
         // Only at debug, where a line for each ticket needs the request's name.
         let _span = tracing::debug_span!("request", %id).entered();
-        let issued = kdc.tickets(&signed, Some(peer.ip()))?;
+        let issued = match kdc.ask(&signed, Some(peer.ip()))? {
+            Asked::Issued(issued) => issued,
+            Asked::Abroad(journey) => return Ok(Answer::Abroad(journey)),
+        };
         tracing::debug!(%id, party = %signed.key().name, granted = issued.granted, refused = issued.refused.len(), "tickets issued");
-        Ok(issued.body)
+        Ok(issued.body.into())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{Name, RequestError, SignedVoucherRequest, Vouchers};
 
-use super::signed::{Origin, Served, Work, read};
+use super::signed::{Answer, Origin, Served, Work, read};
 use crate::administration::PartyError;
 use crate::kdc::Kdc;
 
@@ -24,10 +24,10 @@ impl Served for Vouchers {
         &signed.key().name
     }
 
-    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Vec<u8>, PartyError> {
+    async fn answer(kdc: &Kdc, json: &[u8], from: Origin) -> Result<Answer, PartyError> {
         let signed = read::<Self>(json)?;
         let body = kdc.voucher(&signed, &from.asker()).await?;
         tracing::debug!(party = %signed.key().name, "voucher given");
-        Ok(body)
+        Ok(body.into())
     }
 }

@@ -4,7 +4,8 @@ use keycell_protocol::{Name, ProblemType, ReplyWriter, UnixSeconds};
 use rand_core::Rng as _;
 
 use super::authorize::{Destination, Permit};
-use super::{Authorized, Moment, Refused};
+use super::{Authorized, Moment, Monitored, Refused};
+use crate::peers::Fetched;
 use crate::policy::WouldDeny;
 use crate::random::Pool;
 
@@ -19,6 +20,8 @@ pub struct Issued {
     pub refused: Vec<Refused>,
     /// The tickets among those given that a monitored rule would have denied.
     pub let_through: Vec<LetThrough>,
+    /// The tickets among those given that are of other zones, each with what would have refused it, were it in force.
+    pub abroad: Vec<(Name, Option<Monitored>)>,
     /// What became of each destination, if the party's tickets are logged.
     pub logged: Vec<(Name, Result<UnixSeconds, ProblemType>)>,
 }
@@ -33,9 +36,9 @@ pub struct LetThrough {
 }
 
 /// Makes a ticket for every destination that is allowed and seals the reply, which asks the party to rotate its key if
-/// `rotate` says so. Leaves no trace but its result.
+/// `rotate` says so. Tickets of other zones are passed on as they were `fetched`. Leaves no trace but its result.
 #[must_use]
-pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
+pub fn issue(authorized: &Authorized, fetched: &Fetched, moment: Moment, rotate: bool) -> Issued {
     let request = authorized.request().request();
     let mut random = Pool::new(request.destinations.len() * RANDOM_PER_TICKET + RANDOM_PER_REPLY);
     let mut reply = ReplyWriter::new(request, moment.now);
@@ -45,10 +48,18 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
     let mut granted = 0;
     let mut refused = Vec::new();
     let mut let_through = Vec::new();
+    let mut abroad = Vec::new();
     let log = authorized.request().party().record().log_tickets;
     let mut logged = Vec::new();
     for (name, decision) in request.destinations.iter().zip(authorized.decisions()) {
         let granted_or_not = match decision {
+            Ok(permit @ Permit { destination: Destination::Abroad(_), .. }) => match fetched.of(name) {
+                Ok(grant) => {
+                    reply.pass_on(grant);
+                    Ok((grant.expiration, permit))
+                }
+                Err(problem) => Err(Refused { destination: name.clone(), problem, rule: None }),
+            },
             Ok(permit) => match grant(&mut reply, name, permit, moment, &mut random) {
                 Some(expiration) => Ok((expiration, permit)),
                 None => Err(Refused {
@@ -66,6 +77,9 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
                 if log {
                     logged.push((name.clone(), Ok(expiration)));
                 }
+                if let Destination::Abroad(leave) = &permit.destination {
+                    abroad.push((name.clone(), leave.monitored.clone()));
+                }
                 if let Some(would_deny) = &permit.would_deny {
                     let_through
                         .push(LetThrough { destination: name.clone(), would_deny: would_deny.clone() });
@@ -81,7 +95,7 @@ pub fn issue(authorized: &Authorized, moment: Moment, rotate: bool) -> Issued {
         }
     }
     let body = reply.seal(&authorized.request().keys().reply, &mut random);
-    Issued { body, granted, refused, let_through, logged }
+    Issued { body, granted, refused, let_through, abroad, logged }
 }
 
 /// Gives a ticket for one destination, and says until when it is good; `None` where there is no key to seal it.
@@ -114,11 +128,13 @@ pub(super) fn grant<'a>(
             reply.grant_group(name, key, proof, expiration, renew_after, random);
             Some(expiration)
         }
+        // There is no key of it here.
+        Destination::Abroad(_) => None,
     }
 }
 
 /// A moment between 50 and 80 % of the ticket's life, so that a fleet does not come back all at once.
-fn renewal(now: UnixSeconds, expiration: UnixSeconds, random: u32) -> UnixSeconds {
+pub(crate) fn renewal(now: UnixSeconds, expiration: UnixSeconds, random: u32) -> UnixSeconds {
     let life = expiration.0.saturating_sub(now.0);
     let spread = (life * 3 / 10).saturating_mul(u64::from(random)) >> 32;
     now.plus(life / 2 + spread)
@@ -180,7 +196,7 @@ mod tests {
         );
         let policy = Policy::compile(serde_json::from_str(policy).unwrap(), 900).unwrap();
         let authorized = authorize(authenticated.unwrap(), &directory, &policy, moment.now);
-        issue(&authorized, moment, false)
+        issue(&authorized, &Fetched::nothing(), moment, false)
     }
 
     fn rule(id: &str, effect: &str, mode: &str, destination: &str) -> String {

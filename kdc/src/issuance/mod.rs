@@ -21,6 +21,7 @@ mod voucher;
 pub use authenticate::{Authenticated, Freshness, Kind, Stamp, authenticate};
 pub use authorize::{Authorized, Refused, authorize};
 pub use groups::{Extra, GivenKeys, give_keys};
+pub(crate) use issue::renewal;
 pub use issue::{Issued, LetThrough, issue};
 pub use nonces::Nonces;
 pub use peers::{AuthorizedPeers, Monitored, PeersIssued, RefusedPeer, authorize_peers, issue_peers};

@@ -25,6 +25,7 @@ use crate::lifetimes::Lifetimes;
 use crate::limit::Limits;
 use crate::metrics::Metrics;
 use crate::oidc::Issuers;
+use crate::peers::Peers;
 use crate::rewrap::Rewrapper;
 use crate::store::{Store, ZoneRecord};
 use crate::ticket_log::TicketLog;
@@ -85,6 +86,13 @@ impl Kdc {
         let token_key = Arc::new(token_key);
         let metrics = Metrics::new();
         let rewrapper = Arc::new(Rewrapper::new(ledger.clone(), metrics.at_rest.clone()));
+        let peers = Arc::new(Peers::new(
+            ledger.clone(),
+            clock.clone(),
+            metrics.peers.clone(),
+            config.peers.clone(),
+            limits.requests_in_flight,
+        ));
         let started_at = clock.now();
         metrics.running.start_time.set(started_at.seconds().0.cast_signed());
         metrics.running.last_reload.set(started_at.seconds().0.cast_signed());
@@ -110,6 +118,7 @@ impl Kdc {
             settings: ZoneSettingsDesk::new(ledger.clone()),
             master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),
             rewrapper,
+            peers,
             limits: Limits::new(&rates, limits.remembered),
             nonces: Nonces::new(skew_ms, limits.nonces),
             access: Access::new(token_key, issuers, follower.clone()),

@@ -66,7 +66,10 @@ impl Policy {
     /// name of another zone, for the lists of the trust with it do; a deny is about every name that its pattern matches.
     #[must_use]
     pub fn denial(&self, source: &Name, destination: &Name, now: UnixMillis) -> Option<&Rule> {
-        let (asking, asked) = (self.classify(source), self.classify(destination));
+        self.denial_of_classes(&self.classify(source), &self.classify(destination), now)
+    }
+
+    fn denial_of_classes(&self, asking: &Class, asked: &Class, now: UnixMillis) -> Option<&Rule> {
         // Every deny stands before every allow, and one in force before one that is watched.
         let first = asking
             .as_source
@@ -136,6 +139,12 @@ pub struct Source<'p> {
 }
 
 impl<'p> Source<'p> {
+    /// The [deny](Policy::denial) between it and a name of another zone.
+    #[must_use]
+    pub fn denial(&self, destination: &Name, now: UnixMillis) -> Option<&'p Rule> {
+        self.policy.denial_of_classes(&self.class, &self.policy.classify(destination), now)
+    }
+
     /// Whether it may speak to `destination` at `now`; a party of that name has a slot.
     ///
     /// What is denied costs the same whether there is such a party or not: a class is only remembered for those who

@@ -1,0 +1,306 @@
+//! The KDCs of other zones, which are asked for tickets to their parties (docs/protocol.md §12).
+//!
+//! A request waits for them in a task of its own: with no lock, no place for heavy work, and no longer than it may. One that
+//! wants nothing abroad never comes here.
+
+mod breaker;
+mod budget;
+mod connect;
+mod errand;
+mod keeping;
+mod keys;
+mod line;
+mod negative;
+mod peer;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use keycell_protocol::{Instance, Name, ProblemType, Zone};
+use tokio::sync::Notify;
+
+use crate::administration::Ledger;
+use crate::clock::Clock;
+use crate::config::PeersConfig;
+use crate::metrics::PeerMetrics;
+use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, Trusts, secret_name};
+
+use keys::Keys;
+use line::{Line, NoAnswer};
+use peer::{Outcomes, Peer};
+
+pub use connect::{Connect, OverHttps};
+pub use errand::{Errand, Fetched};
+pub use view::PeerState;
+
+/// All zones that this one asks.
+pub struct Peers {
+    ledger: Arc<Ledger>,
+    clock: Arc<dyn Clock>,
+    metrics: PeerMetrics,
+    config: ArcSwap<PeersConfig>,
+    connect: RwLock<Arc<dyn Connect>>,
+    /// As they were when they were last looked at.
+    known: RwLock<BTreeMap<Zone, Arc<Peer>>>,
+    /// The trusts that were heard of last.
+    heard: Mutex<Arc<Trusts>>,
+    looking: tokio::sync::Mutex<()>,
+    /// Who takes care of the keys has something to do.
+    news: Notify,
+    /// So many requests wait for other zones, and so many may.
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    /// This process.
+    instance: Instance,
+}
+
+impl Peers {
+    /// Nobody is known yet.
+    pub(crate) fn new(
+        ledger: Arc<Ledger>,
+        clock: Arc<dyn Clock>,
+        metrics: PeerMetrics,
+        config: PeersConfig,
+        requests_in_flight: usize,
+    ) -> Self {
+        Self {
+            ledger,
+            clock,
+            metrics,
+            config: ArcSwap::from_pointee(config),
+            connect: RwLock::new(Arc::new(OverHttps)),
+            known: RwLock::default(),
+            heard: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            news: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            // The others are for those who want nothing abroad.
+            most_waiting: (requests_in_flight / 2).max(1),
+            instance: Instance::generate(&mut crate::random::system()),
+        }
+    }
+
+    /// Goes over to these settings.
+    pub(crate) fn set(&self, config: &PeersConfig) {
+        if **self.config.load() != *config {
+            self.config.store(Arc::new(config.clone()));
+        }
+    }
+
+    /// Reaches other zones in this way from now on.
+    pub fn connect_by(&self, connect: Arc<dyn Connect>) {
+        *self.connect.write().unwrap_or_else(PoisonError::into_inner) = connect;
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.news.notify_one();
+    }
+
+    /// Has the keys of trusts seen to that changed since this was last called.
+    pub(crate) fn heed(&self) {
+        let trusts = self.ledger.directory().trusts();
+        let mut heard = line::lock(&self.heard);
+        if !Arc::ptr_eq(&heard, &trusts) {
+            *heard = trusts;
+            self.news.notify_one();
+        }
+    }
+
+    /// Goes on all errands at once, and comes back from each within the time that it may take.
+    pub async fn fetch(self: &Arc<Self>, errands: Vec<Errand>) -> Fetched {
+        let gone: Vec<_> = errands
+            .into_iter()
+            .map(|errand| {
+                let peers = self.clone();
+                // It ends well also when nobody waits for it any more: how it ends counts for those who come later.
+                tokio::spawn(async move {
+                    let outcomes = peers.get(&errand).await;
+                    (errand, outcomes)
+                })
+            })
+            .collect();
+        let mut fetched = Fetched::nothing();
+        for one in gone {
+            if let Ok((errand, outcomes)) = one.await {
+                fetched.add(&errand, outcomes);
+            }
+        }
+        fetched
+    }
+
+    async fn get(&self, errand: &Errand) -> Outcomes {
+        let none = |problem: ProblemType, of: &[Name]| -> Outcomes {
+            of.iter().map(|destination| (destination.clone(), Err(problem))).collect()
+        };
+        let Some(peer) = self.peer(&errand.trust).await else {
+            return none(ProblemType::Unavailable, &errand.destinations);
+        };
+        let (mut outcomes, pairs) = peer.known(errand, self.clock.now());
+        if pairs.is_empty() {
+            return outcomes;
+        }
+        let answered = match self.waits(&peer) {
+            Some(_waits) => {
+                let config = self.config.load_full();
+                let begun = Instant::now();
+                let now = || self.clock.now();
+                let answered = peer.ask(errand, &pairs, self.instance, &config, now).await;
+                self.counted(&peer, answered.as_ref().err().copied(), begun);
+                let refused = matches!(answered, Err(NoAnswer::Refused(ProblemType::Unauthenticated)));
+                if refused || peer.to_rotate.load(Ordering::Relaxed) {
+                    self.news.notify_one();
+                }
+                answered
+            }
+            None => {
+                self.metrics.count(&errand.trust.zone, NoAnswer::Crowded.outcome());
+                Err(NoAnswer::Crowded)
+            }
+        };
+        outcomes.extend(answered.unwrap_or_else(|failure| {
+            let left: Vec<Name> = pairs.into_iter().map(|pair| pair.destination).collect();
+            none(failure.problem(), &left)
+        }));
+        outcomes
+    }
+
+    /// The zone of a trust as it is now.
+    async fn peer(&self, trust: &TrustRecord) -> Option<Arc<Peer>> {
+        let known = || self.known(trust.zone.as_str()).filter(|peer| peer.trust.revision >= trust.revision);
+        if let Some(peer) = known() {
+            return Some(peer);
+        }
+        self.look().await;
+        known()
+    }
+
+    fn known(&self, zone: &str) -> Option<Arc<Peer>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(zone).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Peer>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Takes in what changed of the outgoing trusts: a trust is looked at once for each change of it.
+    pub(crate) async fn look(&self) {
+        let _one_at_a_time = self.looking.lock().await;
+        let trusts = self.ledger.directory().trusts();
+        let mut peers = BTreeMap::new();
+        for trust in trusts.iter().filter(|trust| trust.direction == Direction::Outgoing) {
+            let known = self.known(trust.zone.as_str());
+            let peer = match known {
+                Some(known) if known.trust.revision == trust.revision && !known.incomplete => Some(known),
+                known => self.look_at(trust, known.as_deref()).await,
+            };
+            peers.extend(peer.map(|peer| (trust.zone.clone(), peer)));
+        }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = peers;
+    }
+
+    async fn look_at(&self, trust: &Arc<TrustRecord>, known: Option<&Peer>) -> Option<Arc<Peer>> {
+        let record = trust.peer.as_ref()?;
+        let same_place = |known: &&Peer| {
+            let before = known.trust.peer.as_ref();
+            before.is_some_and(|before| before.urls == record.urls && before.tls_roots == record.tls_roots)
+        };
+        let line = match known.filter(same_place) {
+            Some(known) => known.line.clone(),
+            None => Arc::new(self.line(trust, record)?),
+        };
+        let loaded = self.keys(trust, record).await;
+        let incomplete = loaded.is_none();
+        let keys = loaded.unwrap_or_else(|| Arc::new(Keys::none(record.ratchet_period)));
+        let principal = Name::of_zone(&self.ledger.zone().zone, &trust.zone);
+        Some(Arc::new(Peer {
+            trust: trust.clone(),
+            principal,
+            line,
+            keys,
+            negative: Mutex::default(),
+            to_rotate: AtomicBool::new(false),
+            incomplete,
+        }))
+    }
+
+    fn line(&self, trust: &TrustRecord, record: &PeerRecord) -> Option<Line> {
+        let connect = self.connect.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match connect.connect(&record.tls_roots) {
+            Ok(transport) => {
+                let (clock, config) = (self.clock.clone(), self.config.load());
+                Some(Line::new(trust.zone.as_str(), record.urls.clone(), transport, clock, &config))
+            }
+            Err(error) => {
+                tracing::error!(zone = %trust.zone, %error, "another zone cannot be reached: give its bundle anew with `keycell trust update`");
+                None
+            }
+        }
+    }
+
+    /// The keys of a trust; `None` where they cannot be read at the moment.
+    async fn keys(&self, trust: &TrustRecord, record: &PeerRecord) -> Option<Arc<Keys>> {
+        let period = record.ratchet_period;
+        let Some(held) = record.held else { return Some(Arc::new(Keys::none(period))) };
+        let found = match self.ledger.store().secret(&secret_name(&trust.zone)).await {
+            Ok(found) => found?,
+            Err(error) => {
+                let error = crate::http::chain(&error);
+                tracing::error!(zone = %trust.zone, error, "the key for another zone cannot be read yet");
+                return None;
+            }
+        };
+        // A later version is of a change that is not taken in here yet: its keys are good already.
+        if found.version < held.version {
+            return None;
+        }
+        match HeldKeys::open(self.ledger.keyring(), &found) {
+            Ok(keys) => Some(Arc::new(Keys::new(keys, period))),
+            Err(error) => {
+                tracing::error!(zone = %trust.zone, %error, "the key for another zone does not unwrap: accept a new offer of it");
+                None
+            }
+        }
+    }
+
+    /// A place to wait for that zone, if there is one.
+    fn waits(&self, peer: &Peer) -> Option<Waits<'_>> {
+        let place = peer.line.places().try_acquire_owned().ok()?;
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Waits { waiting: &self.waiting, _place: place })
+    }
+
+    /// Counts a request that was made, or was to be made.
+    fn counted(&self, peer: &Peer, failure: Option<NoAnswer>, begun: Instant) {
+        let zone = &peer.trust.zone;
+        self.metrics.count(zone, failure.map_or("ok", NoAnswer::outcome));
+        self.metrics.stands(zone, peer.line.standing().number());
+        match failure {
+            Some(NoAnswer::Breaker | NoAnswer::NoKey | NoAnswer::Crowded) => {}
+            _ => self.metrics.took(zone, begun.elapsed()),
+        }
+        if peer.line.is_stale() {
+            let record = peer.trust.peer.as_ref();
+            let connect = self.connect.read().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(fresh) = record.and_then(|record| connect.connect(&record.tls_roots).ok()) {
+                peer.line.reconnect(fresh);
+            }
+        }
+    }
+}
+
+/// Somebody who waits for another zone.
+struct Waits<'a> {
+    waiting: &'a AtomicUsize,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::administration::{
     Access, AuthorKeys, Conflicts, Groups, IdentityDesk, JoinTokens, Keys, Ledger, MasterKeyDesk, Parties,
-    Policies, Sampler, Tokens, Waiting, ZoneSettingsDesk,
+    Policies, Sampler, Tokens, Trusts, Waiting, ZoneSettingsDesk,
 };
 use crate::audit::Recorder;
 use crate::clock::Clock;
@@ -76,6 +76,7 @@ pub struct Kdc {
     groups: Groups,
     tokens: Tokens,
     join_tokens: JoinTokens,
+    trusts: Trusts,
     waiting: Waiting,
     settings: ZoneSettingsDesk,
     master_key: MasterKeyDesk,
@@ -243,6 +244,12 @@ impl Kdc {
     #[must_use]
     pub const fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// What this zone and others let each other do, for administrators.
+    #[must_use]
+    pub const fn trusts(&self) -> &Trusts {
+        &self.trusts
     }
 
     /// Who gets in.

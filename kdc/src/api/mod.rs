@@ -17,6 +17,7 @@ mod public_key;
 mod reload;
 mod status;
 mod token;
+mod trust;
 mod waiting;
 mod zone;
 
@@ -41,5 +42,6 @@ pub use policy::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePat
 pub use reload::Reloaded;
 pub use status::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 pub use token::{CreatedToken, NewToken, TokenPage, TokenView, WhoAmI};
+pub use trust::{NewTrust, NewTrustOffer, TrustList, TrustOffered, TrustPatch, TrustView};
 pub use waiting::{WaitingPage, WaitingView};
 pub use zone::{LimitsPatch, LimitsView, RateView, ZonePatch, ZoneSettings};

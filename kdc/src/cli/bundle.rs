@@ -19,6 +19,9 @@ pub(super) struct Write {
     /// The file to write, in the place of one that is there; without it, the bundle is printed
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     out: Option<PathBuf>,
+    /// Print only the fingerprint of its identities, for another zone's administrator to compare
+    #[arg(long, conflicts_with = "out")]
+    fingerprint: bool,
 }
 
 impl Write {
@@ -26,6 +29,11 @@ impl Write {
         let answer: serde_json::Value = Admin::new(global)?.get("/v1/bundle").read().await?;
         // Read as strictly as those will who get it.
         let bundle = Bundle::from_json(answer.to_string().as_bytes())?;
+        let fingerprint = bundle.fingerprint().to_string();
+        if self.fingerprint {
+            let told = json!({ "zone": bundle.zone, "fingerprint": fingerprint });
+            return Ok(output.print(&told, |out| writeln!(out, "{fingerprint}"))?);
+        }
         let Some(file) = self.out else {
             return Ok(output.print(&bundle, |out| out.write_all(&bundle.to_json()))?);
         };
@@ -41,13 +49,15 @@ impl Write {
             .iter()
             .map(|(name, signer, key)| json!({ "name": name, "signer": signer, "signing_key": key }));
         let named: Vec<_> = named.collect();
-        let told = json!({ "zone": bundle.zone, "file": file, "identities": named });
+        let told =
+            json!({ "zone": bundle.zone, "file": file, "identities": named, "fingerprint": fingerprint });
         Ok(output.print(&told, |out| {
             writeln!(out, "{} is the bundle of {}.", file.display(), bundle.zone.as_str())?;
             let line = |(name, signer, key): &(String, String, String)| {
                 writeln!(out, "{name} signs as {signer} with {key}.")
             };
-            keys.iter().try_for_each(line)
+            keys.iter().try_for_each(line)?;
+            writeln!(out, "Its fingerprint is {fingerprint}.")
         })?)
     }
 }

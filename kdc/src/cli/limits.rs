@@ -43,7 +43,7 @@ pub(super) struct Set {
 
 /// A rate, or `None` to take the setting away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Setting(Option<Rate>);
+pub(super) struct Setting(pub(super) Option<Rate>);
 
 impl Limits {
     pub(super) async fn run(self, global: &Global, output: &Output) -> Outcome {
@@ -82,15 +82,20 @@ fn show(out: &mut dyn Write, view: &LimitsView) -> io::Result<()> {
     writeln!(out, "Revision {}.", view.revision)
 }
 
-fn setting(text: &str) -> Result<Setting, &'static str> {
+pub(super) fn setting(text: &str) -> Result<Setting, &'static str> {
     if text == "default" {
         return Ok(Setting(None));
     }
+    rate(text)
+        .map(|rate| Setting(Some(rate)))
+        .map_err(|_| "write PER_SECOND/BURST, such as 2000/10000, or default")
+}
+
+pub(super) fn rate(text: &str) -> Result<Rate, &'static str> {
     let number = |text: &str| text.parse::<NonZeroU32>().ok();
     text.split_once('/')
         .and_then(|(per_second, burst)| Some(Rate { per_second: number(per_second)?, burst: number(burst)? }))
-        .map(|rate| Setting(Some(rate)))
-        .ok_or("write PER_SECOND/BURST, such as 2000/10000, or default")
+        .ok_or("write PER_SECOND/BURST, such as 2000/10000")
 }
 
 const LIMITS: &str = "/v1/admin/limits";

@@ -43,6 +43,7 @@ mod table;
 mod terminal;
 mod text;
 mod token;
+mod trust;
 mod whoami;
 mod zone;
 
@@ -214,6 +215,8 @@ enum Command {
     Enroll(Group<enroll::Enroll>),
     /// Join tokens: what lets hosts in that nobody knows yet
     JoinToken(Group<join_token::JoinToken>),
+    /// Trust with other zones: whose parties may speak to whom over the border
+    Trust(Group<trust::Trust>),
     /// Settings that hold for the whole zone
     Zone(Group<zone::Zone>),
     /// How often an address or a party may ask
@@ -272,6 +275,7 @@ async fn run(cli: Cli, output: &Output) -> Outcome<ExitCode> {
         Command::Token(token) => token.command.run(&global.at(token.profile), output).await?,
         Command::Enroll(enroll) => enroll.command.run(&global.at(enroll.profile), output).await?,
         Command::JoinToken(token) => token.command.run(&global.at(token.profile), output).await?,
+        Command::Trust(trust) => trust.command.run(&global.at(trust.profile), output).await?,
         Command::Zone(zone) => zone.command.run(&global.at(zone.profile), output).await?,
         Command::Limits(limits) => limits.command.run(&global.at(limits.profile), output).await?,
         Command::Bundle(bundle) => bundle.command.run(&global.at(bundle.profile), output).await?,

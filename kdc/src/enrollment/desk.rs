@@ -6,9 +6,9 @@ use arc_swap::ArcSwapOption;
 use keycell_protocol::{IdentitySecret, KdcIdentity, SealedEnrollment};
 
 use super::{Committer, EnrollError, Opened, Opener, Request, Settled};
-use crate::administration::{AdminError, Keys, Ledger};
+use crate::administration::{Keys, Ledger};
 use crate::http::chain;
-use crate::identities::{Identity, secret_name};
+use crate::identities::private_half;
 use crate::metrics::EnrollmentMetrics;
 
 /// Opens requests to enroll, and settles them.
@@ -59,24 +59,16 @@ impl EnrollmentDesk {
         {
             return Ok(known.1.clone());
         }
-        let secret = self.read(to).await.map_err(|error| {
+        let identity = private_half(&self.ledger, to).await.map_err(|error| {
             tracing::error!(identity = %to.name, error = chain(&error), "the private half of the primary identity cannot be had");
             EnrollError::NoIdentity
         })?;
-        let Some(secret) = secret else {
+        let Some(identity) = identity else {
             tracing::error!(identity = %to.name, "the private half of the primary identity is not in the database");
             return Err(EnrollError::NoIdentity);
         };
+        let secret = Arc::new(identity.encryption().clone());
         self.secret.store(Some(Arc::new((to.clone(), secret.clone()))));
         Ok(secret)
-    }
-
-    async fn read(&self, to: &KdcIdentity) -> Result<Option<Arc<IdentitySecret>>, AdminError> {
-        let Some(record) = self.ledger.store().secret(&secret_name(to.name)).await? else { return Ok(None) };
-        let opened = self.ledger.keyring().open_secret(&record)?;
-        let identity = Identity::from_secret(to.name, &opened).ok();
-        // One of another name or time would open nothing that hosts write to this one.
-        let identity = identity.filter(|identity| identity.public().is_ok_and(|public| public == *to));
-        Ok(identity.map(|identity| Arc::new(identity.encryption().clone())))
     }
 }

@@ -8,8 +8,10 @@ mod exported;
 mod identity;
 mod making;
 mod passphrase;
+mod private;
 
 pub use exported::{Exported, ExportedError};
 pub use identity::{Identity, IdentityError};
 pub(crate) use making::{complete, made, secret_name, watermark_name};
 pub use passphrase::Passphrase;
+pub(crate) use private::private_half;

@@ -12,7 +12,7 @@ use super::Kdc;
 use super::copies::Found;
 use crate::administration::{
     Access, AuthorKeys, Conflicts, Groups, IdentityDesk, JoinTokens, Keys, Ledger, MasterKeyDesk, Parties,
-    Policies, Sampler, Tokens, Waiting, ZoneSettingsDesk,
+    Policies, Sampler, Tokens, Trusts, Waiting, ZoneSettingsDesk,
 };
 use crate::audit::{AuditKey, Recorder};
 use crate::clock::Clock;
@@ -114,6 +114,7 @@ impl Kdc {
             groups: Groups::new(ledger.clone()),
             tokens: Tokens::new(ledger.clone(), token_key.clone()),
             join_tokens: JoinTokens::new(ledger.clone()),
+            trusts: Trusts::new(ledger.clone(), Keys::new(ledger.clone(), skew_ms)),
             waiting: Waiting::new(ledger.clone()),
             settings: ZoneSettingsDesk::new(ledger.clone()),
             master_key: MasterKeyDesk::new(ledger.clone(), rewrapper.clone()),

@@ -50,6 +50,10 @@ pub struct TrustRecord {
     /// Where the other zone's KDCs are. An outgoing trust has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<PeerRecord>,
+    /// Of an incoming trust: the generation of the key that was last offered. It is for whoever accepts that, and not for
+    /// whoever holds the key before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Generation>,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it was last changed.
@@ -91,6 +95,19 @@ impl TrustRecord {
     #[must_use]
     pub fn id(&self) -> String {
         document_id(self.direction, &self.zone)
+    }
+
+    /// By what the other zone is known. That of an incoming trust says nothing of where its KDCs are.
+    #[must_use]
+    pub fn known_as(&self) -> Bundle {
+        let peer = self.peer.as_ref();
+        Bundle {
+            zone: self.zone.clone(),
+            urls: peer.map(|peer| peer.urls.clone()).unwrap_or_default(),
+            tls_roots: peer.map(|peer| peer.tls_roots.clone()).unwrap_or_default(),
+            identities: self.identities.clone(),
+            trusted: Vec::new(),
+        }
     }
 
     /// Takes over where the other zone's KDCs are, and by which keys they are known.

@@ -15,10 +15,11 @@ use super::{AdminError, Asker, Ledger, PartyError};
 use crate::audit::{Action, Actor, Event};
 use crate::issuance::Authenticated;
 use crate::store::{Act, PartyRecord, StoreError, Write};
+use crate::trust::Direction;
 
 pub use administer::{NewKey, Replacement, Selected, Selection};
 pub use due::due;
-pub(crate) use states::States;
+pub(crate) use states::{Offered, STAGED_MS, States};
 
 /// The keys of the zone's parties. Everything here is durable, recorded, and in force on this KDC, when it returns.
 pub struct Keys {
@@ -51,8 +52,9 @@ impl From<Refused> for AdminError {
         match refused {
             Refused::Unknown => Self::Busy,
             Refused::Superseded => Self::Refused("a newer key is active already: use that one".to_owned()),
-            Refused::Enrolling(retry_after) => Self::NotYet {
-                text: "the host has enrolled again and holds its next key: use that one".to_owned(),
+            Refused::Apart(retry_after) => Self::NotYet {
+                text: "the next key was given in another way, by enrolling or in the offer of a trust: use that one"
+                    .to_owned(),
                 retry_after,
             },
             Refused::TooSoon(retry_after) => Self::NotYet {
@@ -99,9 +101,10 @@ impl Keys {
             let (turned, told) = match rotation.request().step {
                 Step::Stage => {
                     let Some(last) = self.last(name).await? else { return Err(Refused::Unknown.into()) };
+                    let apart = self.apart(&record).await;
                     let random = &mut crate::random::system();
                     let Next { key, fresh, erased } =
-                        states.stage(&mut record, rotation.generation(), last, random)?;
+                        states.stage(&mut record, rotation.generation(), last, apart, random)?;
                     events.extend(erased.into_iter().map(erasure));
                     let told = event(Action::KeyStage).with("generation", key.generation().0);
                     (Turned { staged: Some(key), changed: fresh }, told)
@@ -221,6 +224,18 @@ impl Keys {
     fn retire_ms(&self) -> u64 {
         let lifetime = self.ledger.directory().rules().policy.ticket_lifetime_seconds();
         u64::from(lifetime) * 1000 + 2 * self.skew_ms
+    }
+
+    /// The generation that was not given to whoever holds the key before: a host made it by enrolling, or another zone was
+    /// offered it.
+    async fn apart(&self, record: &PartyRecord) -> Option<Generation> {
+        let Some(zone) = record.name.asking_zone() else {
+            return record.enrollment.as_ref().map(|enrollment| enrollment.generation);
+        };
+        // The offer may have been made at another KDC a moment ago.
+        self.ledger.catch_up().await;
+        let trusts = self.ledger.directory().trusts();
+        trusts.get(Direction::Incoming, zone.as_str()).and_then(|trust| trust.offered)
     }
 
     /// The highest generation that the party ever had.

@@ -7,6 +7,7 @@ use keycell_protocol::{AuthorPublicKey, Epoch, Generation, LongTermKey, UnixMill
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use crate::administration::AdminError;
 use crate::directory::LONGEST_END_MS;
 use crate::keyring::{Keyring, KeyringError, Life, Standing};
 use crate::store::{KeyRecord, KeyState, PartyRecord};
@@ -30,8 +31,9 @@ pub(super) enum Refused {
     Unknown,
     /// A newer key is active already.
     Superseded,
-    /// The host made its next key itself, by enrolling again: that one is not for whoever holds the key before.
-    Enrolling(Duration),
+    /// The next key was made in another way, by a host that enrolled again or in the offer of a trust: that one is not for
+    /// whoever holds the key before.
+    Apart(Duration),
     /// The key before is still accepted: not before it has ended.
     TooSoon(Duration),
     /// All generations are used up.
@@ -74,12 +76,14 @@ impl States<'_> {
 
     /// Gives the holder of `signer`, which must be the active key, the party's next key. Asked again, it is the same one,
     /// so that a lost answer costs nothing; unless a key was made that an administrator wants replaced since. `last` is
-    /// the highest generation that the party ever had.
+    /// the highest generation that the party ever had, and `apart` the one that somebody was given who need not be the
+    /// holder of `signer`.
     pub(super) fn stage(
         self,
         record: &mut PartyRecord,
         signer: Generation,
         last: Generation,
+        apart: Option<Generation>,
         rng: &mut impl CryptoRng,
     ) -> Result<Next, Refused> {
         match state(record, signer) {
@@ -89,12 +93,11 @@ impl States<'_> {
         }
         let staged = record.keys.iter().find(|key| key.state == KeyState::Staged);
         let staged = staged.filter(|staged| !is_made_before(staged, record.rotate_after));
-        let enrolled = record.enrollment.as_ref().map(|enrollment| enrollment.generation);
-        if let Some(staged) = staged.filter(|staged| Some(staged.generation) == enrolled)
+        if let Some(staged) = staged.filter(|staged| Some(staged.generation) == apart)
             && let Some(end) = staged.ends_at.filter(|end| end.0.saturating_sub(self.now.0) <= LONGEST_END_MS)
             && self.keyring.open_key(record, staged).is_ok()
         {
-            return Err(Refused::Enrolling(Duration::from_millis(end.0.saturating_sub(self.now.0))));
+            return Err(Refused::Apart(Duration::from_millis(end.0.saturating_sub(self.now.0))));
         }
         if let Some(staged) = staged
             && let Ok(key) = self.keyring.open_key(record, staged)
@@ -187,7 +190,49 @@ impl States<'_> {
         if !record.keys.iter().any(|key| alive(&key)) {
             record.author_key = Some(author_key);
         }
-        erased.extend(take_out(record, |key| key.state == KeyState::Staged));
+        erased.extend(self.take_in(record, key, rng));
+        let made = record.keys.last().map_or(KeyState::Staged, |key| key.state);
+        Ok(Joined { state: made, erased })
+    }
+
+    /// Gives a zone a key that an administrator takes there: in use at once where none is, else from when it is used for the
+    /// first time. A key that does not open is of no use to anybody, and goes. `last` is the highest generation that the
+    /// zone ever had here.
+    pub(crate) fn offer(
+        self,
+        record: &mut PartyRecord,
+        last: Option<Generation>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Offered, AdminError> {
+        let generation = match last {
+            Some(last) => last.next().ok_or(Refused::Exhausted)?,
+            None => Generation::FIRST,
+        };
+        let mut erased = self.expire(record);
+        for row in record.keys.clone().iter().filter(|key| key.state != KeyState::Dead) {
+            match self.keyring.open_key(record, row) {
+                Ok(_) => {}
+                Err(KeyringError::Damaged { .. }) => {
+                    erased.extend(take_out(record, |key| key.generation == row.generation));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let key = LongTermKey::generate(generation, self.epoch, rng);
+        erased.extend(self.take_in(record, &key, rng));
+        let made = record.keys.last().map_or(KeyState::Staged, |key| key.state);
+        Ok(Offered { key, state: made, erased })
+    }
+
+    /// Puts in a new key, the last of the record: where a key is active, that one stays until the new one is used for the
+    /// first time; else the new one is active at once. Returns the generations that are gone.
+    fn take_in(
+        self,
+        record: &mut PartyRecord,
+        key: &LongTermKey,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<Generation> {
+        let mut erased = take_out(record, |key| key.state == KeyState::Staged);
         // Who enrolls again and again, and commits each time, does not pile keys up.
         let retiring = record.keys.iter().filter(|key| key.state == KeyState::Retiring);
         let last = retiring.map(|key| key.generation).max();
@@ -202,7 +247,7 @@ impl States<'_> {
             Life { state: KeyState::Staged, created_at, ends_at: Some(self.now.plus(STAGED_MS)) }
         };
         record.keys.push(self.keyring.seal_key(&record.name, Standing::of(record), key, life, rng));
-        Ok(Joined { state: life.state, erased })
+        erased
     }
 
     /// When a new key counts as made: not before somebody asked for it, wherever that clock was.
@@ -251,6 +296,17 @@ pub(crate) struct Joined {
     pub(crate) erased: Vec<Generation>,
 }
 
+/// A key that is on its way to another zone.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    /// The key.
+    pub(crate) key: LongTermKey,
+    /// Active, or staged.
+    pub(crate) state: KeyState,
+    /// The keys that are gone.
+    pub(crate) erased: Vec<Generation>,
+}
+
 /// What an administrator's new key did.
 #[derive(Debug)]
 pub(super) struct Replaced {
@@ -283,4 +339,4 @@ fn is_made_before(key: &KeyRecord, moment: Option<UnixMillis>) -> bool {
 }
 
 /// For how long a staged key waits for its party.
-const STAGED_MS: u64 = 86_400_000;
+pub(crate) const STAGED_MS: u64 = 86_400_000;

@@ -79,7 +79,7 @@ impl World {
         states.expire(&mut record);
         match step {
             Step::Stage { lost } => {
-                match states.stage(&mut record, self.active.generation(), self.last, &mut random) {
+                match states.stage(&mut record, self.active.generation(), self.last, None, &mut random) {
                     Ok(next) => {
                         assert!(next.key.generation() > self.active.generation());
                         self.last = self.last.max(next.key.generation());
@@ -182,9 +182,10 @@ fn what_an_administrator_wants_replaced_is_not_waited_for() {
     record.enrollment = Some(Box::new(enrollment));
     world.now = world.now.plus(1);
     let stage = |world: &World, record: &mut PartyRecord| {
-        world.states().stage(record, Generation::FIRST, Generation(2), &mut crate::random::system())
+        let apart = record.enrollment.as_ref().map(|enrollment| enrollment.generation);
+        world.states().stage(record, Generation::FIRST, Generation(2), apart, &mut crate::random::system())
     };
-    assert!(matches!(stage(&world, &mut record), Err(Refused::Enrolling(_))));
+    assert!(matches!(stage(&world, &mut record), Err(Refused::Apart(_))));
     record.rotate_after = Some(world.now);
     let next = stage(&world, &mut record).unwrap();
     assert_eq!((next.key.generation(), next.erased), (Generation(3), vec![Generation(2)]));

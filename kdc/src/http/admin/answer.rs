@@ -50,10 +50,9 @@ pub(crate) async fn kept(kdc: &Arc<Kdc>, retry: Option<&Retry>) -> Result<Option
         (HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true")),
     ];
     let mut response = (status, json, body.to_vec()).into_response();
-    if let Some(revision) = serde_json::from_slice(&body)
-        .ok()
-        .and_then(|Body { revision, party }| revision.or_else(|| party.map(|party| party.revision)))
-    {
+    if let Some(revision) = serde_json::from_slice(&body).ok().and_then(|Body { revision, party, trust }| {
+        revision.or_else(|| party.or(trust).map(|inside| inside.revision))
+    }) {
         tag(&mut response, revision);
     }
     Ok(Some(response))
@@ -65,11 +64,12 @@ fn tag(response: &mut Response, revision: u64) {
     }
 }
 
-/// Where a body has the revision that it is of: a rule at the top, a new party inside.
+/// Where a body has the revision that it is of: a rule at the top, a new party or a trust inside.
 #[derive(Deserialize)]
 struct Body {
     revision: Option<u64>,
     party: Option<Revised>,
+    trust: Option<Revised>,
 }
 
 #[derive(Deserialize)]

@@ -18,4 +18,5 @@ pub(super) mod policy;
 pub(super) mod reload;
 pub(super) mod status;
 pub(super) mod tokens;
+pub(super) mod trusts;
 pub(super) mod zone;

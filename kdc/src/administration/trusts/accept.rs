@@ -1,0 +1,227 @@
+//! Accepting the offer of another zone: its key is kept, and tickets are asked for with it.
+
+use keycell_protocol::{
+    BundleFingerprint, Generation, LongTermKey, OfferState, OfferedTo, OfferingZone, SealedTrustOffer,
+    TrustOffer, TrustOfferError, Zone,
+};
+use subtle::ConstantTimeEq as _;
+
+use super::{ATTEMPTS, SCHEMA, Trust, Trusts, lost_a_race, read, without};
+use crate::administration::{AdminError, Caller};
+use crate::api::{NewTrust, TrustPatch};
+use crate::audit::Action;
+use crate::identities::{Identity, private_half};
+use crate::store::{Act, Kind, Write};
+use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, secret_name};
+
+/// What became of an offer.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The trust.
+    pub trust: Trust,
+    /// Whether all was as the offer has it already.
+    pub again: bool,
+}
+
+impl Trusts {
+    /// Accepts the offer of another zone. `keep` may add the write that keeps the answer.
+    ///
+    /// # Errors
+    /// [`AdminError::Invalid`] for an offer that does not hold; [`AdminError::Refused`] for one that came too late.
+    pub async fn accept(
+        &self,
+        caller: &Caller,
+        new: &NewTrust,
+        terms: &TrustPatch,
+        keep: impl Fn(&Trust) -> Result<Option<Write>, AdminError>,
+    ) -> Result<Accepted, AdminError> {
+        let sealed = SealedTrustOffer::parse(&new.offer).map_err(refused)?;
+        let invalid = |error: keycell_protocol::BundleFingerprintError| {
+            AdminError::invalid("fingerprint", error.to_string())
+        };
+        let told = new.fingerprint.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        let identity = self.primary().await?;
+        let own = &self.ledger.zone().zone;
+        // Somebody else may change the trust in between, or its keys; then look again.
+        for _ in 0..ATTEMPTS {
+            self.ledger.catch_up().await;
+            let there = self.ledger.store().documents(Kind::Trust).await?;
+            let before = self.before(Direction::Outgoing, &sealed.claims().zone, &there)?;
+            let key = self.open(&sealed, &identity, before.as_ref(), told)?;
+            let offer = sealed.claims();
+            self.agrees(Direction::Incoming, &offer.bundle)?;
+            read::reachable(&offer.bundle).map_err(|text| AdminError::invalid("offer", text))?;
+            let now = self.ledger.now();
+            let mut record = match &before {
+                Some(before) => read::patched(before, terms, own)?,
+                None => read::first(Direction::Outgoing, &offer.bundle, terms, own, now)?,
+            };
+            let Held { keys, version } = self.held(before.as_ref(), &offer.zone).await?;
+            let taken = take(keys, key, offer)?;
+            record.peer = Some(PeerRecord {
+                urls: Vec::new(),
+                tls_roots: String::new(),
+                ratchet_period: offer.ratchet_period,
+                held: before.as_ref().and_then(|before| before.peer.as_ref()?.held),
+                rotate_from: before.as_ref().and_then(|before| before.peer.as_ref()?.rotate_from),
+            });
+            record.meet(&offer.bundle);
+            let mut writes = Vec::new();
+            if let Some(keys) = &taken {
+                let next = version.map_or(1, |version| version.saturating_add(1));
+                if let Some(peer) = &mut record.peer {
+                    peer.held = keys.seen(next);
+                    peer.rotate_from = None;
+                }
+                let random = &mut crate::random::system();
+                writes.push(Write::AddSecret(keys.seal(self.ledger.keyring(), &offer.zone, next, random)));
+                let name = secret_name(&offer.zone);
+                writes.extend(version.map(|version| Write::DeleteSecret { name, version }));
+            }
+            if before.as_ref() == Some(&record) {
+                return Ok(Accepted { trust: Trust { record, principal: None }, again: true });
+            }
+            let expected = before.as_ref().map(|before| before.revision);
+            // Beyond every revision that a trust with the zone can have had: each of those took a change of the trusts.
+            record.revision = there.change.0.max(expected.unwrap_or(0)).saturating_add(1);
+            record.updated_at = now;
+            let event = caller.event(now, Action::TrustAccept, record.id());
+            let event = match &before {
+                Some(before) => read::compared(event, before, &record),
+                None => read::described(event, &record),
+            };
+            let event = event
+                .with("generation", offer.generation.0)
+                .with("state", state(offer.state))
+                .with("fingerprint", offer.bundle.fingerprint().to_string())
+                .with("by", if told.is_some() { "fingerprint" } else { "known identity" });
+            let mut act = Act::new(Write::Expect { kind: Kind::Trust, change: there.change }, event);
+            act.writes.push(self.write(&record, expected)?);
+            act.writes.extend(writes);
+            act.writes.push(Write::NeedSchema(SCHEMA));
+            let trust = Trust { record, principal: None };
+            act.writes.extend(keep(&trust)?);
+            match self.ledger.commit(&act).await {
+                Ok(_) => return Ok(Accepted { trust, again: false }),
+                Err(error) => lost_a_race(error)?,
+            }
+        }
+        Err(AdminError::Busy)
+    }
+
+    /// Opens an offer, once it is known by whom it is: an identity that is known of a zone that is trusted already, or the
+    /// fingerprint that an administrator was told.
+    fn open(
+        &self,
+        sealed: &SealedTrustOffer,
+        identity: &Identity,
+        before: Option<&TrustRecord>,
+        told: Option<BundleFingerprint>,
+    ) -> Result<LongTermKey, AdminError> {
+        let fingerprint = sealed.claims().bundle.fingerprint();
+        let known = before.map(TrustRecord::known_as);
+        let by = match &known {
+            Some(known) => OfferingZone::Known(known),
+            None => OfferingZone::Fingerprint(told.unwrap_or(fingerprint)),
+        };
+        let zone = &self.ledger.zone().zone;
+        let to = OfferedTo { zone, identity: identity.name(), secret: identity.encryption() };
+        let key = sealed.open(to, by, self.ledger.now().seconds()).map_err(refused)?;
+        match told {
+            Some(told) if told != fingerprint => Err(refused(TrustOfferError::Fingerprint(fingerprint))),
+            None if known.is_none() => Err(AdminError::invalid(
+                "fingerprint",
+                format!(
+                    "the offer is by the identities {fingerprint}: ask the administrator of {} for theirs by another way, \
+                     and give it",
+                    sealed.claims().zone
+                ),
+            )),
+            _ => Ok(key),
+        }
+    }
+
+    async fn primary(&self) -> Result<Identity, AdminError> {
+        let settings = self.ledger.directory().settings();
+        let missing = || {
+            AdminError::Refused(
+                "this zone's KDC has no primary identity to open it with: `keycell identity list` says what there is"
+                    .to_owned(),
+            )
+        };
+        let public = settings.identities.primary().ok_or_else(missing)?;
+        private_half(&self.ledger, public).await?.ok_or_else(missing)
+    }
+
+    /// The keys that there are, and the version of their secret. Keys that do not unwrap are none.
+    async fn held(&self, before: Option<&TrustRecord>, zone: &Zone) -> Result<Held, AdminError> {
+        let Some(secret) = self.ledger.store().secret(&secret_name(zone)).await? else {
+            return Ok(Held { keys: HeldKeys::default(), version: None });
+        };
+        let version = Some(secret.version);
+        let held = before.and_then(|before| before.peer.as_ref()?.held).map(|held| held.version);
+        if held != version {
+            return Ok(Held { keys: HeldKeys::default(), version });
+        }
+        match HeldKeys::open(self.ledger.keyring(), &secret) {
+            Ok(keys) => Ok(Held { keys, version }),
+            Err(error @ crate::keyring::KeyringError::Damaged { .. }) => {
+                without(zone, &error);
+                Ok(Held { keys: HeldKeys::default(), version })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The keys of a trust as they are at rest.
+struct Held {
+    keys: HeldKeys,
+    version: Option<u32>,
+}
+
+/// The keys with the one of an offer; `None` where that is among them already.
+fn take(held: HeldKeys, key: LongTermKey, offer: &TrustOffer) -> Result<Option<HeldKeys>, AdminError> {
+    let HeldKeys { active, staged } = held;
+    if [&active, &staged].into_iter().flatten().any(|known| is_same(known, &key)) {
+        return Ok(None);
+    }
+    let newest: Option<Generation> =
+        [&active, &staged].into_iter().flatten().map(LongTermKey::generation).max();
+    if newest.is_some_and(|newest| newest >= key.generation()) {
+        return Err(AdminError::Refused(format!(
+            "{} has given a newer key since that offer was made: ask for another one",
+            offer.zone
+        )));
+    }
+    Ok(Some(match offer.state {
+        // No other key is accepted there any more.
+        OfferState::Active => HeldKeys { active: Some(key), staged: None },
+        OfferState::Staged => HeldKeys { active, staged: Some(key) },
+    }))
+}
+
+/// Whether two are one key, perhaps at different epochs.
+fn is_same(one: &LongTermKey, other: &LongTermKey) -> bool {
+    let epoch = one.epoch().max(other.epoch());
+    let turned = |key: &LongTermKey| key.clone().advance(epoch).ok();
+    one.generation() == other.generation()
+        && turned(one)
+            .zip(turned(other))
+            .is_some_and(|(one, other)| one.expose_secret().ct_eq(other.expose_secret()).into())
+}
+
+fn refused(error: TrustOfferError) -> AdminError {
+    let field = match error {
+        TrustOfferError::Fingerprint(_) | TrustOfferError::UnknownSigner(_) => "fingerprint",
+        _ => "offer",
+    };
+    AdminError::invalid(field, error.to_string())
+}
+
+const fn state(state: OfferState) -> &'static str {
+    match state {
+        OfferState::Active => "active",
+        OfferState::Staged => "staged",
+    }
+}

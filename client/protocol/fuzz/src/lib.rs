@@ -136,6 +136,11 @@ pub fn array(case: &Value, field: &str) -> [u8; 32] {
     hex(case[field].as_str().unwrap()).try_into().unwrap()
 }
 
+/// The 16 bytes in this member of a case.
+pub fn array16(case: &Value, field: &str) -> [u8; 16] {
+    hex(case[field].as_str().unwrap()).try_into().unwrap()
+}
+
 /// Randomness that is no surprise: these bytes, and no more.
 pub struct Known(pub Vec<u8>);
 

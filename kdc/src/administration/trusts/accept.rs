@@ -74,9 +74,10 @@ impl Trusts {
                     peer.rotate_from = None;
                 }
                 let random = &mut crate::random::system();
-                writes.push(Write::AddSecret(keys.seal(self.ledger.keyring(), &offer.zone, next, random)));
                 let name = secret_name(&offer.zone);
+                // A name has one secret: what is there makes room first.
                 writes.extend(version.map(|version| Write::DeleteSecret { name, version }));
+                writes.push(Write::AddSecret(keys.seal(self.ledger.keyring(), &offer.zone, next, random)));
             }
             if before.as_ref() == Some(&record) {
                 return Ok(Accepted { trust: Trust { record, principal: None }, again: true });

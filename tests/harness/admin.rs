@@ -30,6 +30,9 @@ pub const ENROLLMENTS: &str = "/v1/admin/enrollments";
 /// The path of the audit log.
 pub const AUDIT: &str = "/v1/admin/audit";
 
+/// The path of the trusts.
+pub const TRUSTS: &str = "/v1/admin/trusts";
+
 /// The path of one group.
 #[must_use]
 pub fn group_path(name: &str) -> String {

@@ -26,7 +26,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// The zone of every cell that is made here.
+    /// The zone of every cell that is made here and does not say otherwise.
     pub const ZONE: &'static str = "test.internal";
 
     /// A cell on SQLite.
@@ -41,6 +41,12 @@ impl Cell {
         Self::make(arguments, None, None)
     }
 
+    /// A cell of another zone, on SQLite.
+    #[must_use]
+    pub fn of_zone(zone: &str) -> Self {
+        Self::make_of(zone, &[], None, None)
+    }
+
     /// A cell on a new database of `cluster`, which runs at least as long.
     #[must_use]
     pub fn postgres(cluster: &Arc<Postgres>) -> Self {
@@ -48,10 +54,19 @@ impl Cell {
     }
 
     fn make(arguments: &[&str], database: Option<String>, cluster: Option<Arc<Postgres>>) -> Self {
+        Self::make_of(Self::ZONE, arguments, database, cluster)
+    }
+
+    fn make_of(
+        zone: &str,
+        arguments: &[&str],
+        database: Option<String>,
+        cluster: Option<Arc<Postgres>>,
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("keycell-cell-").tempdir().expect("a temporary folder");
         let cell = Self { folder, listen: free_address(), cluster };
         let mut init = cell.command();
-        init.args(["init", "--zone", Self::ZONE, "--profile", "open", "--listen", &cell.listen.to_string()]);
+        init.args(["init", "--zone", zone, "--profile", "open", "--listen", &cell.listen.to_string()]);
         init.args(arguments);
         if let Some(url) = database {
             init.arg("--postgres").env("KEYCELL_DATABASE", url);

@@ -86,7 +86,10 @@ async fn a_new_zone_has_two_and_everybody_may_know_them() {
     let keys = format!(
         "#KDC#00001 signs as {signer} with {primary}.\n#KDC#00002 signs as {of_secondary} with {secondary}.\n"
     );
-    assert_eq!(told, format!("bundle.json is the bundle of test.internal.\n{keys}"));
+    let fingerprint = format!("Its fingerprint is {}.\n", shown.fingerprint());
+    assert_eq!(told, format!("bundle.json is the bundle of test.internal.\n{keys}{fingerprint}"));
+    let printed_alone = cell.run(&["bundle", "--fingerprint"]).succeeded().stdout;
+    assert_eq!(printed_alone, format!("{}\n", shown.fingerprint()));
     assert_eq!(fs::read_to_string(cell.folder().join("bundle.json")).unwrap(), printed);
     let table = cell.run(&["identity", "list"]).succeeded().stdout;
     assert_eq!(table.matches("in the database").count(), 2, "{table}");

@@ -77,6 +77,11 @@ const BY_CHANCE: &[(&str, u16)] = &[
     ("POST /v1/admin/groups/{name}/rotate", 409),
     ("PUT /v1/admin/groups/{name}/excluded/{party}", 409),
     ("DELETE /v1/admin/groups/{name}/excluded/{party}", 409),
+    ("POST /v1/admin/trusts/offers", 409),
+    ("GET /v1/admin/trusts/{direction}/{zone}", 409),
+    ("PATCH /v1/admin/trusts/{direction}/{zone}", 409),
+    ("DELETE /v1/admin/trusts/{direction}/{zone}", 409),
+    ("POST /v1/admin/trusts/{direction}/{zone}/rotate", 409),
     ("PUT /v1/admin/policy", 409),
     ("PATCH /v1/admin/policy/rules/{id}", 409),
     ("DELETE /v1/admin/policy/rules/{id}", 409),
@@ -216,7 +221,14 @@ fn request(http: &Http, operation: &str, name: &str, id: &str, query: &str) -> r
         name if name.starts_with("nobody") => "00000000000000000000000000000000",
         _ => FINGERPRINT,
     };
+    let zone = match name {
+        "no%20name" => "no%20zone",
+        name if name.starts_with("nobody") => "nobody.test",
+        _ => "z1.test",
+    };
     let path = path
+        .replace("{direction}", "incoming")
+        .replace("{zone}", zone)
         .replace("{fingerprint}", fingerprint)
         .replace("{name}", group)
         .replace("{id}", id)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use keycell_protocol::AuthorKey;
 use keycell_tests::admin::{
-    AUDIT, ENROLLMENT, ENROLLMENTS, GROUPS, JOIN_TOKENS, LIMITS, POLICY, RULES, TOKENS, ZONE,
+    AUDIT, ENROLLMENT, ENROLLMENTS, GROUPS, JOIN_TOKENS, LIMITS, POLICY, RULES, TOKENS, TRUSTS, ZONE,
 };
 use keycell_tests::cell::Cell;
 use keycell_tests::http::{Answer, Http, PARTIES, party_path};
@@ -33,6 +33,7 @@ impl Watched {
         (status, expected): (u16, &[(&str, &str)]),
     ) -> Answer {
         let path = route.replace("{name}", &target.replace('@', "%40")).replace("{id}", target);
+        let path = path.replace("{direction}/{zone}", &target.replace(' ', "/"));
         let what = format!("{method} {path} {body}");
         self.tried.insert((method.to_string(), route.split('?').next().unwrap().to_owned()));
         let answer = self.http.send_with(method.clone(), &path, headers, body).await;
@@ -166,6 +167,41 @@ async fn an_operation_leaves_its_records_and_no_others() {
     admin.does((delete, &groups), g, &[], &Value::Null, (404, none)).await;
     admin.tried.insert(("PUT".to_owned(), out.clone()));
     admin.tried.insert(("DELETE".to_owned(), out));
+
+    // Trust with other zones.
+    let other = Cell::of_zone("z1.test");
+    let there = other.serve();
+    let (trusts, incoming) = (format!("{TRUSTS}/{{direction}}/{{zone}}"), "incoming z1.test");
+    let (offers, accepted) = (format!("{TRUSTS}/offers"), format!("{TRUSTS}/accepted"));
+    let bundle = there.http().get("/v1/bundle").await.json();
+    let new = json!({ "bundle": bundle, "sources": ["a"], "destinations": ["b"] });
+    admin.does((post, &offers), "", &[], &json!({ "bundle": bundle }), (400, none)).await;
+    let again = [("idempotency-key", "t")];
+    admin.does((post, &offers), "", &again, &new, (201, &[("trust.offer", incoming)])).await;
+    admin.does((post, &offers), "", &again, &new, (201, none)).await;
+    let own =
+        json!({ "bundle": here.get("/v1/bundle").await.json(), "sources": ["a"], "destinations": ["b"] });
+    let made = other.admin(&there).send(Method::POST, &offers, &own).await.json();
+    let new = json!({ "offer": made["offer"], "sources": ["a"], "destinations": ["b"] });
+    admin.does((post, &accepted), "", &[], &new, (400, none)).await;
+    let mut new = new;
+    new["fingerprint"] = made["fingerprint"].clone();
+    let outgoing = "outgoing z1.test";
+    admin.does((post, &accepted), "", &[], &new, (201, &[("trust.accept", outgoing)])).await;
+    admin.does((post, &accepted), "", &[], &new, (200, none)).await;
+    let off = json!({ "enabled": false });
+    admin.does((patch, &trusts), incoming, &[("if-match", "\"0\"")], &off, (412, none)).await;
+    admin.does((patch, &trusts), incoming, &[], &off, (200, &[("trust.disable", incoming)])).await;
+    admin.does((patch, &trusts), incoming, &[], &off, (200, none)).await;
+    let both = json!({ "enabled": true, "note": "Why." });
+    let twice: &[(&str, &str)] = &[("trust.enable", incoming), ("trust.update", incoming)];
+    admin.does((patch, &trusts), incoming, &[], &both, (200, twice)).await;
+    let rotate = format!("{trusts}/rotate");
+    admin.does((post, &rotate), incoming, &[], &Value::Null, (200, &[("trust.rotate", incoming)])).await;
+    for trust in [incoming, outgoing] {
+        admin.does((delete, &trusts), trust, &[], &Value::Null, (204, &[("trust.delete", trust)])).await;
+        admin.does((delete, &trusts), trust, &[], &Value::Null, (404, none)).await;
+    }
 
     // The policy.
     let new = json!({ "id": "r", "effect": "allow", "source": "x", "destination": "y" });

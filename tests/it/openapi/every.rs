@@ -19,7 +19,7 @@ use super::{answering, request};
 /// Asks for all of them, and returns which answers came: operation and status.
 pub(crate) async fn answers() -> BTreeSet<(String, u16)> {
     let cell = Cell::sqlite();
-    cell.configure("limits = { body_bytes = 8192 }");
+    cell.configure("limits = { body_bytes = 32768 }");
     let join_token = cell.join_token(1).await;
     let zones = [cell.trusts("other.example", true).await, cell.trusts("off.example", false).await];
     let kdc = cell.serve();
@@ -240,6 +240,7 @@ impl Seen {
         }
         self.send(409, Method::POST, parties, &json!({ "name": "new@test.internal" })).await;
         self.groups().await;
+        self.trusts().await;
         self.conflicts().await;
         self.send(409, Method::POST, rules, &rule).await;
         let made = self.send(201, Method::POST, tokens, &token).await;
@@ -361,6 +362,59 @@ impl Seen {
         self.see(200, self.admin.request(Method::GET, rules)).await;
     }
 
+    /// Trust both ways with another zone, and everything that is done with one.
+    async fn trusts(&mut self) {
+        let other = Cell::of_zone("z1.test");
+        let kdc = other.serve();
+        let there = other.admin(&kdc);
+        let bundle = |http: Http| async move { http.get("/v1/bundle").await.json() };
+        let lists = |bundle: Value| json!({ "bundle": bundle, "sources": ["a"], "destinations": ["b"] });
+        let path = "/v1/admin/trusts/offers";
+        let offer = lists(bundle(kdc.http()).await);
+        let with_key = |path: &str, body: &Value| {
+            json_to(self.admin.request(Method::POST, path), body).header("idempotency-key", "trust")
+        };
+        let another = json!({ "bundle": offer["bundle"], "valid_seconds": 60 });
+        let requests =
+            [(201, with_key(path, &offer)), (201, with_key(path, &offer)), (422, with_key(path, &another))];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+        self.send(201, Method::POST, path, &another).await;
+        // The other way round, it is this zone that accepts.
+        let own = lists(bundle(self.admin.clone()).await);
+        let mut theirs = Vec::new();
+        for _ in 0..3 {
+            let made = there.send(Method::POST, path, &own).await.json();
+            theirs.push(json!({
+                "offer": made["offer"],
+                "fingerprint": made["fingerprint"],
+                "sources": ["a"],
+                "destinations": ["b"],
+            }));
+        }
+        let path = "/v1/admin/trusts/accepted";
+        let with_key = |body: &Value| {
+            json_to(self.admin.request(Method::POST, path), body).header("idempotency-key", "accepted")
+        };
+        let requests =
+            [(201, with_key(&theirs[0])), (201, with_key(&theirs[0])), (422, with_key(&theirs[1]))];
+        for (status, request) in requests {
+            self.see(status, request).await;
+        }
+        self.send(200, Method::POST, path, &theirs[0]).await;
+        self.send(201, Method::POST, path, &theirs[2]).await;
+        self.send(409, Method::POST, path, &theirs[1]).await;
+        let trust = "/v1/admin/trusts/incoming/z1.test";
+        let patch = json!({ "mode": "monitor", "rate": null, "lifetime_seconds": 60, "note": "Why." });
+        self.send(200, Method::PATCH, trust, &patch).await;
+        let rotate = format!("{trust}/rotate");
+        for (status, key) in [(200, "t"), (200, "t"), (422, "trust")] {
+            let request = self.admin.request(Method::POST, &rotate).header("idempotency-key", key);
+            self.see(status, request).await;
+        }
+    }
+
     /// Two whose keys are used in two places.
     async fn conflicts(&mut self) {
         for name in ["copied@test.internal", "new2@test.internal"] {
@@ -417,7 +471,7 @@ impl Seen {
         for operation in answering(413) {
             let long = request(&self.admin, &operation, "a%40test.internal", "rule", "");
             // A whole policy has more room.
-            let bytes = if operation == "PUT /v1/admin/policy" { 8 << 20 } else { 9_000 };
+            let bytes = if operation == "PUT /v1/admin/policy" { 8 << 20 } else { 33_000 };
             self.see(413, json_to(long, &json!("x".repeat(bytes)))).await;
         }
         for operation in answering(415) {
@@ -430,6 +484,7 @@ impl Seen {
         for (operation, id) in [
             ("DELETE /v1/admin/groups/{name}/excluded/{party}", ""),
             ("DELETE /v1/admin/groups/{name}", ""),
+            ("DELETE /v1/admin/trusts/{direction}/{zone}", ""),
             ("DELETE /v1/admin/parties/{name}/author-key", ""),
             ("DELETE /v1/admin/parties/{name}", ""),
             ("DELETE /v1/admin/enrollments/{fingerprint}", ""),

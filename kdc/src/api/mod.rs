@@ -40,7 +40,7 @@ pub use party::{
 };
 pub use policy::{NewRule, PolicyTest, PolicyView, ProfileView, RulePage, RulePatch, RuleView, Rules};
 pub use reload::Reloaded;
-pub use status::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
+pub use status::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, TrustState, Warning};
 pub use token::{CreatedToken, NewToken, TokenPage, TokenView, WhoAmI};
 pub use trust::{NewTrust, NewTrustOffer, TrustList, TrustOffered, TrustPatch, TrustView};
 pub use waiting::{WaitingPage, WaitingView};

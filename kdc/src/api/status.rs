@@ -1,9 +1,10 @@
 //! The cell at a glance.
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::{Generation, Name, UnixMillis, Zone};
 use serde::{Deserialize, Serialize};
 
 use crate::enrollment::EnrollmentMode;
+use crate::trust::Direction;
 
 /// The cell as this KDC sees it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct StatusView {
     /// Hosts that come aboard by themselves; a KDC of an earlier release does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enrollment: Option<EnrollmentCounts>,
+    /// The trusts with other zones, the incoming ones first.
+    #[serde(default)]
+    pub trusts: Vec<TrustState>,
     /// The oldest key in use: whose, and when it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_key: Option<OldestKey>,
@@ -55,6 +59,27 @@ pub struct StatusView {
     pub audit_seq: u64,
     /// What an operator should look at.
     pub warnings: Vec<Warning>,
+}
+
+/// How a trust with another zone stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustState {
+    /// Which way it goes, seen from this zone.
+    pub direction: Direction,
+    /// The other zone.
+    pub zone: Zone,
+    /// Whether tickets are given by it.
+    pub enabled: bool,
+    /// The generation of its key; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_generation: Option<Generation>,
+    /// When the other zone's KDC last answered this one, or last asked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<UnixMillis>,
+    /// Of an outgoing one: `closed` where its KDCs are asked, `half-open` where one request tries them, `open` where they are
+    /// left alone because they do not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<String>,
 }
 
 /// Parties by state.

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use keycell_protocol::UnixMillis;
 
 use super::admin::Admin;
 use super::moment::{age, time};
 use super::output::Output;
 use super::table::{counted, fields, or_dash, printable};
 use super::{Global, Outcome};
-use crate::api::{EnrollmentCounts, StatusView};
+use crate::api::{EnrollmentCounts, StatusView, TrustState};
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -87,6 +88,7 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
             ),
             ("tokens", format!("{} live", view.tokens)),
             ("enrollment", or_dash(view.enrollment.as_ref().map(enrollment))),
+            ("trusts", trusts(&view.trusts, now)),
             ("oldest key", or_dash(key)),
             ("certificate", or_dash(certificate)),
             ("database", format!("{}, at most {} ms behind", view.database, view.directory_staleness_ms)),
@@ -94,6 +96,21 @@ fn glance(out: &mut dyn Write, view: &StatusView) -> io::Result<()> {
             ("audit log", counted(view.audit_seq, "record", "records")),
         ],
     )
+}
+
+fn trusts(all: &[TrustState], now: UnixMillis) -> String {
+    let one = |trust: &TrustState| {
+        let stands = match (trust.enabled, trust.breaker.as_deref()) {
+            (false, _) => "disabled".to_owned(),
+            (true, Some("open" | "half-open")) => "does not answer".to_owned(),
+            (true, _) => match trust.last_answer {
+                Some(at) => format!("spoke {} ago", age(at, now)),
+                None => "not heard of yet".to_owned(),
+            },
+        };
+        format!("{} {}, {stands}", trust.direction, printable(trust.zone.as_str()))
+    };
+    or_dash((!all.is_empty()).then(|| all.iter().map(one).collect::<Vec<_>>().join("; ")))
 }
 
 fn enrollment(counts: &EnrollmentCounts) -> String {

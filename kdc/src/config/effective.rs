@@ -101,6 +101,7 @@ impl Config {
         self.limits.connections = running.limits.connections;
         self.limits.remembered = running.limits.remembered;
         self.limits.nonces = running.limits.nonces;
+        self.peers.concurrency = running.peers.concurrency;
         self.log.format = running.log.format;
         self.telemetry.clone_from(&running.telemetry);
     }

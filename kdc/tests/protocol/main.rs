@@ -12,6 +12,7 @@ mod groups;
 mod hosts;
 mod joining;
 mod keys;
+mod peers;
 mod requests;
 mod retention;
 mod rotation;

@@ -1,0 +1,178 @@
+//! The key of a trust, as the zone that asks keeps it: rotation, crashes in it, and its turning.
+
+use keycell_kdc::store::KeyState;
+use keycell_kdc::trust::{Direction, HeldKeys, secret_name};
+use keycell_protocol::{Generation, LongTermKey, Name};
+
+use super::Pair;
+use super::wire::Mood;
+use crate::zone::DAY;
+use crate::zones::trust::change_trust;
+
+impl Pair {
+    /// An administrator wants another key.
+    async fn want_rotation(&self) {
+        let generation = self.generation();
+        change_trust(&self.here, Direction::Outgoing, &self.there, |trust| {
+            trust.peer.as_mut().unwrap().rotate_from = Some(Generation(generation));
+        })
+        .await;
+    }
+
+    /// What is at rest here.
+    async fn held(&self) -> HeldKeys {
+        let ledger = self.here.kdc.ledger();
+        let secret = ledger.store().secret(&secret_name(self.there.kdc.zone())).await.unwrap().unwrap();
+        let trusts = self.here.kdc.directory().trusts();
+        let trust = trusts.get(Direction::Outgoing, self.there.kdc.zone().as_str()).unwrap();
+        let held = HeldKeys::open(ledger.keyring(), &secret).unwrap();
+        assert_eq!(trust.peer.as_ref().unwrap().held, held.seen(secret.version));
+        held
+    }
+
+    fn generation(&self) -> u32 {
+        let trusts = self.here.kdc.directory().trusts();
+        let trust = trusts.get(Direction::Outgoing, self.there.kdc.zone().as_str()).unwrap();
+        trust.peer.as_ref().unwrap().held.unwrap().generation.0
+    }
+
+    /// The states of the keys over there.
+    fn there(&self) -> Vec<(u32, KeyState)> {
+        let name = Name::of_zone(self.here.kdc.zone(), self.there.kdc.zone());
+        let zone = self.there.kdc.directory().zone(name.as_str()).unwrap();
+        zone.record().keys.iter().map(|key| (key.generation.0, key.state)).collect()
+    }
+
+    async fn speaks(&self, key: &LongTermKey) -> bool {
+        self.here.one("a", key, &self.there.name("b")).await.is_ok()
+    }
+}
+
+fn generations(held: &HeldKeys) -> [Option<u32>; 2] {
+    [&held.active, &held.staged].map(|key| key.as_ref().map(|key| key.generation().0))
+}
+
+#[tokio::test]
+async fn the_key_is_rotated_when_it_is_wanted() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    assert!(pair.speaks(&key).await);
+    pair.want_rotation().await;
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(generations(&pair.held().await), [Some(2), None]);
+    assert_eq!(pair.there(), [(1, KeyState::Retiring), (2, KeyState::Active)]);
+    assert!(pair.speaks(&key).await);
+    // Once.
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(generations(&pair.held().await), [Some(2), None]);
+    assert!(pair.here.kdc.peers().states()[0].generation == Some(Generation(2)));
+}
+
+#[tokio::test]
+async fn a_crash_between_any_two_steps_loses_nothing() {
+    let steps = [("stage", 0, [Some(1), None]), ("commit", 1, [Some(1), Some(2)])];
+    for (lost, answered, stored) in steps {
+        let mut pair = Pair::new().await;
+        let key = pair.here.party("a").await;
+        pair.there.party("b").await;
+        pair.want_rotation().await;
+        pair.wire.set(Mood::Forgets(answered));
+        pair.here.kdc.peers().see_to_all().await;
+        assert_eq!(generations(&pair.held().await), stored, "{lost}");
+        pair.wire.set(Mood::Well);
+        pair.restart().await;
+        assert!(pair.speaks(&key).await, "after {lost}, before anybody sees to it");
+        pair.here.kdc.peers().see_to_all().await;
+        assert_eq!(generations(&pair.held().await), [Some(2), None], "{lost}");
+        assert!(pair.speaks(&key).await);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_while_a_key_is_rotated_loses_nothing() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    pair.want_rotation().await;
+    // Staged there, and not stored here: somebody else changed the trust at that moment.
+    let meddles = async {
+        while pair.wire.calls() < 2 {
+            tokio::task::yield_now().await;
+        }
+        change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| trust.note = "x".to_owned()).await;
+    };
+    tokio::join!(pair.here.kdc.peers().see_to_all(), meddles);
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(generations(&pair.held().await), [Some(2), None]);
+    assert!(pair.speaks(&key).await);
+}
+
+#[tokio::test]
+async fn a_next_key_that_is_not_known_there_is_let_go_of() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let active = pair.held().await.active;
+    let epoch = active.as_ref().unwrap().epoch();
+    let staged = Some(LongTermKey::new(Generation(9), epoch, [7; 32]));
+    let held = HeldKeys { active, staged };
+    let ledger = pair.here.kdc.ledger();
+    let zone = pair.there.kdc.zone();
+    let secret = held.seal(ledger.keyring(), zone, 2, &mut keycell_kdc::random::system());
+    crate::zones::trust::write(
+        &pair.here,
+        vec![
+            keycell_kdc::store::Write::DeleteSecret { name: secret_name(zone), version: 1 },
+            keycell_kdc::store::Write::AddSecret(secret),
+        ],
+    )
+    .await;
+    change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| {
+        trust.peer.as_mut().unwrap().held = held.seen(2);
+    })
+    .await;
+    // Not while the other zone cannot be asked with the key in use either.
+    pair.wire.set(Mood::Dead);
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(generations(&pair.held().await), [Some(1), Some(9)]);
+    pair.wire.set(Mood::Well);
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(generations(&pair.held().await), [Some(1), None]);
+    assert!(pair.speaks(&key).await);
+}
+
+#[tokio::test]
+async fn the_key_turns_at_rest_and_after_days_without_traffic() {
+    let mut pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let first = pair.held().await.active.unwrap();
+    pair.advance(10 * DAY);
+    // Nobody asked for ten days.
+    assert!(pair.speaks(&key).await);
+    pair.here.kdc.peers().see_to_all().await;
+    let turned = pair.held().await.active.unwrap();
+    assert_eq!(turned.epoch().0, first.epoch().0 + 9);
+    assert_eq!(
+        turned.expose_secret(),
+        first.advance(turned.epoch()).unwrap().expose_secret(),
+        "the same key, turned"
+    );
+    pair.advance(10 * DAY);
+    pair.restart().await;
+    assert!(pair.speaks(&key).await);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_here_turns_no_key_where_nobody_follows() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let first = pair.held().await.active.unwrap();
+    pair.here.clock.advance(100 * DAY);
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(pair.held().await.active.unwrap().epoch(), first.epoch());
+    pair.here.clock.set(pair.there.now());
+    assert!(pair.speaks(&key).await);
+}

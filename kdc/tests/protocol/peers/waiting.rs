@@ -1,0 +1,145 @@
+//! Zones that do not answer: what that costs nobody else.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use keycell_kdc::trust::Direction;
+use keycell_protocol::ProblemType;
+
+use super::Pair;
+use super::wire::Mood;
+use crate::zones::trust::change_trust;
+
+#[tokio::test]
+async fn a_hanging_zone_costs_nobody_a_ticket_at_home() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.here.party("c").await;
+    pair.there.party("b").await;
+    let (to, home) = (pair.there.name("b"), pair.here.name("c"));
+    pair.wire.set(Mood::Hangs);
+    let refused = AtomicUsize::new(0);
+    let thousand = join_all((0..1000).map(|_| async {
+        let outcome = pair.here.one("a", &key, &to).await;
+        refused.fetch_add(1, Ordering::SeqCst);
+        outcome
+    }));
+    let meanwhile = async {
+        // Whoever finds no place is told so at once; the others wait.
+        while refused.load(Ordering::SeqCst) < 936 || pair.wire.calls() < 64 {
+            tokio::task::yield_now().await;
+        }
+        // Not one of these waits: the path of a ticket at home is a plain function.
+        for _ in 0..100 {
+            pair.here.ticket("a", &key, "c").unwrap();
+        }
+        assert_eq!(pair.here.one("a", &key, &home).await, Ok(()));
+        assert_eq!(pair.wire.calls(), 64, "so many at once");
+        pair.wire.release();
+    };
+    let (outcomes, ()) = tokio::join!(thousand, meanwhile);
+    let given = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let overloaded = |outcome: &&Result<(), ProblemType>| **outcome == Err(ProblemType::Overloaded);
+    assert_eq!((given, outcomes.iter().filter(overloaded).count()), (64, 936));
+}
+
+#[tokio::test]
+async fn who_asks_over_the_border_gets_what_is_at_home_as_well() {
+    let pair = Pair::with(|peers| peers.timeout_ms = 50).await;
+    let key = pair.here.party("a").await;
+    pair.here.party("c").await;
+    pair.wire.set(Mood::Hangs);
+    let to = [pair.there.name("b"), pair.here.name("c")];
+    let outcomes = pair.here.outcomes("a", &key, &to).await.unwrap();
+    let given: Vec<_> =
+        outcomes.iter().map(|one| matches!(one, keycell_protocol::Outcome::Granted(_))).collect();
+    assert_eq!(given, [false, true]);
+}
+
+#[tokio::test]
+async fn a_dead_zone_is_left_alone_and_tried_again() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let to = pair.there.name("b");
+    let breaker = || pair.here.kdc.peers().states()[0].breaker;
+    pair.wire.set(Mood::Dead);
+    for _ in 0..5 {
+        assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    }
+    assert_eq!(breaker(), "open");
+    let calls = pair.wire.calls();
+    assert_eq!(calls, 10, "each of them tried twice");
+    for _ in 0..100 {
+        assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    }
+    assert_eq!(pair.wire.calls(), calls, "nobody waits for it");
+    pair.advance(1_000);
+    assert_eq!(breaker(), "half-open");
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    assert_eq!(breaker(), "open");
+    pair.wire.set(Mood::Well);
+    pair.advance(2_000);
+    assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+    assert_eq!(breaker(), "closed");
+}
+
+#[tokio::test]
+async fn a_slow_zone_is_not_asked_twice_as_often_for_that() {
+    let pair = Pair::with(|peers| peers.breaker_failures = 1_000).await;
+    let key = pair.here.party("a").await;
+    let to = pair.there.name("b");
+    pair.wire.set(Mood::Dead);
+    for _ in 0..200 {
+        assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    }
+    // Ten at first, and one for ten requests.
+    assert_eq!(pair.wire.calls(), 200 + 10 + 20 - 1);
+}
+
+#[tokio::test]
+async fn the_next_url_is_asked_and_the_good_one_kept() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let to = pair.there.name("b");
+    change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| {
+        let urls = ["https://one", "https://two/", "https://three"];
+        trust.peer.as_mut().unwrap().urls = urls.map(str::to_owned).to_vec();
+    })
+    .await;
+    pair.wire.set(Mood::Dead);
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    let path = |host: &str| format!("https://{host}/v1/peer/tickets");
+    assert_eq!(pair.wire.urls(), [path("one"), path("two"), path("three")]);
+    // Fails once, for a reason of the one that is asked.
+    pair.wire.set(Mood::Says(502, b"<html>no".to_vec()));
+    let mends = async {
+        while pair.wire.calls() < 4 {
+            tokio::task::yield_now().await;
+        }
+        pair.wire.set(Mood::Well);
+    };
+    let _ = tokio::join!(pair.here.one("a", &key, &to), mends);
+    pair.wire.urls();
+    assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+    assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+    let urls = pair.wire.urls();
+    assert_eq!(urls[urls.len() - 1], urls[urls.len() - 2], "it stays with the one that answered");
+}
+
+#[tokio::test]
+async fn who_is_asked_too_often_is_left_alone() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let to = pair.there.name("b");
+    let problem = keycell_protocol::Problem::new(ProblemType::RateLimited);
+    pair.wire.set(Mood::Says(429, serde_json::to_vec(&problem).unwrap()));
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Overloaded));
+    pair.wire.set(Mood::Well);
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Overloaded));
+    assert_eq!((pair.wire.calls(), pair.here.kdc.peers().states()[0].breaker), (1, "closed"));
+    pair.advance(1_000);
+    assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+}

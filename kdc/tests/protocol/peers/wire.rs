@@ -1,0 +1,162 @@
+//! The wire from one zone's KDC to another's, in one process, and what may befall it.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use keycell_client::https::{Answer, ConnectError, Transport, TransportError};
+use keycell_kdc::administration::{Asker, PartyError};
+use keycell_kdc::peers::Connect;
+use keycell_protocol::{
+    KeysFor, LongTermKey, PeerRequest, Peers, Problem, ProblemType, SignedPeerRequest, SignedRotation,
+    UnixMillis,
+};
+use tokio::sync::Semaphore;
+
+use crate::zone::Zone;
+
+/// What the other zone's KDC does with a request.
+#[derive(Clone)]
+pub(super) enum Mood {
+    /// It answers.
+    Well,
+    /// There is no connection.
+    Dead,
+    /// It does all that is asked, and its answers to steps of a rotation are lost, but for so many.
+    Forgets(usize),
+    /// It takes the request and says nothing until it is released.
+    Hangs,
+    /// It answers this.
+    Says(u16, Vec<u8>),
+    /// Something is done to its answers.
+    Altered(fn(Vec<u8>) -> Vec<u8>),
+    /// It holds the key and lies.
+    Lies(LongTermKey, fn(&PeerRequest, &KeysFor<Peers>, UnixMillis) -> Vec<u8>),
+    /// It gives the answer before this one.
+    Replays,
+}
+
+/// To the KDC of one zone.
+pub(super) struct Wire {
+    zone: Arc<Zone>,
+    mood: Mutex<Mood>,
+    calls: AtomicUsize,
+    steps: AtomicUsize,
+    released: Semaphore,
+    last: Mutex<Vec<u8>>,
+    urls: Mutex<Vec<String>>,
+}
+
+impl Wire {
+    /// Lays it from `asking`.
+    pub(super) fn lay(asking: &Zone, to: &Arc<Zone>) -> Arc<Self> {
+        let wire = Arc::new(Self {
+            zone: to.clone(),
+            mood: Mutex::new(Mood::Well),
+            calls: AtomicUsize::new(0),
+            steps: AtomicUsize::new(0),
+            released: Semaphore::new(0),
+            last: Mutex::default(),
+            urls: Mutex::default(),
+        });
+        wire.clone().join(asking);
+        wire
+    }
+
+    /// Joins a KDC that was started again.
+    pub(super) fn join(self: Arc<Self>, asking: &Zone) {
+        asking.kdc.peers().connect_by(Arc::new(To(self)));
+    }
+
+    pub(super) fn set(&self, mood: Mood) {
+        self.steps.store(0, Ordering::SeqCst);
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// How many requests came this far.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Where they went.
+    pub(super) fn urls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.urls.lock().unwrap())
+    }
+
+    /// Whoever hangs is answered.
+    pub(super) fn release(&self) {
+        self.released.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    async fn answer(&self, url: &str, body: Vec<u8>) -> Result<Answer, TransportError> {
+        let mood = self.mood.lock().unwrap().clone();
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.urls.lock().unwrap().push(url.to_owned());
+        let broken = || TransportError("the connection broke".to_owned());
+        match mood {
+            Mood::Dead => return Err(broken()),
+            Mood::Hangs => drop(self.released.acquire().await.unwrap()),
+            Mood::Says(status, body) => return Ok(Answer { status, retry_after: None, body }),
+            Mood::Lies(key, lie) => {
+                let request = SignedPeerRequest::parse(&body).unwrap();
+                let period = self.zone.kdc.zone_record().ratchet_period;
+                let epoch = period.epoch(self.zone.now().seconds());
+                let keys = key.advance(epoch).unwrap().keys_for();
+                let body = lie(&request.verify(&keys).unwrap(), &keys, self.zone.now());
+                return Ok(Answer { status: 200, retry_after: None, body });
+            }
+            Mood::Well | Mood::Forgets(_) | Mood::Altered(_) | Mood::Replays => {}
+        }
+        let answered = if url.ends_with("/v1/keys/rotate") {
+            let asker = Asker { request: None, address: None };
+            let answered = self.zone.kdc.rotate(&SignedRotation::parse(&body).unwrap(), &asker).await;
+            answered.map_err(|error| match error {
+                PartyError::Denied(denied) => denied.problem(),
+                PartyError::Admin(_) => ProblemType::Internal,
+            })
+        } else {
+            let issued = self.zone.kdc.peer_tickets(&SignedPeerRequest::parse(&body).unwrap(), None);
+            issued.map(|issued| issued.body).map_err(|denied| denied.problem())
+        };
+        let body = match answered {
+            Ok(body) => body,
+            Err(kind) => {
+                let mut problem = Problem::new(kind);
+                problem.server_time = Some(self.zone.now());
+                let body = serde_json::to_vec(&problem).unwrap();
+                return Ok(Answer { status: kind.status(), retry_after: None, body });
+            }
+        };
+        let before = std::mem::replace(&mut *self.last.lock().unwrap(), body.clone());
+        let body = match mood {
+            Mood::Forgets(after)
+                if url.ends_with("/rotate") && self.steps.fetch_add(1, Ordering::SeqCst) >= after =>
+            {
+                return Err(broken());
+            }
+            Mood::Altered(alter) => alter(body),
+            Mood::Replays => before,
+            _ => body,
+        };
+        Ok(Answer { status: 200, retry_after: None, body })
+    }
+}
+
+struct To(Arc<Wire>);
+
+impl Connect for To {
+    fn connect(&self, _: &str) -> Result<Arc<dyn Transport>, ConnectError> {
+        Ok(Arc::new(Self(self.0.clone())))
+    }
+}
+
+impl Transport for To {
+    fn post<'a>(
+        &'a self,
+        url: &'a str,
+        body: Vec<u8>,
+        _: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, TransportError>> + Send + 'a>> {
+        Box::pin(self.0.answer(url, body))
+    }
+}

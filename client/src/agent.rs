@@ -14,7 +14,7 @@ use core::fmt;
 use std::collections::HashMap;
 
 use keycell_protocol::{
-    CannotOpen, Cause, Instance, LongTermKey, Mode, Name, Nonce, Ticket, Topic, UnixMillis, UnixSeconds,
+    CannotOpen, Cause, Instance, LongTermKey, Mode, Name, Nonce, Ticket, Topic, UnixMillis, UnixSeconds, Zone,
 };
 use rand_core::CryptoRng;
 
@@ -30,7 +30,7 @@ use crate::opened::{Opened, Origin};
 use crate::opener::Opener;
 use crate::pending::Asked;
 #[cfg(feature = "https")]
-use crate::pending::Kind;
+use crate::pending::{Kind, PendingRequest};
 use crate::replies::{Answered, Replies};
 use crate::retry::Retry;
 use crate::sealer::Draft;
@@ -61,7 +61,6 @@ pub struct Agent {
     request_timeout_ms: u64,
     /// Of a ticket, in seconds.
     max_lifetime: u64,
-    retry: Retry,
     /// What a KDC told in answers sealed for this party: rules over expiry, order and replay.
     correction: Correction,
     /// What a KDC told in any way: only says how to date a request.
@@ -106,17 +105,16 @@ impl Agent {
         groups.names().for_each(|group| opener.join(group.clone()));
         let author = Author::new(key.author.take(), retry());
         Self {
-            me: name,
+            me: name.clone(),
             keys: Keys::from(key),
             opener,
-            tickets: Tickets::new(config.max_destinations, config.refusal_ms),
+            tickets: Tickets::new(name, &retry(), config.max_destinations, config.refusal_ms),
             replies: Replies::new(config.max_replies),
             pending: HashMap::new(),
             groups,
             waiting: Waiting::default(),
             request_timeout_ms: config.request_timeout_ms,
             max_lifetime: config.opener.max_lifetime,
-            retry: retry(),
             correction,
             asking: correction,
             instance: Instance::generate(&mut rng),
@@ -287,16 +285,23 @@ impl Agent {
     /// Since when requests to the KDCs have failed, by the host's clock; `None` while they do not.
     #[must_use]
     pub fn failing_since(&self) -> Option<UnixMillis> {
-        [self.retry.failing_since(), self.groups.retry.failing_since()].into_iter().flatten().min()
+        [self.tickets.lanes.failing_since(), self.groups.retry.failing_since()].into_iter().flatten().min()
     }
 
-    /// Since when requests of one kind have failed.
+    /// The other zones whose KDCs give no tickets at the moment, though those of this one answer; and since when, by the host's
+    /// clock. What is for them is sealed under the tickets at hand, and they are asked again and again.
+    #[must_use]
+    pub fn zones_failing(&self) -> Vec<(Zone, UnixMillis)> {
+        self.tickets.lanes.zones_failing().map(|(zone, since)| (zone.clone(), since)).collect()
+    }
+
+    /// Since when requests like this one have failed.
     #[cfg(feature = "https")]
-    pub(crate) fn failing(&self, kind: Kind) -> Option<UnixMillis> {
-        match kind {
+    pub(crate) fn failing(&self, request: &PendingRequest) -> Option<UnixMillis> {
+        match request.kind {
             Kind::Groups => self.groups.retry.failing_since(),
             Kind::Voucher => self.author.retry.failing_since(),
-            Kind::Tickets | Kind::Rotation | Kind::Enrollment => self.retry.failing_since(),
+            Kind::Tickets | Kind::Rotation | Kind::Enrollment => self.tickets.lanes.failing(request.abroad()),
         }
     }
 
@@ -321,8 +326,7 @@ impl Agent {
     #[cfg(feature = "https")]
     pub(crate) fn prepare(&mut self, now: UnixMillis, to: &Name) -> Result<(), SealError> {
         self.not_myself(to)?;
-        let failing = self.retry.failing_since().is_some();
-        self.tickets.prepare(self.correction.apply(now), to, failing)
+        self.tickets.prepare(self.correction.apply(now), to)
     }
 
     pub(crate) fn write(
@@ -347,17 +351,16 @@ impl Agent {
     ) -> Result<Vec<u8>, SealError> {
         self.not_myself(to)?;
         let now = self.correction.apply(now);
-        let failing = self.retry.failing_since().is_some();
         let author = if proof == Proof::Always || self.tickets.requires_proof(to) {
             // Both are wanted before either is missed, so that they are asked for at once.
             let ready = self.ready(now);
-            self.tickets.prepare(now, to, failing)?;
+            self.tickets.prepare(now, to)?;
             ready?;
             Some(self.author.ready(now)?)
         } else {
             None
         };
-        let message = self.tickets.seal(now, to, &Draft { author, ..draft }, failing)?;
+        let message = self.tickets.seal(now, to, &Draft { author, ..draft })?;
         self.stats.sealed += 1;
         Ok(message)
     }

@@ -267,7 +267,7 @@ impl Commit {
         };
         let body = SignedRotation::sign(&request, &keys).to_json();
         self.asked = Some((request, keys, now));
-        Some(PendingRequest { body, destinations: 0, kind: Kind::Rotation, nonce })
+        Some(PendingRequest { body, destinations: 0, kind: Kind::Rotation, abroad: None, nonce })
     }
 
     fn take_reply(

@@ -9,6 +9,7 @@
 //!
 //! A host that nobody has made a key file for [enrolls](enroll), with what is in its [`HostStore`](crate::HostStore).
 
+mod abroad;
 mod authored;
 pub mod blocking;
 mod config;
@@ -28,7 +29,9 @@ mod transport;
 use core::fmt;
 use std::sync::{Arc, PoisonError};
 
-use keycell_protocol::{CannotOpen, Cause, Generation, LongTermKey, Mode, Name, UnixMillis, UnixSeconds};
+use keycell_protocol::{
+    CannotOpen, Cause, Generation, LongTermKey, Mode, Name, UnixMillis, UnixSeconds, Zone,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -210,6 +213,12 @@ impl Agent {
         self.shared.lock().failing_since()
     }
 
+    /// The other zones whose KDCs give no tickets at the moment, though those of this one answer; and since when.
+    #[must_use]
+    pub fn zones_failing(&self) -> Vec<(Zone, UnixMillis)> {
+        self.shared.lock().zones_failing()
+    }
+
     /// By how many milliseconds the host's clock is behind the KDC's, as far as it matters.
     #[must_use]
     pub fn clock_correction_ms(&self) -> i64 {
@@ -268,7 +277,8 @@ impl Agent {
 
     /// No ticket for `to` came, or no voucher.
     fn no_answer(&self, to: Option<&Name>) -> Error {
-        let last = self.shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let zone = to.map(Name::zone).filter(|zone| *zone != self.shared.name.zone());
+        let last = self.shared.last_failures().get(zone.unwrap_or_default()).cloned();
         // Without the key in its file no voucher is asked for.
         let last = if to.is_none() { self.key_file_failure().or(last) } else { last };
         let last = last.unwrap_or_else(|| "no KDC has answered yet".to_owned());

@@ -2,7 +2,7 @@
 
 use keycell_protocol::{
     Generation, GroupKeys, GroupKeysRequest, KeysFor, Name, Nonce, ProblemType, ReplyError, ReplyKey,
-    RotationKeys, RotationRequest, SuccessionError, TicketRequest, UnixMillis,
+    RotationKeys, RotationRequest, SuccessionError, TicketRequest, UnixMillis, Zone,
 };
 
 /// A request to send to a KDC: `POST` of this body to its [`path`](Self::path), as `application/json`.
@@ -15,6 +15,8 @@ pub struct PendingRequest {
     /// How many tickets it asks for; none, if it is about this party's own keys or the keys of its groups.
     pub destinations: usize,
     pub(crate) kind: Kind,
+    /// The zone of the destinations, if it is another.
+    pub(crate) abroad: Option<Zone>,
     pub(crate) nonce: Nonce,
 }
 
@@ -29,6 +31,13 @@ pub(crate) enum Kind {
 }
 
 impl PendingRequest {
+    /// The zone of the destinations, if it is another: its KDC is asked by this zone's, whose answer may take a few seconds, and
+    /// nothing else need wait for it.
+    #[must_use]
+    pub const fn abroad(&self) -> Option<&Zone> {
+        self.abroad.as_ref()
+    }
+
     /// Where to post it to, below the base URL of a KDC.
     #[must_use]
     pub const fn path(&self) -> &'static str {
@@ -58,6 +67,12 @@ pub struct Taken {
     pub granted: usize,
     /// Who cannot be written to, or which group not listened to, and why; `None` for a reason that is not known here.
     pub refused: Vec<(Name, Option<ProblemType>)>,
+    /// For whom the KDC of another zone has no answer at the moment: they are asked for again without anybody's doing.
+    pub unavailable: Vec<(Name, ProblemType)>,
+}
+
+impl Taken {
+    pub(crate) const NOTHING: Self = Self { granted: 0, refused: Vec::new(), unavailable: Vec::new() };
 }
 
 /// Why a KDC's answer is not used.
@@ -79,6 +94,8 @@ pub enum TakeError {
 /// What is kept of a request for tickets until its answer comes.
 pub(crate) struct Asked {
     pub(crate) request: TicketRequest,
+    /// The zone of its destinations, if it is another.
+    pub(crate) abroad: Option<Zone>,
     /// Of the key that signed it.
     pub(crate) generation: Generation,
     /// Opens the answer, whatever the epoch is by then.

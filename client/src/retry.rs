@@ -33,6 +33,11 @@ impl Retry {
         }
     }
 
+    /// With the same bounds, and nothing that happened.
+    pub(crate) const fn anew(&self) -> Self {
+        Self::new(self.base_ms, self.max_ms)
+    }
+
     pub(crate) const fn not_before(&self) -> UnixMillis {
         self.not_before
     }
@@ -52,10 +57,7 @@ impl Retry {
 
     /// A KDC answered.
     pub(crate) fn success(&mut self) {
-        *self = Self {
-            batch: (self.batch * 2).min(TicketRequest::MAX_DESTINATIONS),
-            ..Self::new(self.base_ms, self.max_ms)
-        };
+        *self = Self { batch: (self.batch * 2).min(TicketRequest::MAX_DESTINATIONS), ..self.anew() };
     }
 
     /// Nobody answered, or not with what was asked for: waits a random time below a bound that doubles each time,

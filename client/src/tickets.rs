@@ -1,12 +1,18 @@
 //! The tickets that a party holds, and those it wants.
 
-use core::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+mod lanes;
 
-use keycell_protocol::{Grant, Name, ProblemType, UnixMillis, UnixSeconds};
+use core::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use keycell_protocol::{Grant, Name, ProblemType, UnixMillis, UnixSeconds, Zone};
+use rand_core::CryptoRng;
 
 use crate::SealError;
+use crate::retry::Retry;
 use crate::sealer::{Draft, Sealer};
+
+use lanes::Lanes;
 
 /// Tickets by destination. Bounded; times are corrected ones.
 ///
@@ -14,9 +20,7 @@ use crate::sealer::{Draft, Sealer};
 /// renewal fails, the old one goes on being used until its end.
 pub(crate) struct Tickets {
     entries: HashMap<Name, Entry>,
-    /// Asked for first: somebody waits for these.
-    missing: VecDeque<Name>,
-    renewals: VecDeque<Name>,
+    pub(crate) lanes: Lanes,
     /// When to look at an entry again; one that does not fit its entry any more is skipped.
     timers: BinaryHeap<Reverse<(UnixMillis, Name)>>,
     max: usize,
@@ -26,11 +30,10 @@ pub(crate) struct Tickets {
 }
 
 impl Tickets {
-    pub(crate) fn new(max: usize, refusal_ms: u64) -> Self {
+    pub(crate) fn new(me: Name, retry: &Retry, max: usize, refusal_ms: u64) -> Self {
         Self {
             entries: HashMap::new(),
-            missing: VecDeque::new(),
-            renewals: VecDeque::new(),
+            lanes: Lanes::new(me, retry),
             timers: BinaryHeap::new(),
             max,
             refusal_ms,
@@ -38,14 +41,12 @@ impl Tickets {
         }
     }
 
-    /// Writes a message under the ticket for `to`; without one, the ticket is wanted from now on. `failing`: no KDC
-    /// answers at the moment.
+    /// Writes a message under the ticket for `to`; without one, the ticket is wanted from now on.
     pub(crate) fn seal(
         &mut self,
         now: UnixMillis,
         to: &Name,
         draft: &Draft<'_>,
-        failing: bool,
     ) -> Result<Vec<u8>, SealError> {
         if let Some(entry) = self.entries.get_mut(to)
             && let Some(held) = entry.live(now)
@@ -55,23 +56,23 @@ impl Tickets {
             entry.used = true;
             if renew && entry.may_ask(now) {
                 entry.want = Want::Queued;
-                self.renewals.push_back(to.clone());
+                self.lanes.renew(to.clone());
             }
             return message;
         }
-        self.prepare(now, to, failing)?;
+        self.prepare(now, to)?;
         Err(SealError::NoTicket { destination: to.clone() })
     }
 
     /// Wants a ticket for `to`; why there is none, if there is none.
-    pub(crate) fn prepare(&mut self, now: UnixMillis, to: &Name, failing: bool) -> Result<(), SealError> {
+    pub(crate) fn prepare(&mut self, now: UnixMillis, to: &Name) -> Result<(), SealError> {
         self.want(now, to, false)?;
         match self.entries.get(to) {
             Some(entry) if entry.is_live(now) => Ok(()),
             Some(Entry { want: Want::Refused { problem, until, .. }, .. }) => {
                 Err(SealError::Refused { destination: to.clone(), problem: *problem, retry_at: *until })
             }
-            Some(entry) if failing => Err(match entry.ended(now) {
+            Some(entry) if self.lanes.is_failing(to) => Err(match entry.ended(now) {
                 Some(since) => SealError::Expired { destination: to.clone(), since },
                 None => SealError::NoTicket { destination: to.clone() },
             }),
@@ -94,7 +95,7 @@ impl Tickets {
         entry.kept |= keep;
         if entry.live(now).is_none() && entry.may_ask(now) {
             entry.want = Want::Queued;
-            self.missing.push_back(to.clone());
+            self.lanes.miss(to.clone());
         }
         Ok(())
     }
@@ -106,11 +107,13 @@ impl Tickets {
         }
     }
 
-    /// Takes up to `max` names to ask for, the missing ones first.
-    pub(crate) fn batch(&mut self, max: usize) -> Vec<Name> {
+    /// Takes names of one zone to ask for, the missing ones first: as many as its KDC gives at a time.
+    pub(crate) fn batch(&mut self, abroad: Option<&Zone>) -> Vec<Name> {
+        let lane = self.lanes.at(abroad);
+        let max = lane.retry.batch();
         let mut names = Vec::new();
         while names.len() < max {
-            let Some(name) = self.missing.pop_front().or_else(|| self.renewals.pop_front()) else { break };
+            let Some(name) = lane.pop() else { break };
             if let Some(entry) = self.entries.get_mut(&name)
                 && matches!(entry.want, Want::Queued)
             {
@@ -119,11 +122,6 @@ impl Tickets {
             }
         }
         names
-    }
-
-    /// Whether there is anything to ask for.
-    pub(crate) fn is_wanting(&self) -> bool {
-        !self.missing.is_empty() || !self.renewals.is_empty()
     }
 
     /// The KDC gave a ticket.
@@ -160,15 +158,14 @@ impl Tickets {
     /// Drops the tickets that are held, and asks for others: who gave them may have been somebody with a key of this party that
     /// no KDC has any more.
     pub(crate) fn ask_anew(&mut self, now: UnixMillis) {
-        self.missing.clear();
-        self.renewals.clear();
+        self.lanes.clear();
         for (name, entry) in &mut self.entries {
             let asked = matches!(entry.want, Want::Queued | Want::Asked);
             let held = entry.held.take().is_some();
             entry.ended = None;
             if asked || (held || entry.kept) && entry.may_ask(now) {
                 entry.want = Want::Queued;
-                self.missing.push_back(name.clone());
+                self.lanes.miss(name.clone());
             }
         }
     }
@@ -191,9 +188,41 @@ impl Tickets {
             let Some(entry) = self.entries.get_mut(name) else { continue };
             if matches!(entry.want, Want::Asked) {
                 entry.want = Want::Queued;
-                let queue = if entry.live(now).is_some() { &mut self.renewals } else { &mut self.missing };
-                queue.push_back(name.clone());
+                self.queue(now, name);
             }
+        }
+    }
+
+    /// The KDC of another zone had no answer for these: they are asked for again after a wait by the host's clock.
+    pub(crate) fn unavailable(
+        &mut self,
+        now: UnixMillis,
+        abroad: Option<&Zone>,
+        names: &[Name],
+        rng: &mut impl CryptoRng,
+    ) {
+        let asked = |name: &&Name| {
+            let entry = self.entries.get_mut(*name).filter(|entry| matches!(entry.want, Want::Asked));
+            entry.map(|entry| entry.want = Want::Queued).is_some()
+        };
+        let names: Vec<_> = names.iter().filter(asked).cloned().collect();
+        self.lanes.unavailable(now, abroad, names, rng);
+    }
+
+    /// Wants those again whose wait is over: by the host's clock and the corrected one.
+    pub(crate) fn ask_later(&mut self, host: UnixMillis, now: UnixMillis) {
+        for name in self.lanes.due_later(host) {
+            self.queue(now, &name);
+        }
+    }
+
+    /// Puts a name whose entry says so into its queue.
+    fn queue(&mut self, now: UnixMillis, name: &Name) {
+        match self.entries.get(name) {
+            Some(entry) if !matches!(entry.want, Want::Queued) => {}
+            Some(entry) if entry.is_live(now) => self.lanes.renew(name.clone()),
+            Some(_) => self.lanes.miss(name.clone()),
+            None => {}
         }
     }
 
@@ -215,12 +244,12 @@ impl Tickets {
             match &entry.held {
                 Some(held) if active && held.renew_after <= now.seconds() => {
                     entry.want = Want::Queued;
-                    self.renewals.push_back(name);
+                    self.lanes.renew(name);
                 }
                 Some(_) => entry.want = Want::Nothing,
                 None if active => {
                     entry.want = Want::Queued;
-                    self.missing.push_back(name);
+                    self.lanes.miss(name);
                 }
                 None => {
                     self.entries.remove(&name);

@@ -1,7 +1,7 @@
 //! Asking the KDC, and taking its answers.
 
 use keycell_protocol::{
-    Grant, Nonce, Outcome, Problem, ProblemType, SealedReply, SignedRequest, TicketRequest, UnixMillis,
+    Grant, Nonce, Outcome, Problem, ProblemType, SealedReply, SignedRequest, TicketRequest, UnixMillis, Zone,
 };
 
 use super::Agent;
@@ -9,24 +9,42 @@ use crate::pending::{Asked, Kind, PendingRequest, TakeError, Taken};
 use crate::sealer::Sealer;
 
 impl Agent {
-    /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time; after them
+    /// The next request to send to a KDC: missing tickets first, then those to renew, up to 1,000 at a time, those of other
+    /// zones after those at home and each zone's apart, as a KDC that asks another may take its time; after them
     /// the keys of its groups, a voucher for its author key, and what a rotation of its long-term key or another enrollment
     /// takes. `None` when nothing is wanted, or it is too early to try again.
     pub fn wants(&mut self, now: UnixMillis) -> Option<PendingRequest> {
-        let messages = self.wants_tickets(now).or_else(|| self.wants_groups(now));
-        let own = messages.or_else(|| self.wants_voucher(now)).or_else(|| self.wants_rotation(now));
+        let tickets = self.wants_tickets(now).or_else(|| self.wants_tickets_abroad(now));
+        let own = tickets
+            .or_else(|| self.wants_groups(now))
+            .or_else(|| self.wants_voucher(now))
+            .or_else(|| self.wants_rotation(now));
         own.or_else(|| self.wants_enrollment(now))
     }
 
-    /// As [`wants`](Self::wants), for tickets only.
+    /// As [`wants`](Self::wants), for tickets of this zone only.
     pub(crate) fn wants_tickets(&mut self, now: UnixMillis) -> Option<PendingRequest> {
         self.tick(now);
-        if !self.retry.is_due(now) || !self.tickets.is_wanting() {
-            return None;
-        }
+        if self.tickets.lanes.at(None).may_ask(now) { self.request_tickets(now, None) } else { None }
+    }
+
+    /// As [`wants`](Self::wants), for tickets of other zones only: one request at a time for each, so that one whose KDC does
+    /// not answer keeps nobody waiting for another.
+    pub(crate) fn wants_tickets_abroad(&mut self, now: UnixMillis) -> Option<PendingRequest> {
+        self.tick(now);
+        let is_asked = |zone: &Zone| self.is_asked(zone);
+        let zone = self.tickets.lanes.due_abroad(now).find(|zone| !is_asked(zone)).cloned();
+        self.request_tickets(now, Some(zone?))
+    }
+
+    fn is_asked(&self, zone: &Zone) -> bool {
+        self.pending.values().any(|asked| asked.abroad.as_ref() == Some(zone))
+    }
+
+    fn request_tickets(&mut self, now: UnixMillis, abroad: Option<Zone>) -> Option<PendingRequest> {
         let corrected = self.correction.apply(now);
         let dated = self.asking.apply(now);
-        let destinations = self.tickets.batch(self.retry.batch());
+        let destinations = self.tickets.batch(abroad.as_ref());
         if destinations.is_empty() {
             return None;
         }
@@ -44,13 +62,14 @@ impl Agent {
         let Some((body, reply_key, generation)) = signed else {
             // A clock that is centuries ahead.
             self.tickets.requeue(corrected, &request.destinations);
-            self.retry.failure(now, None, &mut self.rng);
+            self.tickets.lanes.at(abroad.as_ref()).retry.failure(now, None, &mut self.rng);
             return None;
         };
         self.stats.requests += 1;
         let (destinations, nonce) = (request.destinations.len(), request.nonce);
-        let pending = PendingRequest { body, destinations, kind: Kind::Tickets, nonce };
-        self.pending.insert(nonce, Asked { request, generation, reply_key, at: now });
+        let pending =
+            PendingRequest { body, destinations, kind: Kind::Tickets, abroad: abroad.clone(), nonce };
+        self.pending.insert(nonce, Asked { request, abroad, generation, reply_key, at: now });
         self.asks(now);
         Some(pending)
     }
@@ -73,7 +92,7 @@ impl Agent {
             Kind::Enrollment => Some(self.take_enrollment(now, pending.nonce, body)),
         };
         if let Some(taken) = own {
-            return taken.map(|()| Taken { granted: 0, refused: Vec::new() });
+            return taken.map(|()| Taken::NOTHING);
         }
         let asked = self.pending.remove(&pending.nonce).ok_or(TakeError::NotPending)?;
         let reply = SealedReply::parse(body).and_then(|sealed| sealed.open(&asked.reply_key, &asked.request));
@@ -85,15 +104,20 @@ impl Agent {
             }
         };
         self.learn(asked.at, now, reply.server_time);
-        self.retry.success();
         self.accepted(now, asked.generation, reply.rotate);
+        let host = now;
         let now = self.correction.apply(now);
-        let mut taken = Taken { granted: 0, refused: Vec::new() };
+        let mut taken = Taken::NOTHING;
         for outcome in reply.outcomes {
             match outcome {
                 Outcome::Granted(grant) => {
                     self.granted(now, &grant);
                     taken.granted += 1;
+                }
+                Outcome::Refused { destination, problem: Some(problem) }
+                    if asked.abroad.is_some() && may_pass(problem) =>
+                {
+                    taken.unavailable.push((destination, problem));
                 }
                 Outcome::Refused { destination, problem } => {
                     self.tickets.refused(now, &destination, problem);
@@ -101,6 +125,9 @@ impl Agent {
                 }
             }
         }
+        let names: Vec<_> = taken.unavailable.iter().map(|(name, _)| name.clone()).collect();
+        self.tickets.unavailable(host, asked.abroad.as_ref(), &names, &mut self.rng);
+        self.tickets.lanes.answered(asked.abroad.as_ref());
         self.stats.tickets += taken.granted as u64;
         self.stats.refusals += taken.refused.len() as u64;
         Ok(taken)
@@ -122,9 +149,10 @@ impl Agent {
         }
         let Some(asked) = self.pending.remove(&pending.nonce) else { return };
         let corrected = self.date_requests(asked.at, now, problem);
+        let lane = self.tickets.lanes.at(asked.abroad.as_ref());
         match problem.kind {
             kind if (corrected || kind == ProblemType::ClockSkew || kind == ProblemType::Replayed)
-                && self.retry.at_once() =>
+                && lane.retry.at_once() =>
             {
                 self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
             }
@@ -134,7 +162,7 @@ impl Agent {
                 self.hurry_commit();
             }
             ProblemType::RateLimited | ProblemType::TooLarge => {
-                self.retry.ask_for_less();
+                lane.retry.ask_for_less();
                 self.failed(now, &asked, problem.retry_after);
             }
             ProblemType::ClockSkew
@@ -176,24 +204,39 @@ impl Agent {
     /// [`seal`](Self::seal) or [`want`](Self::want) may change it.
     #[must_use]
     pub fn next_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let messages = [self.next_ticket_wakeup(now), self.next_group_wakeup(now)];
-        let own = [self.next_voucher_wakeup(now), self.next_key_wakeup(now)];
-        let wakeups = messages.into_iter().chain(own);
-        wakeups.flatten().min()
+        let tickets = [self.next_ticket_wakeup(now), self.next_wakeup_abroad(now)];
+        let others = [self.next_group_wakeup(now), self.next_voucher_wakeup(now), self.next_key_wakeup(now)];
+        tickets.into_iter().chain(others).flatten().min()
     }
 
     /// When to call [`wants_tickets`](Self::wants_tickets) next.
     pub(crate) fn next_ticket_wakeup(&self, now: UnixMillis) -> Option<UnixMillis> {
-        let asking = self.tickets.is_wanting().then(|| self.retry.not_before().max(now));
-        let timer = self.tickets.next_timer().map(|due| self.correction.undo(due).max(now));
-        let lost = self.pending.values().map(|asked| asked.at.plus(self.request_timeout_ms)).min();
-        [asking, timer, lost].into_iter().flatten().min()
+        let asking = self.tickets.lanes.next_home().map(|at| at.max(now));
+        self.next_ticket_timer(now).into_iter().chain(asking).min()
     }
 
-    /// Whether [`wants`](Self::wants) has something to say now.
+    /// When to call [`wants_tickets_abroad`](Self::wants_tickets_abroad) next.
+    pub(crate) fn next_wakeup_abroad(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let asking = self.tickets.lanes.next_abroad(|zone| self.is_asked(zone)).map(|at| at.max(now));
+        self.next_ticket_timer(now).into_iter().chain(asking).min()
+    }
+
+    fn next_ticket_timer(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let timer = self.tickets.next_timer().map(|due| self.correction.undo(due).max(now));
+        let lost = self.pending.values().map(|asked| asked.at.plus(self.request_timeout_ms)).min();
+        [timer, lost].into_iter().flatten().min()
+    }
+
+    /// Whether there is something to ask of other zones now.
     #[cfg(feature = "https")]
-    pub(crate) fn may_request(&self, now: UnixMillis) -> bool {
-        (self.tickets.is_wanting() && self.retry.is_due(now))
+    pub(crate) fn may_request_abroad(&self, now: UnixMillis) -> bool {
+        self.tickets.lanes.due_abroad(now).next().is_some()
+    }
+
+    /// Whether [`wants`](Self::wants) has something else to say now.
+    #[cfg(feature = "https")]
+    pub(crate) fn may_request(&mut self, now: UnixMillis) -> bool {
+        self.tickets.lanes.at(None).may_ask(now)
             || self.may_request_groups(now)
             || self.may_ask_for_voucher(now)
     }
@@ -228,7 +271,8 @@ impl Agent {
     fn failed(&mut self, now: UnixMillis, asked: &Asked, retry_after: Option<u64>) {
         self.stats.failures += 1;
         self.tickets.requeue(self.correction.apply(now), &asked.request.destinations);
-        self.retry.failure(now, retry_after.map(|seconds| seconds.saturating_mul(1000)), &mut self.rng);
+        let wait = retry_after.map(|seconds| seconds.saturating_mul(1000));
+        self.tickets.lanes.at(asked.abroad.as_ref()).retry.failure(now, wait, &mut self.rng);
     }
 
     pub(super) fn tick(&mut self, now: UnixMillis) {
@@ -242,10 +286,23 @@ impl Agent {
         }
         let corrected = self.correction.apply(now);
         self.tickets.tick(corrected);
+        self.tickets.ask_later(now, corrected);
         self.replies.sweep(corrected.seconds());
         self.opener.sweep(corrected);
         if self.keys.expire(corrected.seconds()) {
             self.keys_changed();
         }
     }
+}
+
+/// Whether what keeps another zone from giving a ticket may be over soon.
+const fn may_pass(problem: ProblemType) -> bool {
+    matches!(
+        problem,
+        ProblemType::Unavailable
+            | ProblemType::Overloaded
+            | ProblemType::Timeout
+            | ProblemType::Internal
+            | ProblemType::RateLimited
+    )
 }

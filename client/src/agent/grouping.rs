@@ -122,7 +122,7 @@ impl Agent {
         self.stats.group_refetches += u64::from(due.by_message);
         self.groups.asked = Some(AskedGroups { request, keys, at: now });
         self.asks(now);
-        Some(PendingRequest { body, destinations: 0, kind: Kind::Groups, nonce })
+        Some(PendingRequest { body, destinations: 0, kind: Kind::Groups, abroad: None, nonce })
     }
 
     pub(super) fn take_groups(
@@ -147,7 +147,7 @@ impl Agent {
             self.learn_signers(&reply.signers, reply.trusted);
         }
         let now = self.correction.apply(now);
-        let mut taken = Taken { granted: 0, refused: Vec::new() };
+        let mut taken = Taken::NOTHING;
         let mut told = Vec::with_capacity(reply.groups.len());
         for outcome in reply.groups {
             match outcome {

@@ -251,7 +251,7 @@ impl Agent {
         self.tickets.retry_refused(corrected);
         self.groups.look_again(corrected);
         self.author.look_again();
-        self.retry.hurry();
+        self.tickets.lanes.hurry();
         self.groups.retry.hurry();
         self.author.retry.hurry();
     }

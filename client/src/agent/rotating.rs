@@ -35,7 +35,7 @@ impl Agent {
         let request = RotationRequest { source, step, timestamp: dated, nonce, instance };
         let body = SignedRotation::sign(&request, &keys).to_json();
         kept.asked = Some(AskedRotation { request, keys, at: now });
-        Some(PendingRequest { body, destinations: 0, kind: Kind::Rotation, nonce })
+        Some(PendingRequest { body, destinations: 0, kind: Kind::Rotation, abroad: None, nonce })
     }
 
     pub(super) fn take_rotation(

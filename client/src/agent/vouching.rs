@@ -84,7 +84,7 @@ impl Agent {
         let body = SignedVoucherRequest::sign(&request, &keys).to_json();
         self.author.asked = Some(AskedVoucher { request, keys, at: now });
         self.asks(now);
-        Some(PendingRequest { body, destinations: 0, kind: Kind::Voucher, nonce })
+        Some(PendingRequest { body, destinations: 0, kind: Kind::Voucher, abroad: None, nonce })
     }
 
     /// Whether [`wants_voucher`](Self::wants_voucher) has something to say now.

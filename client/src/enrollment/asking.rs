@@ -117,7 +117,7 @@ impl Asking {
         let asked = self.asked.as_mut()?;
         asked.sent_at = Some(now);
         let (body, nonce) = (asked.body.clone(), asked.request.nonce);
-        Some(PendingRequest { body, destinations: 0, kind: Kind::Enrollment, nonce })
+        Some(PendingRequest { body, destinations: 0, kind: Kind::Enrollment, abroad: None, nonce })
     }
 
     /// What a request that is made now says that it is made at.

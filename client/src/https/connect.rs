@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 
 use super::keeper::{self, Files};
 use super::shared::{Shared, Tasks};
-use super::{Agent, Config, ConnectError, Https, Transport, driver, kdcs};
+use super::{Agent, Config, ConnectError, Https, Transport, abroad, driver, kdcs};
 use crate::{AgentKey, Clock, HostStoreError, KeyStore, StoredHost, SystemClock, system_rng};
 
 impl Agent {
@@ -111,20 +111,23 @@ impl Agent {
             clock,
             config,
             wake: Notify::new(),
+            wake_abroad: Notify::new(),
             keep: Notify::new(),
             told: AtomicU64::new(0),
             changed: watch::Sender::new(()),
-            last_failure: Mutex::new(None),
+            last_failures: Mutex::default(),
             group_failures: Mutex::default(),
             key_failure: Mutex::new(None),
         });
-        let driver = runtime.spawn(driver::run(Arc::clone(&shared), kdcs, Arc::clone(&transport)));
+        let away = abroad::run(Arc::clone(&shared), kdcs.clone(), Arc::clone(&transport));
+        let home = driver::run(Arc::clone(&shared), kdcs, Arc::clone(&transport));
+        let drivers = [runtime.spawn(home).abort_handle(), runtime.spawn(away).abort_handle()];
         let keeper = files.map(|files| {
             let files = Arc::new(Mutex::new(Some(files)));
             let task = keeper::run(Arc::clone(&shared), keepers, transport, Arc::clone(&files));
             (runtime.spawn(task).abort_handle(), files)
         });
-        Ok(Self { shared, _tasks: Arc::new(Tasks { driver: driver.abort_handle(), keeper }) })
+        Ok(Self { shared, _tasks: Arc::new(Tasks { drivers, keeper }) })
     }
 }
 

@@ -1,8 +1,9 @@
-//! The background task: asks for the tickets and the keys of groups that are wanted, renews, and tells those who wait.
+//! The background task: asks for the tickets of this zone and the keys of groups that are wanted, renews, and tells those who
+//! wait.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use keycell_protocol::{Problem, ProblemType, UnixMillis};
+use keycell_protocol::{Problem, ProblemType, UnixMillis, Zone};
 use tokio::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
@@ -45,7 +46,7 @@ pub(super) async fn turn(
     transport: &dyn Transport,
     request: &PendingRequest,
 ) {
-    let failing = shared.lock().failing(request.kind);
+    let failing = shared.lock().failing(request);
     let patience = shared.config.attempt_timeout;
     let (outcome, kdc) = ask(patience, kdcs, transport, request, |why| note(shared, request, why)).await;
     let good = settle(shared, request, outcome, failing);
@@ -128,7 +129,15 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
                 Ok(taken) if request.kind == Kind::Groups => {
                     shared.group_failures().answered(&groups, &taken.refused);
                 }
-                Ok(_) => {}
+                Ok(taken) => {
+                    if let (Some(zone), Some((_, problem))) = (request.abroad(), taken.unavailable.first()) {
+                        note(
+                            shared,
+                            request,
+                            format!("the KDC of the zone {zone} gives no tickets: {problem}"),
+                        );
+                    }
+                }
                 Err(error) => {
                     if let TakeError::Bundle(_) = error {
                         warn!(%error, "this host does not enroll again by this answer");
@@ -145,7 +154,7 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
         Outcome::Nobody => agent.give_up(now, request),
     }
     let corrected = agent.clock_correction_ms();
-    let still_failing = agent.failing(request.kind);
+    let still_failing = agent.failing(request);
     drop(agent);
     if corrected != correction {
         warn!(
@@ -155,8 +164,19 @@ fn settle(shared: &Shared, request: &PendingRequest, outcome: Outcome, failing: 
     }
     // Once when it begins and once when it ends, however long it takes.
     match (failing, still_failing, request.kind) {
+        (None, Some(_), Kind::Tickets) if let Some(zone) = request.abroad() => {
+            let failure = shared.last_failures().get(zone.as_str()).cloned();
+            warn!(
+                %zone,
+                failure = failure.unwrap_or_default(),
+                "no tickets of another zone; going on with those at hand"
+            );
+        }
+        (Some(since), None, Kind::Tickets) if let Some(zone) = request.abroad() => {
+            info!(%zone, since = since.0, "tickets of another zone again");
+        }
         (None, Some(_), Kind::Tickets) => {
-            let last = shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let last = shared.last_failures().get("").cloned();
             warn!(failure = last.unwrap_or_default(), "no KDC gives tickets; going on with those at hand");
         }
         (Some(since), None, Kind::Tickets) => info!(since = since.0, "a KDC gives tickets again"),
@@ -195,11 +215,13 @@ const fn is_busy(problem: ProblemType) -> bool {
 fn note(shared: &Shared, request: &PendingRequest, failure: String) {
     match request.kind {
         Kind::Tickets | Kind::Voucher => {
-            *shared.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            let zone = request.abroad().map_or("", Zone::as_str);
+            shared.last_failures().insert(zone.to_owned(), failure);
         }
         Kind::Groups => shared.group_failures().unanswered(failure),
         Kind::Rotation | Kind::Enrollment => {}
     }
 }
 
-const NAP_MS: u64 = 30_000;
+/// The longest that a task sleeps.
+pub(super) const NAP_MS: u64 = 30_000;

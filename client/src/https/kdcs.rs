@@ -6,12 +6,14 @@ use tokio::time::{Duration, Instant};
 use super::ConnectError;
 
 /// The KDCs of a key file: stays with the one that answers, and leaves those that do not alone for a while.
+#[derive(Clone)]
 pub(super) struct Kdcs {
     kdcs: Vec<Kdc>,
     /// Where the last answer came from.
     good: usize,
 }
 
+#[derive(Clone)]
 struct Kdc {
     base: String,
     failures: u32,

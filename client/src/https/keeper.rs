@@ -47,6 +47,7 @@ pub(super) async fn run(
                 info!(generation = generation.0, "this host is enrolled again");
                 // What was refused is asked for anew.
                 shared.wake.notify_one();
+                shared.wake_abroad.notify_one();
             }
             continue;
         }

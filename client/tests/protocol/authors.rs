@@ -43,7 +43,7 @@ fn signers(cell: &Cell) -> Signers {
 }
 
 /// What a forger knows and says: every symmetric key, and whatever names and times it likes.
-struct Forgery<'a> {
+pub(crate) struct Forgery<'a> {
     source: &'a str,
     to: &'a str,
     topic: &'a str,
@@ -72,7 +72,13 @@ impl Forgery<'_> {
     }
 
     /// Written by whoever holds `key` and `voucher`.
-    fn signed(&self, cell: &mut Cell, grant: &Grant, key: &AuthorKey, voucher: &Voucher) -> Vec<u8> {
+    pub(crate) fn signed(
+        &self,
+        cell: &mut Cell,
+        grant: &Grant,
+        key: &AuthorKey,
+        voucher: &Voucher,
+    ) -> Vec<u8> {
         let names = (name(self.source), name(self.to));
         let stream = StreamKey::new(grant.sek.clone(), cell.salt());
         stream.write_authored(&self.header(&names, grant), (key, voucher), self.body)
@@ -86,7 +92,7 @@ impl Forgery<'_> {
     }
 }
 
-fn forgery<'a>(cell: &Cell, source: &'a str, to: &'a str) -> Forgery<'a> {
+pub(crate) fn forgery<'a>(cell: &Cell, source: &'a str, to: &'a str) -> Forgery<'a> {
     Forgery { source, to, topic: "run", sent_at: cell.now, sequence: 0, body: b"reboot" }
 }
 

@@ -31,8 +31,9 @@ pub(crate) const START: UnixMillis = UnixMillis(20_440 * DAY + DAY / 2);
 pub(crate) const LIFETIME: u64 = 900;
 pub(crate) const RENEW: u64 = 600;
 
+/// Of the zone `z`, where no other is named.
 pub(crate) fn name(text: &str) -> Name {
-    format!("{text}@z").parse().unwrap()
+    if text.contains('@') { text.parse().unwrap() } else { format!("{text}@z").parse().unwrap() }
 }
 
 /// A KDC that knows everybody, and what time it is.
@@ -50,6 +51,10 @@ pub(crate) struct Cell {
     pub(crate) group_requests: Vec<GroupKeysRequest>,
     /// Where vouchers are given.
     pub(crate) desk: Desk,
+    /// Where they are in all other zones.
+    pub(crate) desk_abroad: Desk,
+    /// The zones whose KDC does not give what the others ask it for, and why.
+    pub(crate) closed: HashMap<&'static str, ProblemType>,
     /// Where hosts come aboard.
     pub(crate) gate: Gate,
     pub(crate) rng: ChaCha20Rng,
@@ -68,7 +73,9 @@ impl Cell {
             requests: Vec::new(),
             groups: HashMap::new(),
             group_requests: Vec::new(),
-            desk: Desk::new(),
+            desk: Desk::new(signer(1)),
+            desk_abroad: Desk::new(signer(9)),
+            closed: HashMap::new(),
             gate: Gate::new(),
             rng: ChaCha20Rng::seed_from_u64(7),
             processes: 0,
@@ -91,7 +98,8 @@ impl Cell {
             .active
             .clone();
         let mut key = AgentKey::new(party, key, PERIOD, KdcAddress::default());
-        key.signers = vec![self.desk.signer()];
+        let desk = self.desk_of(&key.name);
+        (key.signers, key.trusted) = (vec![desk.signer()], desk.trusted.clone());
         key
     }
 
@@ -169,6 +177,12 @@ impl Cell {
             writer.ask_to_rotate();
         }
         for destination in &request.destinations {
+            if let Some(problem) = self.closed.get(destination.zone())
+                && destination.zone() != request.source.zone()
+            {
+                writer.refuse(destination, *problem);
+                continue;
+            }
             if let Some((held, author_proof)) = self.group_key(destination)
                 && !self.denied.contains(destination)
             {

@@ -1,5 +1,7 @@
 //! The client against a KDC in memory: no socket, one clock, nobody sleeps.
 
+#[cfg(test)]
+mod abroad;
 mod agent;
 mod attacks;
 #[cfg(test)]

@@ -158,8 +158,10 @@ impl Cell {
             problem.server_time = Some(self.now);
             return Err(problem);
         }
-        let mut writer = GroupKeysWriter::new(&request, self.now, &[self.desk.signer()]);
-        writer.trust(&self.desk.trusted);
+        let desk = self.desk_of(&request.source);
+        let (signers, trusted) = ([desk.signer()], desk.trusted.clone());
+        let mut writer = GroupKeysWriter::new(&request, self.now, &signers);
+        writer.trust(&trusted);
         if asks_to_rotate {
             writer.ask_to_rotate();
         }

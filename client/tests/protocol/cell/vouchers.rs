@@ -29,14 +29,8 @@ pub(crate) fn signer(seed: u8) -> Ed25519KeyPair {
 }
 
 impl Desk {
-    pub(crate) fn new() -> Self {
-        Self {
-            key: signer(1),
-            registered: HashMap::new(),
-            given: 0,
-            problem: None,
-            trusted: TrustedSigners::default(),
-        }
+    pub(crate) fn new(key: Ed25519KeyPair) -> Self {
+        Self { key, registered: HashMap::new(), given: 0, problem: None, trusted: TrustedSigners::default() }
     }
 
     pub(crate) fn signer(&self) -> SignerKey {
@@ -60,17 +54,22 @@ pub(crate) fn voucher(
 }
 
 impl Cell {
+    pub(crate) fn desk_of(&mut self, name: &Name) -> &mut Desk {
+        if name.zone() == "z" { &mut self.desk } else { &mut self.desk_abroad }
+    }
+
     /// A voucher as it would be given now.
     pub(crate) fn voucher(&self, name: &Name, key: AuthorPublicKey) -> Voucher {
         let now = self.now.seconds();
-        voucher(&self.desk.key, name, key, (UnixSeconds(now.0 - 60), now.plus(VALID)))
+        let desk = if name.zone() == "z" { &self.desk } else { &self.desk_abroad };
+        voucher(&desk.key, name, key, (UnixSeconds(now.0 - 60), now.plus(VALID)))
     }
 
     pub(super) fn vouch(&mut self, body: &[u8]) -> Result<Vec<u8>, Problem> {
-        if let Some(problem) = self.desk.problem {
+        let signed = SignedVoucherRequest::parse(body).unwrap();
+        if let Some(problem) = self.desk_of(&signed.key().name).problem {
             return Err(Problem::new(problem));
         }
-        let signed = SignedVoucherRequest::parse(body).unwrap();
         let (key, _) = self.known(signed.key()).ok_or_else(|| self.stranger())?;
         let keys = key.keys_for::<Vouchers>();
         let request = signed.verify(&keys).unwrap();
@@ -79,14 +78,16 @@ impl Cell {
             problem.server_time = Some(self.now);
             return Err(problem);
         }
-        let registered = self.desk.registered.entry(request.source.clone()).or_insert(request.public_key);
+        let voucher = self.voucher(&request.source, request.public_key);
+        let renew = self.now.seconds().plus(VALID / 2);
+        let desk = self.desk_of(&request.source);
+        let registered = desk.registered.entry(request.source.clone()).or_insert(request.public_key);
         if *registered != request.public_key {
             return Err(Problem::new(ProblemType::Conflict));
         }
-        self.desk.given += 1;
-        let voucher = self.voucher(&request.source, request.public_key);
-        let renew = self.now.seconds().plus(VALID / 2);
-        let signers = (&[self.desk.signer()][..], &self.desk.trusted);
+        desk.given += 1;
+        let (signers, trusted) = ([desk.signer()], desk.trusted.clone());
+        let signers = (&signers[..], &trusted);
         Ok(VoucherReply::seal(&request, self.now, (&voucher, renew), signers, &keys, &mut self.rng))
     }
 }

@@ -206,6 +206,13 @@ impl Cell {
         Some(Ok(writer.seal(&own.reply, &mut self.rng)))
     }
 
+    /// What a request for tickets is about.
+    pub(crate) fn destinations(&mut self, body: &[u8]) -> Vec<Name> {
+        let signed = SignedRequest::parse(body).unwrap();
+        let (own, _) = self.known(signed.key()).unwrap();
+        signed.verify(&own.subkeys().request).unwrap().destinations
+    }
+
     /// A ticket in the hands of somebody who writes messages byte by byte.
     pub(crate) fn grant(&mut self, from: &str, to: &str) -> Grant {
         let expiration = self.now.seconds().plus(LIFETIME);

@@ -1,6 +1,7 @@
 //! The agents that talk to KDCs by themselves, over a network that fails as a test likes. Time is paused: it passes
 //! when everybody waits.
 
+mod abroad;
 mod files;
 mod groups;
 mod hosts;

@@ -21,12 +21,13 @@ use crate::postgres::Postgres;
 #[derive(Debug)]
 pub struct Cell {
     folder: TempDir,
+    zone: String,
     listen: SocketAddr,
     cluster: Option<Arc<Postgres>>,
 }
 
 impl Cell {
-    /// The zone of every cell that is made here and does not say otherwise.
+    /// The zone of a cell of which nothing else is said.
     pub const ZONE: &'static str = "test.internal";
 
     /// A cell on SQLite.
@@ -38,41 +39,44 @@ impl Cell {
     /// The same with more arguments for `keycell init`.
     #[must_use]
     pub fn sqlite_with(arguments: &[&str]) -> Self {
-        Self::make(arguments, None, None)
-    }
-
-    /// A cell of another zone, on SQLite.
-    #[must_use]
-    pub fn of_zone(zone: &str) -> Self {
-        Self::make_of(zone, &[], None, None)
+        Self::make(Self::ZONE, arguments, None)
     }
 
     /// A cell on a new database of `cluster`, which runs at least as long.
     #[must_use]
     pub fn postgres(cluster: &Arc<Postgres>) -> Self {
-        Self::make(&[], Some(cluster.url()), Some(cluster.clone()))
+        Self::postgres_of_zone(cluster, Self::ZONE)
     }
 
-    fn make(arguments: &[&str], database: Option<String>, cluster: Option<Arc<Postgres>>) -> Self {
-        Self::make_of(Self::ZONE, arguments, database, cluster)
+    /// A cell of another zone, on SQLite.
+    #[must_use]
+    pub fn of_zone(zone: &str) -> Self {
+        Self::make(zone, &[], None)
     }
 
-    fn make_of(
-        zone: &str,
-        arguments: &[&str],
-        database: Option<String>,
-        cluster: Option<Arc<Postgres>>,
-    ) -> Self {
+    /// A cell of another zone, on a new database of `cluster`.
+    #[must_use]
+    pub fn postgres_of_zone(cluster: &Arc<Postgres>, zone: &str) -> Self {
+        Self::make(zone, &[], Some(cluster.clone()))
+    }
+
+    fn make(zone: &str, arguments: &[&str], cluster: Option<Arc<Postgres>>) -> Self {
         let folder = tempfile::Builder::new().prefix("keycell-cell-").tempdir().expect("a temporary folder");
-        let cell = Self { folder, listen: free_address(), cluster };
+        let cell = Self { folder, zone: zone.to_owned(), listen: free_address(), cluster };
         let mut init = cell.command();
         init.args(["init", "--zone", zone, "--profile", "open", "--listen", &cell.listen.to_string()]);
         init.args(arguments);
-        if let Some(url) = database {
-            init.arg("--postgres").env("KEYCELL_DATABASE", url);
+        if let Some(cluster) = &cell.cluster {
+            init.arg("--postgres").env("KEYCELL_DATABASE", cluster.url());
         }
         ended(&mut init).succeeded();
         cell
+    }
+
+    /// Its zone.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.zone
     }
 
     /// The folder in which commands run; the cell itself is in `keycell` under it.

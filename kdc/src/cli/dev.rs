@@ -20,6 +20,9 @@ pub(super) struct Dev {
     /// End after the report, with 1 if anything did not hold
     #[arg(long)]
     once: bool,
+    /// How many zones: with 2, another cell beside it, and trust between the two
+    #[arg(long, value_name = "1|2", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    zones: u8,
 }
 
 impl Dev {
@@ -27,7 +30,7 @@ impl Dev {
         let level = std::env::var("KEYCELL_LOG").unwrap_or_else(|_| LEVEL.to_owned());
         telemetry::start(&Log { level, ..Log::default() })?;
         process::no_core_dumps();
-        let mut running = Running::start(&self.folder).await?;
+        let mut running = Running::start(&self.folder, self.zones).await?;
         let report = running.show().await?;
         output.print(&report, |out| report.write(out))?;
         if let Some(broken) = report.broken() {
@@ -79,6 +82,10 @@ fn next(
         writeln!(out, "  {keycell} party disable {name}   # and seal again: refused")?;
     }
     writeln!(out, "  {keycell} party conflicts")?;
+    if let Some(other) = running.other_cell() {
+        let file = other.folder().join(Config::FILE);
+        writeln!(out, "  {program} --config {} trust list   # the other zone", file.display())?;
+    }
     writeln!(out, "  curl --cacert {folder}/tls/roots.pem {url}/v1/zone")
 }
 

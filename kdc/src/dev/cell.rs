@@ -20,6 +20,19 @@ use crate::policy::Profile;
 use crate::token::Role;
 use crate::{files, serve, tls};
 
+/// Which cell, and where it listens if nobody else does.
+pub(super) struct Site {
+    zone: &'static str,
+    port: u16,
+}
+
+impl Site {
+    /// The cell of `keycell dev`.
+    pub(super) const NEAR: Self = Self { zone: "dev.internal", port: 8443 };
+    /// The one beyond the border, with `--zones 2`.
+    pub(super) const FAR: Self = Self { zone: "dev2.internal", port: 8444 };
+}
+
 /// The cell, served.
 pub(crate) struct DevCell {
     folder: PathBuf,
@@ -34,13 +47,13 @@ impl DevCell {
     ///
     /// # Errors
     /// The folder holds something else, or its port is taken.
-    pub(super) async fn start(folder: &Path) -> Result<Self, Failure> {
+    pub(super) async fn start(folder: &Path, site: &Site) -> Result<Self, Failure> {
         let file = folder.join(Config::FILE);
         let (listener, config, cell) = if file.exists() {
             let config = Config::load(&file, None)?;
             let cell = Cell::open(&config).await?;
             // Nothing is changed before both are sure: two of these in one folder would fight for the parties.
-            let listener = match own(&cell, folder) {
+            let listener = match own(&cell, folder, site) {
                 Ok(()) => listen(&config).await,
                 Err(error) => Err(error),
             };
@@ -52,7 +65,7 @@ impl DevCell {
                 }
             }
         } else {
-            let listener = make(folder).await?;
+            let listener = make(folder, site).await?;
             let config = Config::load(&file, None)?;
             let cell = Cell::open(&config).await?;
             (listener, config, cell)
@@ -138,9 +151,9 @@ impl DevCell {
 }
 
 /// A cell that is somebody's is none to play with.
-fn own(cell: &Cell, folder: &Path) -> Result<(), Failure> {
+fn own(cell: &Cell, folder: &Path, site: &Site) -> Result<(), Failure> {
     let zone = &cell.zone.zone;
-    if zone.as_str() == ZONE {
+    if zone.as_str() == site.zone {
         return Ok(());
     }
     let folder = folder.display();
@@ -162,15 +175,15 @@ async fn listen(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// A new cell, on the usual port if it is free.
-async fn make(folder: &Path) -> Result<TcpListener, Failure> {
-    let listener = match TcpListener::bind(("127.0.0.1", PORT)).await {
+async fn make(folder: &Path, site: &Site) -> Result<TcpListener, Failure> {
+    let listener = match TcpListener::bind(("127.0.0.1", site.port)).await {
         Ok(listener) => listener,
         Err(_) => TcpListener::bind(("127.0.0.1", 0)).await?,
     };
     let listen = listener.local_addr()?;
     let cell = NewCell {
         folder: folder.to_owned(),
-        zone: ZONE.parse()?,
+        zone: site.zone.parse()?,
         listen,
         urls: vec![format!("https://{listen}")],
         database: None,
@@ -180,6 +193,3 @@ async fn make(folder: &Path) -> Result<TcpListener, Failure> {
     cell.create(&SystemClock).await?;
     Ok(listener)
 }
-
-const ZONE: &str = "dev.internal";
-const PORT: u16 = 8443;

@@ -40,6 +40,17 @@ impl Forger {
     /// # Errors
     /// The KDC does not give one.
     pub(super) async fn ticket(&self, to: &Name) -> Result<Grant, Failure> {
+        match self.outcome(to).await? {
+            Outcome::Granted(grant) => Ok(*grant),
+            Outcome::Refused { .. } => Err(format!("the KDC gives {} no ticket for {to}", self.me).into()),
+        }
+    }
+
+    /// Asks the KDC for a ticket, and tells what comes of it.
+    ///
+    /// # Errors
+    /// The KDC does not answer as it should.
+    pub(super) async fn outcome(&self, to: &Name) -> Result<Outcome, Failure> {
         let keys = self.key.clone().advance(self.period.epoch(SystemClock.now().seconds()))?.subkeys();
         let request = TicketRequest {
             source: self.me.clone(),
@@ -50,10 +61,7 @@ impl Forger {
         };
         let answer = self.ask("/v1/tickets", SignedRequest::sign(&request, &keys)?.to_json()).await?;
         let reply = SealedReply::parse(&answer)?.open(&keys.reply, &request)?;
-        match reply.outcomes.into_iter().next() {
-            Some(Outcome::Granted(grant)) => Ok(*grant),
-            _ => Err(format!("the KDC gives {} no ticket for {to}", self.me).into()),
-        }
+        reply.outcomes.into_iter().next().ok_or_else(|| "the KDC says nothing of the destination".into())
     }
 
     /// Who it was stolen from.

@@ -7,12 +7,14 @@ mod aboard;
 mod arrivals;
 mod attacks;
 mod auditor;
+mod border;
 mod cell;
 mod forger;
 mod gathering;
 mod report;
 mod station;
 mod traitor;
+mod trust;
 mod wire;
 
 /// The example programs' own parts, not a copy of them: what runs here is what `client/examples/` shows.
@@ -40,6 +42,8 @@ pub(crate) use report::Report;
 
 use arrivals::Gate;
 use attacks::Attacker;
+use border::{Border, Near};
+use cell::Site;
 use fleet::cma::{Cma, Event};
 use gathering::{Gathering, Said, Trial};
 use report::Party;
@@ -56,15 +60,17 @@ pub(crate) struct Dev {
     cma_key: PathBuf,
     stations: Vec<Station>,
     wire: Wire,
+    border: Option<Border>,
 }
 
 impl Dev {
-    /// Makes or opens the cell in `folder`, lets its parties come aboard anew, and starts everything.
+    /// Makes or opens the cell in `folder`, lets its parties come aboard anew, and starts everything; with a second zone beside
+    /// it, if there are to be `zones` 2.
     ///
     /// # Errors
     /// Why it does not start.
-    pub(crate) async fn start(folder: &Path) -> Result<Self, Failure> {
-        let cell = DevCell::start(folder).await?;
+    pub(crate) async fn start(folder: &Path, zones: u8) -> Result<Self, Failure> {
+        let cell = DevCell::start(folder, &Site::NEAR).await?;
         cell.wants_tokens().await?;
         let token = cell.join_token(CMA.0, &[CMA.1]).await?;
         let cma = cell.aboard(CMA.0, CMA.1, &token).await?;
@@ -85,7 +91,11 @@ impl Dev {
             stations.iter().map(|station| station.name().clone()).zip(wire.fronts()?).collect();
         let config = Config { agent: AgentConfig::default().first_use(), ..Config::default() };
         let agent = Agent::connect_host(cma, config)?;
-        Ok(Self { cell, cma: Cma::new(agent, socket, hosts), cma_key, stations, wire })
+        let border = match zones {
+            2.. => Some(Border::open(&cell, &agent).await?),
+            _ => None,
+        };
+        Ok(Self { cell, cma: Cma::new(agent, socket, hosts), cma_key, stations, wire, border })
     }
 
     /// Shows what the cell can do, and what an attacker cannot.
@@ -120,6 +130,11 @@ impl Dev {
         fleet.extend(self.stations.iter().map(|station| station.name().clone()));
         let removed = fleet.last().ok_or("there is no nanoprobe")?;
         report.arrived(Gate::new(&self.cell).await?.try_everything(&fleet, removed).await?);
+        if let Some(border) = &mut self.border {
+            let robbed = self.stations.first().ok_or("there is no nanoprobe")?;
+            let near = Near { cell: &self.cell, cma_key: &self.cma_key, nanoprobe_key: robbed.key_file() };
+            report.crossed(border.cross(near).await?);
+        }
         Ok(report)
     }
 
@@ -182,10 +197,18 @@ impl Dev {
         &self.cell
     }
 
-    /// Stops everything, the KDC last.
+    /// The cell of the other zone, if there is one.
+    pub(crate) fn other_cell(&self) -> Option<&DevCell> {
+        self.border.as_ref().map(Border::cell)
+    }
+
+    /// Stops everything, the KDCs last.
     pub(crate) async fn stop(self) {
-        let Self { cell, cma, cma_key: _, stations, wire } = self;
+        let Self { cell, cma, cma_key: _, stations, wire, border } = self;
         drop((cma, stations, wire));
+        if let Some(border) = border {
+            border.stop().await;
+        }
         cell.stop().await;
     }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::arrivals::Arrivals;
 use super::attacks::Attack;
+use super::border::Crossing;
 use super::cell::DevCell;
 use super::fleet::cma::{Cma, Host};
 use super::fleet::details::details;
@@ -34,6 +35,8 @@ pub(crate) struct Report {
     group: Option<Gathering>,
     #[serde(skip_serializing_if = "Option::is_none")]
     arrivals: Option<Arrivals>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    border: Option<Crossing>,
     checks: Vec<Check>,
 }
 
@@ -85,6 +88,7 @@ impl Report {
             attacks,
             group: None,
             arrivals: None,
+            border: None,
         }
     }
 
@@ -111,6 +115,14 @@ impl Report {
         }
         self.checks.extend(arrivals.tried.iter().map(attacked));
         self.arrivals = Some(arrivals);
+    }
+
+    /// Adds what came of the second zone.
+    pub(super) fn crossed(&mut self, border: Crossing) {
+        for (what, held) in border.checks() {
+            self.check(what, held);
+        }
+        self.border = Some(border);
     }
 
     /// Notes whether something that must be so is so.
@@ -183,6 +195,9 @@ impl Report {
         if let Some(arrivals) = &self.arrivals {
             write_arrivals(out, arrivals)?;
         }
+        if let Some(border) = &self.border {
+            border.write(out)?;
+        }
 
         match self.broken() {
             None => writeln!(
@@ -254,7 +269,7 @@ fn write_arrivals(out: &mut dyn Write, arrivals: &Arrivals) -> io::Result<()> {
     tried.iter().try_for_each(|attack| write_attack(out, attack))
 }
 
-fn write_attack(out: &mut dyn Write, attack: &Attack) -> io::Result<()> {
+pub(super) fn write_attack(out: &mut dyn Write, attack: &Attack) -> io::Result<()> {
     let Attack { name, how, receiver, seen, reason, held } = attack;
     writeln!(out, "  {name:<11}{how}")?;
     let verdict = match *name {
@@ -262,6 +277,7 @@ fn write_attack(out: &mut dyn Write, attack: &Attack) -> io::Result<()> {
         "delayed" | "presumed" | "obeyed" => "opened",
         "token" | "tofu" => "aboard",
         "copied" => "sees",
+        "own" | "at home" | "reopened" => "gives",
         _ => "refused",
     };
     let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };

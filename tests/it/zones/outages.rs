@@ -1,0 +1,133 @@
+//! A zone whose KDC is away, comes back, or takes connections and says nothing.
+
+use std::net::TcpListener;
+
+use keycell_client::AgentConfig;
+use keycell_client::https::{Agent, Config, Error};
+use keycell_protocol::ProblemType;
+use keycell_tests::party::Party;
+use keycell_tests::wait::until;
+use serde_json::Value;
+
+use super::scene::Zone;
+use super::talk;
+
+/// Killed in the middle of what it gives, the other zone's KDC takes nothing from anybody at home.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_that_is_away_costs_nobody_his_own_tickets() {
+    let (a, mut b) = (Zone::impatient("a.test"), Zone::start("b.test"));
+    b.lets_speak(&a);
+    let (sender, receiver) = (patient(&a, "sender"), b.agent("receiver"));
+    let message = sender.seal(receiver.name(), "", b"before").await.unwrap();
+    talk(&sender, &receiver, &message);
+
+    b.kdc.kill9();
+    let asker = Party::load(&{
+        a.cell.run(&["party", "add", "asker"]).succeeded();
+        a.cell.folder().join("asker.key")
+    });
+    let http = a.kdc.http();
+    assert_eq!(asker.refusal(&http, receiver.name().as_str()).await, Some(ProblemType::Unavailable));
+    assert_eq!(asker.refusal(&http, sender.name().as_str()).await, None);
+    // One request for both: the one at home is given.
+    let both = asker.ask(&http, &[sender.name().as_str(), receiver.name().as_str()]).await.unwrap();
+    assert!(matches!(both[0], keycell_protocol::Outcome::Granted(_)), "{both:?}");
+    // Who has a ticket goes on under it, and is heard: the KDC is not asked for a message.
+    let message = sender.seal(receiver.name(), "", b"meanwhile").await.unwrap();
+    talk(&sender, &receiver, &message);
+    // After some failures it is not even tried; an administrator sees that.
+    until("the breaker is open", async || {
+        let _ = asker.refusal(&http, receiver.name().as_str()).await;
+        (breaker(&a)? == "open").then_some(())
+    })
+    .await;
+
+    let fresh = patient(&a, "fresh");
+    let waiting = {
+        let (fresh, to) = (fresh.clone(), receiver.name().clone());
+        tokio::spawn(async move { fresh.seal(&to, "", b"after").await })
+    };
+    until("it is told that nobody answers", async || {
+        (fresh.stats().refusals + fresh.stats().failures > 0).then_some(())
+    })
+    .await;
+    b.kdc = b.cell.serve();
+    // Who waits is served when it is back, and has done nothing for that.
+    let message = waiting.await.unwrap().unwrap();
+    talk(&fresh, &receiver, &message);
+    until("the breaker is closed", async || (breaker(&a)? == "closed").then_some(())).await;
+    for zone in [&a, &b] {
+        zone.admin().assert_intact().await;
+    }
+}
+
+/// It takes connections and says nothing: who asks for what is at home does not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_that_hangs_holds_up_nobody_at_home() {
+    let (a, mut b) = (Zone::impatient("a.test"), Zone::start("b.test"));
+    b.lets_speak(&a);
+    let (home, receiver) = (a.agent("home"), b.agent("receiver"));
+    let address = b.kdc.address();
+    b.kdc.terminate();
+    let hanging = TcpListener::bind(address).unwrap();
+
+    // Many ask abroad, each again and again.
+    let askers: Vec<_> = (0..20).map(|number| a.agent(&format!("asker.{number}"))).collect();
+    let abroad: Vec<_> = askers
+        .iter()
+        .map(|asker| {
+            let (asker, to) = (asker.clone(), receiver.name().clone());
+            tokio::spawn(async move { asker.seal(&to, "", b"").await })
+        })
+        .collect();
+    hanging.set_nonblocking(true).unwrap();
+    let mut taken = Vec::new();
+    until("the KDC asks the one that hangs", async || {
+        taken.extend(hanging.accept().ok());
+        (!taken.is_empty()).then_some(())
+    })
+    .await;
+    // Meanwhile each of them gets what is at home, and so do others.
+    for asker in &askers {
+        let message = asker.seal(home.name(), "", b"at home").await.unwrap();
+        talk(asker, &home, &message);
+        assert!(asker.stats().tickets >= 1);
+    }
+    let message = home.seal(askers[0].name(), "", b"back").await.unwrap();
+    talk(&home, &askers[0], &message);
+    until("the breaker opens", async || {
+        taken.extend(hanging.accept().ok());
+        (breaker(&a)? == "open").then_some(())
+    })
+    .await;
+    drop((hanging, taken));
+    b.kdc = b.cell.serve();
+    // Everybody who asked is heard at last, or was told that nobody answers.
+    for (asker, asking) in askers.iter().zip(abroad) {
+        let message = match asking.await.unwrap() {
+            Ok(message) => message,
+            Err(error) => {
+                assert!(matches!(error, Error::NoAnswer { .. } | Error::Seal(_)), "{error}");
+                until("it is given now", async || asker.seal(receiver.name(), "", b"").await.ok()).await
+            }
+        };
+        talk(asker, &receiver, &message);
+    }
+}
+
+/// An agent that waits for longer than a breaker is open.
+fn patient(zone: &Zone, local: &str) -> Agent {
+    zone.cell.run(&["party", "add", local]).succeeded();
+    let total_timeout = std::time::Duration::from_secs(50);
+    let agent = AgentConfig { max_backoff_ms: 500, refusal_ms: 500, ..AgentConfig::default().first_use() };
+    let config = Config { agent, total_timeout, ..Config::default() };
+    Agent::connect_file(zone.cell.folder().join(format!("{local}.key")), config).unwrap()
+}
+
+/// What `keycell status` says of the breaker of the one outgoing trust.
+fn breaker(zone: &Zone) -> Option<String> {
+    let status: Value = zone.json(&["status"]);
+    let trusts = status["trusts"].as_array()?;
+    let outgoing = trusts.iter().find(|trust| trust["direction"] == "outgoing")?;
+    outgoing["breaker"].as_str().map(str::to_owned)
+}

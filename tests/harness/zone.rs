@@ -47,6 +47,7 @@ impl Cell {
             note: String::new(),
             identities: Vec::new(),
             peer: None,
+            offered: None,
             created_at: now,
             updated_at: now,
             revision: 1,

@@ -38,7 +38,7 @@ pub(super) struct Border {
 }
 
 /// Who of the first zone takes part: their key files, for whoever broke into their hosts.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Near<'a> {
     pub(super) cell: &'a DevCell,
     pub(super) cma_key: &'a Path,

@@ -91,7 +91,7 @@ impl Crossing {
         writeln!(out, "\nWho may speak to whom over the border, and what a KDC says to who may not")?;
         for Row { from, to, verdict, expected } in table {
             let wrong = if verdict == expected { "" } else { "  NOT AS IT MUST BE" };
-            writeln!(out, "  {from:<28} -> {to:<28} {verdict}{wrong}")?;
+            writeln!(out, "  {from:<30} {to:<30} {verdict}{wrong}")?;
         }
         writeln!(
             out,

@@ -35,7 +35,7 @@ impl Trusts {
         terms: &TrustPatch,
         keep: impl Fn(&Trust) -> Result<Option<Write>, AdminError>,
     ) -> Result<Accepted, AdminError> {
-        let sealed = SealedTrustOffer::parse(&new.offer).map_err(refused)?;
+        let sealed = SealedTrustOffer::parse(&new.offer).map_err(|error| refused(&error))?;
         let invalid = |error: keycell_protocol::BundleFingerprintError| {
             AdminError::invalid("fingerprint", error.to_string())
         };
@@ -127,9 +127,9 @@ impl Trusts {
         };
         let zone = &self.ledger.zone().zone;
         let to = OfferedTo { zone, identity: identity.name(), secret: identity.encryption() };
-        let key = sealed.open(to, by, self.ledger.now().seconds()).map_err(refused)?;
+        let key = sealed.open(to, by, self.ledger.now().seconds()).map_err(|error| refused(&error))?;
         match told {
-            Some(told) if told != fingerprint => Err(refused(TrustOfferError::Fingerprint(fingerprint))),
+            Some(told) if told != fingerprint => Err(refused(&TrustOfferError::Fingerprint(fingerprint))),
             None if known.is_none() => Err(AdminError::invalid(
                 "fingerprint",
                 format!(
@@ -212,7 +212,7 @@ fn is_same(one: &LongTermKey, other: &LongTermKey) -> bool {
             .is_some_and(|(one, other)| one.expose_secret().ct_eq(other.expose_secret()).into())
 }
 
-fn refused(error: TrustOfferError) -> AdminError {
+fn refused(error: &TrustOfferError) -> AdminError {
     let field = match error {
         TrustOfferError::Fingerprint(_) | TrustOfferError::UnknownSigner(_) => "fingerprint",
         _ => "offer",

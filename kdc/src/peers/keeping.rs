@@ -183,7 +183,7 @@ impl Peers {
     }
 
     fn event(&self, peer: &Peer) -> Event {
-        Event::new(self.clock.now(), Actor::Kdc, Action::TrustRotate, &peer.trust.id())
+        Event::new(self.clock.now(), Actor::Kdc, Action::TrustRotate, peer.trust.id())
     }
 
     /// Stores these keys in place of those that `peer` was read with, and says whether they are: where somebody else changed

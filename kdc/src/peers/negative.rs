@@ -90,6 +90,8 @@ mod tests {
     }
 
     proptest! {
+        // Each fills it more than once.
+        #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
         fn it_is_bounded_and_never_older_than_ten_seconds(
             steps in prop::collection::vec((0_u64..4_000, 0_usize..50, 0_usize..4_000), 1..60),

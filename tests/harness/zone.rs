@@ -6,12 +6,13 @@ use keycell_client::system_rng;
 use keycell_kdc::cell;
 use keycell_kdc::clock::{Clock as _, SystemClock};
 use keycell_kdc::config::Config;
+use keycell_kdc::identities::Identity;
 use keycell_kdc::keyring::{Life, Standing};
 use keycell_kdc::policy::Mode;
 use keycell_kdc::store::{Act, Kind, PartyRecord, Write};
 use keycell_kdc::trust::{DEFAULT_RATE, Direction, SCHEMA, TrustRecord};
 use keycell_protocol::{
-    Correlation, Generation, Instance, KeysFor, LongTermKey, Name, Nonce, PeerPair, PeerRequest, Peers,
+    Correlation, Generation, IdentityName, Instance, KeysFor, LongTermKey, Name, Nonce, PeerPair, PeerRequest, Peers,
     SignedPeerRequest, Zone,
 };
 
@@ -34,6 +35,7 @@ impl Cell {
         let sealed = cell.keyring.seal_key(&name, standing, &key, Life::active(now), random);
         let party = PartyRecord { enabled, keys: vec![sealed], ..PartyRecord::new(name.clone(), now) };
         let everybody = |zone: &Zone| vec![format!("*@{zone}").parse().expect("a pattern")];
+        let kdc = Identity::generate(IdentityName::PRIMARY, random);
         let record = TrustRecord {
             direction: Direction::Incoming,
             zone: asking.clone(),
@@ -45,7 +47,7 @@ impl Cell {
             rate: DEFAULT_RATE,
             log_tickets: false,
             note: String::new(),
-            identities: Vec::new(),
+            identities: vec![kdc.public().expect("its public half")],
             peer: None,
             offered: None,
             created_at: now,

@@ -99,6 +99,7 @@ fn terms(zone: &Zone, other: &Zone, direction: Direction) -> TrustRecord {
         note: String::new(),
         identities: other.kdc.identities().public(),
         peer: None,
+        offered: None,
         created_at: zone.now(),
         updated_at: zone.now(),
         revision: 1,

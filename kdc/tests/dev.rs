@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+#[path = "dev/zones.rs"]
+mod zones;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, UdpSocket};
@@ -233,12 +236,7 @@ fn nothing_secret(folder: &Path, output: &Output) {
     let printed = String::from_utf8(printed).unwrap();
     let mut looked = 0;
     for name in ["cma.main", "nanoprobe.one", "nanoprobe.two", "nanoprobe.three", "web.one", "web.two"] {
-        let file = |end: &str| fs::read(folder.join(format!("hosts/{name}@dev.internal.{end}"))).unwrap();
-        let key: Value = serde_json::from_slice(&file("key")).unwrap();
-        let seed = String::from_utf8(file("seed")).unwrap();
-        for secret in [key["key"].as_str().unwrap(), seed.trim()] {
-            assert!(secret.len() > 20 && !printed.contains(secret));
-        }
+        not_printed(&printed, &folder.join(format!("hosts/{name}@dev.internal")));
         looked += 1;
     }
     assert!(!printed.contains("kcj_"), "a join token");
@@ -248,6 +246,16 @@ fn nothing_secret(folder: &Path, output: &Output) {
         looked += 1;
     }
     assert!(looked > 6, "the master key was looked for");
+}
+
+/// Neither the key nor the seed of a host.
+fn not_printed(printed: &str, host: &Path) {
+    let file = |end: &str| fs::read(format!("{}.{end}", host.display())).unwrap();
+    let key: Value = serde_json::from_slice(&file("key")).unwrap();
+    let seed = String::from_utf8(file("seed")).unwrap();
+    for secret in [key["key"].as_str().unwrap(), seed.trim()] {
+        assert!(secret.len() > 20 && !printed.contains(secret));
+    }
 }
 
 /// Then each cell takes a port of its own, however many tests run at once.

@@ -96,5 +96,5 @@ async fn any([interrupt, terminate]: &mut [Signal; 2]) {
     }
 }
 
-/// Warnings, but for those that the report is about: keys in two places.
-const LEVEL: &str = "warn,keycell_kdc::administration::conflicts=off";
+/// Warnings, but for those that the report is about: keys in two places, and a zone that ends its trust.
+const LEVEL: &str = "warn,keycell_kdc::administration::conflicts=off,keycell_kdc::peers=error";

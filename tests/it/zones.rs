@@ -1,7 +1,7 @@
 //! Cells that trust each other, from end to end: real KDCs over TLS, the agents that hosts embed, and the commands of an
 //! administrator on each side.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 #[path = "zones/authors.rs"]
 mod authors;
@@ -113,7 +113,7 @@ async fn nobody_notices_the_border() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_tell_of_a_denial_by_one_name() {
     let [a, b] = &["a.test", "b.test"].map(Zone::start);
-    // A zone may be let do more by its own KDC than by the other one.
+    // A zone may be let do more by its own KDC than by the other one: it asks, and is refused.
     b.lets_speak_told(a, &["--source", "cma.*"], &[]);
     let (cma, other) = (a.agent("cma.one"), a.agent("other.one"));
     let receiver = b.agent("receiver");

@@ -3,13 +3,13 @@
 use std::fs;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use keycell_client::{AgentConfig, system_rng};
+use keycell_client::system_rng;
 use keycell_protocol::{
     AuthorKey, Extras, Grant, Header, Mode, Name, Outcome, Salt, SignerKey, StreamKey, Topic, Under, Voucher,
 };
 use keycell_tests::party::{Party, now};
 
-use super::scene::{Zone, joined, opens};
+use super::scene::{Zone, config, joined, opens};
 
 /// A message to a group of another zone says who wrote it, and the zone's members believe that zone's KDC.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,7 +20,7 @@ async fn an_author_is_believed_over_the_border_and_a_forged_one_is_not() {
     let before = b.member("crew.before", "crew").await;
     b.lets_speak(a);
     let after = b.member("crew.after", "crew").await;
-    let mut strict = AgentConfig::default().first_use();
+    let mut strict = config();
     strict.opener.require_author_proof = true;
     let strict = b.agent_with("strict", strict);
 
@@ -32,6 +32,8 @@ async fn an_author_is_believed_over_the_border_and_a_forged_one_is_not() {
     joined(&before).await;
     assert_eq!(opens(&before, &message).await, b"all of you");
 
+    // Who is in no group and proves nothing learns of it when it first asks for a voucher.
+    strict.prefetch_voucher().await.unwrap();
     let proved = cma.with_author_proof().seal(strict.name(), "order", b"you").await.unwrap();
     let opened = strict.open(&proved).unwrap();
     assert_eq!(opened.author().unwrap().name(), cma.name());

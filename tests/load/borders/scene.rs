@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use keycell_client::https::{Https, Transport as _};
@@ -84,12 +84,12 @@ impl Scene {
 
     /// How many connections the one that hangs took, and what became of those who asked for what is there.
     pub(crate) fn abroad(&self) -> (u64, BTreeMap<&'static str, u64>) {
-        (self.hanging.taken(), self.abroad.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        (self.hanging.taken(), lock(&self.abroad).clone())
     }
 
     /// What was not as it must be.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = lock(&self.faults);
         faults.iter().map(|(what, times)| format!("{times} times: {what}")).collect()
     }
 
@@ -145,22 +145,21 @@ impl Scene {
     }
 
     fn note(&self, whither: Whither, outcome: Result<(), &'static str>) {
-        let lock = |counts: &Mutex<_>| counts.lock().unwrap_or_else(PoisonError::into_inner);
-        match (whither, outcome) {
-            (Whither::Home, Ok(())) => {}
-            (Whither::Home, Err(why)) => {
-                *self.faulty().entry(format!("no ticket at home: {why}")).or_default() += 1;
+        let fault = match (whither, outcome) {
+            (Whither::Home, Ok(())) => return,
+            (Whither::Abroad, Err(why)) => {
+                *lock(&self.abroad).entry(why).or_default() += 1;
+                return;
             }
-            (Whither::Abroad, Ok(())) => {
-                *self.faulty().entry("a ticket from a KDC that hangs".to_owned()).or_default() += 1;
-            }
-            (Whither::Abroad, Err(why)) => *lock(&self.abroad).entry(why).or_default() += 1,
-        }
+            (Whither::Home, Err(why)) => format!("no ticket at home: {why}"),
+            (Whither::Abroad, Ok(())) => "a ticket from a KDC that hangs".to_owned(),
+        };
+        *lock(&self.faults).entry(fault).or_default() += 1;
     }
+}
 
-    fn faulty(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<K, V>(counts: &Mutex<BTreeMap<K, V>>) -> MutexGuard<'_, BTreeMap<K, V>> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets the parties of `a` speak to those of `b`.

@@ -12,8 +12,8 @@ use keycell_kdc::policy::Mode;
 use keycell_kdc::store::{Act, Kind, PartyRecord, Write};
 use keycell_kdc::trust::{DEFAULT_RATE, Direction, SCHEMA, TrustRecord};
 use keycell_protocol::{
-    Correlation, Generation, IdentityName, Instance, KeysFor, LongTermKey, Name, Nonce, PeerPair, PeerRequest, Peers,
-    SignedPeerRequest, Zone,
+    Correlation, Generation, IdentityName, Instance, KeysFor, LongTermKey, Name, Nonce, PeerPair,
+    PeerRequest, Peers, SignedPeerRequest, Zone,
 };
 
 use crate::cell::Cell;

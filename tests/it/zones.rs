@@ -1,7 +1,7 @@
 //! Cells that trust each other, from end to end: real KDCs over TLS, the agents that hosts embed, and the commands of an
 //! administrator on each side.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "this is a test")]
 
 #[path = "zones/authors.rs"]
 mod authors;

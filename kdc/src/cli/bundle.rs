@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use keycell_protocol::{Bundle, KdcIdentity};
+use keycell_protocol::{Bundle, KdcIdentity, TrustedSigners};
 use serde_json::json;
 
 use super::admin::Admin;
@@ -60,4 +60,12 @@ impl Write {
             writeln!(out, "Its fingerprint is {fingerprint}.")
         })?)
     }
+}
+
+/// Whose vouchers hold over the borders of the zone, for a key file. A party also learns it with its first voucher, so that a
+/// KDC that cannot tell now stands in nobody's way.
+pub(super) async fn trusted(admin: &Admin) -> TrustedSigners {
+    let answer: Outcome<serde_json::Value> = admin.get("/v1/bundle").read().await;
+    let bundle = answer.ok().and_then(|answer| Bundle::from_json(answer.to_string().as_bytes()).ok());
+    bundle.map(|bundle| bundle.trusted_signers()).unwrap_or_default()
 }

@@ -32,8 +32,6 @@ async fn an_author_is_believed_over_the_border_and_a_forged_one_is_not() {
     joined(&before).await;
     assert_eq!(opens(&before, &message).await, b"all of you");
 
-    // Who is in no group and proves nothing learns of it when it first asks for a voucher.
-    strict.prefetch_voucher().await.unwrap();
     let proved = cma.with_author_proof().seal(strict.name(), "order", b"you").await.unwrap();
     let opened = strict.open(&proved).unwrap();
     assert_eq!(opened.author().unwrap().name(), cma.name());

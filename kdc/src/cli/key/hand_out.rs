@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::super::Outcome;
 use super::super::admin::{Admin, Failed};
+use super::super::bundle::trusted;
 use super::super::moment::time;
 use super::super::output::Output;
 use super::super::party::path;
@@ -50,13 +51,14 @@ pub(super) async fn hand_out(
         }
         _ => error,
     })?;
-    let key = AgentKey::new(
+    let mut key = AgentKey::new(
         name.clone(),
         LongTermKey::new(made.generation, made.epoch, *secret),
         made.ratchet_period,
         KdcAddress { urls: made.urls, tls_roots: admin.roots().to_owned() },
     )
     .with_signers(made.signers);
+    key.trusted = trusted(admin).await;
     key.write_new(&file).map_err(|error| {
         format!("{error}; {name} has a new key, but it is lost: run this again with another file")
     })?;

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::super::Outcome;
 use super::super::admin::{Admin, Failed};
+use super::super::bundle::trusted;
 use super::super::output::Output;
 use super::PARTIES;
 use crate::api::{CreatedParty, NewParty};
@@ -57,13 +58,14 @@ impl Add {
         };
         let created: CreatedParty =
             admin.post(PARTIES).json(&new)?.create().await.map_err(|error| uncertain(&name, error))?;
-        let key = AgentKey::new(
+        let mut key = AgentKey::new(
             name.clone(),
             LongTermKey::new(created.generation, created.epoch, *secret),
             created.ratchet_period,
             KdcAddress { urls: created.urls, tls_roots: admin.roots().to_owned() },
         )
         .with_signers(created.signers);
+        key.trusted = trusted(admin).await;
         key.write_new(&file).map_err(|error| {
             format!("{error}; {name} is made but its key is lost: `keycell party delete {name}`, then add it again")
         })?;

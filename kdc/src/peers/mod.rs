@@ -197,7 +197,12 @@ impl Peers {
             };
             peers.extend(peer.map(|peer| (trust.zone.clone(), peer)));
         }
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = peers;
+        let gone: Vec<Zone> = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let before = std::mem::replace(&mut *known, peers);
+            before.into_keys().filter(|zone| !known.contains_key(zone.as_str())).collect()
+        };
+        gone.iter().for_each(|zone| self.metrics.forget(zone));
     }
 
     async fn look_at(&self, trust: &Arc<TrustRecord>, known: Option<&Peer>) -> Option<Arc<Peer>> {

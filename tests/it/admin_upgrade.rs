@@ -37,7 +37,7 @@ async fn a_database_from_before_there_was_a_policy_is_migrated() {
     }
     let migrated = migrated_at_once(&cell, 4);
     let first =
-        migrated.iter().filter(|ended| ended.stdout.contains("of schema 1 and is of schema 5")).count();
+        migrated.iter().filter(|ended| ended.stdout.contains("of schema 1 and is of schema 6")).count();
     assert_eq!(first, 1, "{migrated:?}");
     let again = cell.run(&["migrate"]).succeeded();
     assert!(again.stdout.contains("nothing was changed"), "{}", again.stdout);
@@ -102,9 +102,9 @@ async fn a_database_of_the_release_before_is_migrated() {
 
     let refused = cell.run(&["serve"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    assert!(refused.stderr.contains("schema 2 and this keycell needs 5"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("schema 2 and this keycell needs 6"), "{}", refused.stderr);
     let migrated = cell.run(&["migrate"]).succeeded();
-    assert!(migrated.stdout.contains("of schema 2 and is of schema 5"), "{}", migrated.stdout);
+    assert!(migrated.stdout.contains("of schema 2 and is of schema 6"), "{}", migrated.stdout);
     let again = cell.run(&["migrate"]).succeeded();
     assert!(again.stdout.contains("nothing was changed"), "{}", again.stdout);
 

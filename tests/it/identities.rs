@@ -261,7 +261,7 @@ async fn a_zone_of_the_release_before_gets_its_identities() {
     set_back(&cell, 3).await;
 
     let refused = cell.run(&["serve"]);
-    assert!(refused.stderr.contains("schema 3 and this keycell needs 5"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("schema 3 and this keycell needs 6"), "{}", refused.stderr);
     cell.run(&["migrate"]).succeeded();
     let none = export(&cell, "secondary.age").failed();
     assert!(none.contains("when its KDC is next started"), "{none}");

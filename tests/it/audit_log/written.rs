@@ -176,7 +176,7 @@ async fn an_operation_leaves_its_records_and_no_others() {
     let bundle = there.http().get("/v1/bundle").await.json();
     let new = json!({ "bundle": bundle, "sources": ["a"], "destinations": ["b"] });
     admin.does((post, &offers), "", &[], &json!({ "bundle": bundle }), (400, none)).await;
-    let again = [("idempotency-key", "t")];
+    let again = [("idempotency-key", "trust")];
     admin.does((post, &offers), "", &again, &new, (201, &[("trust.offer", incoming)])).await;
     admin.does((post, &offers), "", &again, &new, (201, none)).await;
     let own =

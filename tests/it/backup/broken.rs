@@ -98,7 +98,7 @@ async fn every_line_counts() {
     };
     refused(&lines.replacen("\"keycell_backup\":1", "\"keycell_backup\":2", 1), "is of format 2");
     refused(&lines.replacen("\"keycell_backup\":1", "\"keycell_backup\":0", 1), "is of format 0");
-    refused(&lines.replacen("\"schema\":5", "\"schema\":4000", 1), "is at schema 4000");
+    refused(&lines.replacen("\"schema\":6", "\"schema\":4000", 1), "is at schema 4000");
     refused(&lines.replacen("\"audit_key\":\"", "\"audit_key\":\"00", 1), "the hash at the end");
     refused(&without(all.len() - 1), "was cut off");
     refused(&lines[..lines.len() - 1], "was cut off");

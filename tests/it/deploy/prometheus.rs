@@ -127,10 +127,29 @@ fn every_alert_says_what_to_do() {
     }
 }
 
+/// What is counted of another zone is there once that was asked.
+fn ask_abroad(cell: &Cell, other: &Cell) {
+    let of = |cell: &Cell, file: &str| cell.folder().join(file).to_str().unwrap().to_owned();
+    cell.run(&["bundle", "--out", "own.bundle"]).succeeded();
+    let (ours, theirs) = (format!("*@{}", cell.zone()), format!("*@{}", other.zone()));
+    let lists = ["--source", &ours, "--destination", &theirs];
+    let bundle = of(cell, "own.bundle");
+    let offer = ["trust", "offer", "--bundle", &bundle, "--output", "to.offer"];
+    other.run(&[&offer[..], &lists[..]].concat()).succeeded();
+    let fingerprint = other.run(&["bundle", "--fingerprint"]).succeeded().stdout;
+    let offer = of(other, "to.offer");
+    let accept = ["trust", "accept", &offer, "--fingerprint", fingerprint.trim()];
+    cell.run(&[&accept[..], &lists[..]].concat()).succeeded();
+    cell.run(&["party", "add", "a"]).succeeded();
+    let refused = cell.run(&["seal", "--key", "a.key", "--to", "nobody@other.internal"]).failed();
+    assert!(refused.contains("The destination is unknown"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_is_one_that_a_kdc_shows() {
-    let cell = Cell::sqlite();
-    let kdc = cell.serve();
+    let (cell, other) = (Cell::sqlite(), Cell::of_zone("other.internal"));
+    let (kdc, _other_kdc) = (cell.serve(), other.serve());
+    ask_abroad(&cell, &other);
     let page = kdc.http().get("/metrics").await.text();
     let mut shown: BTreeSet<String> = ["up", "ALERTS"].into_iter().map(str::to_owned).collect();
     for line in page.lines() {

@@ -14,11 +14,13 @@ use keycell_tests::markdown;
 fn run(document: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(document)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    // Both at once, so that they differ.
+    let free = ["127.0.0.1:0"; 2].map(|address| TcpListener::bind(address).unwrap());
+    let [port, other] = free.map(|listener| listener.local_addr().unwrap().port().to_string());
     let usual = "keycell init --zone cell1.internal\n";
     let elsewhere = format!("keycell init --zone cell1.internal --listen 127.0.0.1:{port}\n");
     let copy = folder.path().join("document.md");
-    fs::write(&copy, text.replace(usual, &elsewhere).replace("8443", &port)).unwrap();
+    fs::write(&copy, text.replace(usual, &elsewhere).replace("8443", &port).replace("8444", &other)).unwrap();
     markdown::run(&copy, &["console"], folder.path())
 }
 
@@ -176,6 +178,21 @@ fn identities() {
         "cell1.bundle is the bundle of cell1.internal.",
         "web.host1@cell1.internal has no signing key",
         "author key",
+    ] {
+        assert!(printed.contains(expected), "{expected}\n{printed}");
+    }
+}
+
+#[test]
+fn trust() {
+    let printed = run("docs/trust.md");
+    for expected in [
+        "\nhello\n",
+        "incoming",
+        "outgoing",
+        "nanoprobe.*@west.internal",
+        "cma.*@east.internal",
+        "trust.disable",
     ] {
         assert!(printed.contains(expected), "{expected}\n{printed}");
     }

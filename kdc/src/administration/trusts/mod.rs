@@ -117,7 +117,8 @@ impl Trusts {
                 if after == before.record {
                     return Ok(None);
                 }
-                let event = |action| caller.event(self.ledger.now(), action, after.id());
+                let now = self.ledger.now();
+                let event = |action| caller.event(now, action, after.id());
                 let mut events = Vec::new();
                 let mut principal = before.principal.clone();
                 if after.enabled != before.record.enabled {
@@ -129,7 +130,8 @@ impl Trusts {
                     }
                 }
                 let update = read::compared(event(Action::TrustUpdate), &before.record, &after);
-                if update != event(Action::TrustUpdate) {
+                // Also where it is about something that no record shows, such as the certificates.
+                if events.is_empty() || update != event(Action::TrustUpdate) {
                     events.push(update);
                 }
                 let principal = principal.filter(|principal| before.principal.as_ref() != Some(principal));

@@ -90,9 +90,20 @@ impl Trusts {
         TrustedSigners::new(own, self.enabled_zones().into_iter().map(signers).collect()).unwrap_or_default()
     }
 
+    /// The zones of which a trust is enabled, with the identities that are the latest of what is known of them: the two ways
+    /// are renewed one after the other, and what the earlier of them still has may be stolen.
     fn enabled_zones(&self) -> BTreeMap<&Zone, &Vec<KdcIdentity>> {
         let enabled = self.iter().filter(|trust| trust.enabled);
-        enabled.map(|trust| (&trust.zone, &trust.identities)).collect()
+        let mut zones: BTreeMap<_, _> = enabled.map(|trust| (&trust.zone, &trust.identities)).collect();
+        let primary = |identities: &[KdcIdentity]| identities.first().map(|primary| primary.name);
+        for trust in self.iter() {
+            if let Some(known) = zones.get_mut(&trust.zone)
+                && primary(known) < primary(&trust.identities)
+            {
+                *known = &trust.identities;
+            }
+        }
+        zones
     }
 }
 
@@ -124,5 +135,58 @@ impl TrustRecord {
     #[must_use]
     pub fn lifetime(&self, seconds: u32) -> u32 {
         self.lifetime_seconds.map_or(seconds, |most| most.min(seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keycell_protocol::{IdentityEncryptionKey, IdentityName, SignerKey, UnixMillis};
+
+    use super::*;
+    use crate::trust::DEFAULT_RATE;
+
+    /// A trust with `z2`, by identities of these numbers.
+    fn trust(direction: Direction, enabled: bool, numbers: [u8; 2]) -> TrustRecord {
+        let identity = |number: u8| KdcIdentity {
+            name: IdentityName::new(number.into()).unwrap(),
+            signing_key: SignerKey::new([number; 32]),
+            encryption_key: IdentityEncryptionKey([number; IdentityEncryptionKey::SIZE]),
+        };
+        TrustRecord {
+            direction,
+            zone: "z2".parse().unwrap(),
+            enabled,
+            mode: Mode::Enforce,
+            sources: Vec::new(),
+            destinations: Vec::new(),
+            lifetime_seconds: None,
+            rate: DEFAULT_RATE,
+            log_tickets: false,
+            note: String::new(),
+            identities: numbers.map(identity).to_vec(),
+            peer: None,
+            offered: None,
+            created_at: UnixMillis(1),
+            updated_at: UnixMillis(1),
+            revision: 1,
+        }
+    }
+
+    /// The other zone recovered from a theft, and one of the two trusts was renewed since.
+    #[test]
+    fn a_stolen_identity_vouches_for_nobody_once_one_trust_knows_its_successor() {
+        use Direction::{Incoming, Outgoing};
+        let signers = |trusts: Vec<TrustRecord>| {
+            let of = Trusts::new(trusts).signers("z1").of("z2").to_vec();
+            of.iter().map(|key| key.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        for (later, earlier) in [(Incoming, Outgoing), (Outgoing, Incoming)] {
+            for enabled in [(true, true), (true, false), (false, true)] {
+                let both = vec![trust(later, enabled.0, [2, 3]), trust(earlier, enabled.1, [1, 2])];
+                assert_eq!(signers(both), [2, 3], "{later} {enabled:?}");
+            }
+            assert_eq!(signers(vec![trust(earlier, true, [1, 2])]), [1, 2]);
+            assert_eq!(signers(vec![trust(later, false, [2, 3])]), [0_u8; 0]);
+        }
     }
 }

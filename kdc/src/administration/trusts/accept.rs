@@ -121,25 +121,26 @@ impl Trusts {
     ) -> Result<LongTermKey, AdminError> {
         let fingerprint = sealed.claims().bundle.fingerprint();
         let known = before.map(TrustRecord::known_as);
-        let by = match &known {
-            Some(known) => OfferingZone::Known(known),
-            None => OfferingZone::Fingerprint(told.unwrap_or(fingerprint)),
+        let by = match (&known, told) {
+            (_, Some(told)) if told != fingerprint => {
+                return Err(refused(&TrustOfferError::Fingerprint(fingerprint)));
+            }
+            (Some(known), _) => OfferingZone::Known(known),
+            (None, Some(told)) => OfferingZone::Fingerprint(told),
+            (None, None) => {
+                return Err(AdminError::invalid(
+                    "fingerprint",
+                    format!(
+                        "the offer is by the identities {fingerprint}: ask the administrator of {} for theirs by another \
+                         way, and give it",
+                        sealed.claims().zone
+                    ),
+                ));
+            }
         };
         let zone = &self.ledger.zone().zone;
         let to = OfferedTo { zone, identity: identity.name(), secret: identity.encryption() };
-        let key = sealed.open(to, by, self.ledger.now().seconds()).map_err(|error| refused(&error))?;
-        match told {
-            Some(told) if told != fingerprint => Err(refused(&TrustOfferError::Fingerprint(fingerprint))),
-            None if known.is_none() => Err(AdminError::invalid(
-                "fingerprint",
-                format!(
-                    "the offer is by the identities {fingerprint}: ask the administrator of {} for theirs by another way, \
-                     and give it",
-                    sealed.claims().zone
-                ),
-            )),
-            _ => Ok(key),
-        }
+        sealed.open(to, by, self.ledger.now().seconds()).map_err(|error| refused(&error))
     }
 
     async fn primary(&self) -> Result<Identity, AdminError> {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use keycell_protocol::{Name, ProblemType, UnixSeconds};
+use keycell_protocol::{Correlation, Name, ProblemType, UnixSeconds};
 use tokio::sync::mpsc;
 
 /// Where tickets are logged.
@@ -24,6 +24,8 @@ pub struct TicketLine {
     pub destination: Name,
     /// Until when the ticket is good, or why there is none.
     pub outcome: Result<UnixSeconds, ProblemType>,
+    /// By which name the KDCs of two zones tell of it, where it goes over a border.
+    pub correlation: Option<Correlation>,
 }
 
 impl TicketLog {
@@ -63,14 +65,15 @@ impl Default for TicketLog {
 }
 
 fn write(mut lines: mpsc::Receiver<TicketLine>) {
-    while let Some(TicketLine { source, destination, outcome }) = lines.blocking_recv() {
+    while let Some(TicketLine { source, destination, outcome, correlation }) = lines.blocking_recv() {
+        let correlation = correlation.map(tracing::field::display);
         match outcome {
             Ok(expiration) => {
-                tracing::info!(target: "keycell::tickets", %source, %destination, %expiration, "ticket issued");
+                tracing::info!(target: "keycell::tickets", %source, %destination, %expiration, correlation, "ticket issued");
             }
             Err(problem) => {
                 let problem = problem.urn();
-                tracing::info!(target: "keycell::tickets", %source, %destination, problem, "ticket refused");
+                tracing::info!(target: "keycell::tickets", %source, %destination, problem, correlation, "ticket refused");
             }
         }
     }
@@ -92,6 +95,7 @@ mod tests {
                 source: name("a@z"),
                 destination: name("b@z"),
                 outcome: Ok(UnixSeconds(1)),
+                correlation: None,
             });
         }
         let received = log.received.lock().unwrap().take().unwrap();

@@ -18,6 +18,7 @@ mod table;
 
 use keycell_client::https::Agent;
 use keycell_protocol::{Mode, ProblemType};
+use keycell_tests::wait::until;
 use serde_json::Value;
 
 use scene::{Zone, why};
@@ -109,12 +110,12 @@ async fn nobody_notices_the_border() {
     assert_eq!(why(&error), Some(ProblemType::UnknownDestination));
 }
 
-/// What one KDC refuses is in the audit log of both, under one correlation.
+/// What one KDC refuses is in the audit log of both, under one correlation; and so are the tickets in what both log of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_tell_of_a_denial_by_one_name() {
     let [a, b] = &["a.test", "b.test"].map(Zone::start);
     // A zone may be let do more by its own KDC than by the other one: it asks, and is refused.
-    b.lets_speak_told(a, &["--source", "cma.*"], &[]);
+    b.lets_speak_told(a, &["--source", "cma.*", "--log-tickets", "true"], &["--log-tickets", "true"]);
     let (cma, other) = (a.agent("cma.one"), a.agent("other.one"));
     let receiver = b.agent("receiver");
     cma.seal(receiver.name(), "", b"").await.unwrap();
@@ -131,6 +132,18 @@ async fn both_sides_tell_of_a_denial_by_one_name() {
     assert_eq!(asked["detail"]["correlation"], gave["detail"]["correlation"], "{asked}\n{gave}");
     assert_eq!(asked["detail"]["correlation"].as_str().unwrap().len(), 32);
     assert_eq!((&asked["detail"]["zone"], &gave["detail"]["zone"]), (&"b.test".into(), &"a.test".into()));
+    let correlation = async |zone: &Zone, what: &str| {
+        let line = until("the ticket is a line of the log", async || {
+            zone.kdc.log().lines().find(|line| line.contains(what)).map(str::to_owned)
+        });
+        let line = line.await;
+        let (_, correlation) = line.split_once("correlation=").unwrap_or_else(|| panic!("{line}"));
+        correlation.split_whitespace().next().unwrap().to_owned()
+    };
+    for what in ["ticket issued", "ticket refused"] {
+        assert_eq!(correlation(a, what).await, correlation(b, what).await, "{what}");
+    }
+    assert_ne!(correlation(a, "ticket issued").await, correlation(a, "ticket refused").await);
     for zone in [a, b] {
         zone.admin().assert_intact().await;
     }

@@ -78,6 +78,13 @@ pub(super) struct Permit {
     pub(super) would_deny: Option<WouldDeny>,
 }
 
+impl Permit {
+    /// Whether the ticket is to be a line of the log, whoever gets it.
+    pub(super) fn is_logged(&self) -> bool {
+        matches!(&self.destination, Destination::Abroad(abroad) if abroad.trust.log_tickets)
+    }
+}
+
 /// Whom a message reaches.
 #[derive(Debug)]
 pub(super) enum Destination {

@@ -22,7 +22,7 @@ pub struct Issued {
     pub let_through: Vec<LetThrough>,
     /// The tickets among those given that are of other zones, each with what would have refused it, were it in force.
     pub abroad: Vec<(Name, Option<Monitored>)>,
-    /// What became of each destination, if the party's tickets are logged.
+    /// What became of each destination, if the party's tickets are logged, or those of the trust with its zone.
     pub logged: Vec<(Name, Result<UnixSeconds, ProblemType>)>,
 }
 
@@ -70,6 +70,7 @@ pub fn issue(authorized: &Authorized, fetched: &Fetched, moment: Moment, rotate:
             },
             Err(refusal) => Err(refusal.clone()),
         };
+        let log = log || matches!(decision, Ok(permit) if permit.is_logged());
         match granted_or_not {
             Ok((expiration, permit)) => {
                 tracing::debug!(source = %request.source, destination = %name, %expiration, "ticket issued");

@@ -80,6 +80,7 @@ impl Kdc {
                 source: source.clone(),
                 destination: destination.clone(),
                 outcome: *outcome,
+                correlation: Some(correlation),
             });
         }
     }

@@ -171,6 +171,7 @@ impl Kdc {
                 source: name.clone(),
                 destination: destination.clone(),
                 outcome: *outcome,
+                correlation: fetched.correlation(destination.zone()),
             });
         }
     }

@@ -4,5 +4,6 @@ mod asked;
 mod asking;
 mod border;
 mod recovered;
+mod renewed;
 mod told;
 pub(crate) mod trust;

@@ -297,7 +297,7 @@ async fn nobody_takes_the_kdcs_of_a_zone_for_clones() {
 }
 
 /// Takes a step of a rotation with the key of a trust; the first gives the next key.
-async fn step(
+pub(super) async fn step(
     asking: &Zone,
     asked: &Zone,
     step: Step,
@@ -315,6 +315,7 @@ async fn step(
     let answer = asked.kdc.rotate(&SignedRotation::parse(&json).unwrap(), &Asker::default()).await;
     let answer = answer.map_err(|error| match error {
         PartyError::Denied(denied) => denied.problem(),
+        PartyError::Admin(AdminError::NotYet { .. } | AdminError::Refused(_)) => ProblemType::Conflict,
         PartyError::Admin(error) => panic!("{error}"),
     })?;
     match SealedRotation::parse(&answer).unwrap().open(&keys, &request).unwrap() {

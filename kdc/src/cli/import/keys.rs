@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keycell_client::{AgentKey, KdcAddress};
-use keycell_protocol::{LongTermKey, RatchetPeriod, SignerKey};
+use keycell_protocol::{LongTermKey, RatchetPeriod, SignerKey, TrustedSigners};
 use zeroize::Zeroizing;
 
 use super::super::Outcome;
@@ -15,6 +15,16 @@ use super::NO_LINK;
 use super::answer::Made;
 use super::archive::Archive;
 use super::progress::Progress;
+
+/// What every key file says of the KDC.
+pub(super) struct Known {
+    /// Where it is.
+    pub(super) address: KdcAddress,
+    /// Whose vouchers hold in the zone.
+    pub(super) signers: Vec<SignerKey>,
+    /// And whose over its borders.
+    pub(super) trusted: TrustedSigners,
+}
 
 /// Where key files go.
 pub(super) enum KeyFiles {
@@ -43,14 +53,15 @@ impl KeyFiles {
         mut self,
         made: &[Made],
         period: RatchetPeriod,
-        (address, signers): &(KdcAddress, Vec<SignerKey>),
+        Known { address, signers, trusted }: &Known,
         resumed: bool,
         mut progress: Progress,
     ) -> Outcome<PathBuf> {
         for made in made {
             let key = LongTermKey::new(made.generation, made.epoch, *made.secret);
             let key = AgentKey::new(made.name.clone(), key, period, address.clone());
-            let key = key.with_signers(signers.clone());
+            let mut key = key.with_signers(signers.clone());
+            key.trusted = trusted.clone();
             let name = format!("{}.key", made.name.local());
             match &mut self {
                 Self::Folder(folder) => write_file(&folder.join(name), &key, resumed)?,
@@ -133,7 +144,7 @@ fn sync_all_of(file: &File) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-    use keycell_protocol::{Epoch, Generation};
+    use keycell_protocol::{Epoch, Generation, ZoneSigners};
 
     use super::super::super::output::Output;
     use super::*;
@@ -150,7 +161,10 @@ mod tests {
     fn write(keys: KeyFiles, made: &[Made], resumed: bool) -> Outcome<PathBuf> {
         let address = KdcAddress { urls: vec!["https://a:1".to_owned()], tls_roots: "roots".to_owned() };
         let progress = Progress::new(&Output { json: true }, "key files", None);
-        let kdc = (address, vec![SignerKey::new([9; 32])]);
+        let trusted =
+            vec![ZoneSigners { zone: "other".parse().unwrap(), signers: vec![SignerKey::new([8; 32])] }];
+        let trusted = TrustedSigners::new("z", trusted).unwrap();
+        let kdc = Known { address, signers: vec![SignerKey::new([9; 32])], trusted };
         keys.write(made, RatchetPeriod::DEFAULT, &kdc, resumed, progress)
     }
 
@@ -165,6 +179,7 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let read = AgentKey::load(&file).unwrap();
         assert_eq!((read.key.expose_secret(), &read.signers[..]), (&[1; 32], &[SignerKey::new([9; 32])][..]));
+        assert_eq!(read.trusted.of("other"), [SignerKey::new([8; 32])]);
         // Once more, with one that was cut off.
         let whole = fs::read(&file).unwrap();
         fs::write(&file, &whole[..100]).unwrap();

@@ -21,11 +21,12 @@ use keycell_client::KdcAddress;
 
 use super::Outcome;
 use super::admin::Admin;
+use super::bundle::trusted;
 use super::output::Output;
 use super::recipients::Recipients;
 use answer::Answers;
 use input::{Format, Input};
-use keys::KeyFiles;
+use keys::{KeyFiles, Known};
 use progress::Progress;
 use report::Report;
 use send::Sender;
@@ -99,7 +100,8 @@ impl Import {
             Some(keys) => {
                 let address =
                     KdcAddress { urls: done.summary.urls.clone(), tls_roots: admin.roots().to_owned() };
-                let kdc = (address, done.summary.signers.clone());
+                let signers = done.summary.signers.clone();
+                let kdc = Known { address, signers, trusted: trusted(&admin).await };
                 let (made, period) = (std::mem::take(&mut done.made), done.summary.ratchet_period);
                 let progress = Progress::new(output, "key files", Some(made.len() as u64));
                 let resumed = seed.resumed();

@@ -1,0 +1,143 @@
+//! Runs all cases, as many at a time as there are cores, and tells what came of them.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use crate::case::Case;
+use crate::findings::{self, Finding};
+use crate::verdict::Verdict;
+
+/// How many results differ from what is expected.
+pub(crate) fn run(verifpal: &Path, cases: &[Case]) -> Result<usize, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("a folder for the models: {error}"))?;
+    let next = AtomicUsize::new(0);
+    let results: Mutex<Vec<Option<Result<Vec<Finding>, String>>>> =
+        Mutex::new(cases.iter().map(|_| None).collect());
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let number = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(case) = cases.get(number)
+                {
+                    let found = analyzed(verifpal, &folder.path().join(format!("{number}.vp")), case);
+                    if let Ok(mut results) = results.lock()
+                        && let Some(result) = results.get_mut(number)
+                    {
+                        *result = Some(found);
+                    }
+                }
+            });
+        }
+    });
+    let results = results.into_inner().map_err(|_| "a model's analysis panicked".to_owned())?;
+    let mut faults = 0;
+    for (case, found) in cases.iter().zip(results) {
+        faults += report(case, found.unwrap_or_else(|| Err("was not run".to_owned())));
+    }
+    let queries: usize = cases.iter().map(|case| case.expected.len()).sum();
+    println!("\n{} models, {queries} queries, {} s", cases.len(), begin.elapsed().as_secs());
+    Ok(faults)
+}
+
+fn analyzed(verifpal: &Path, file: &Path, case: &Case) -> Result<Vec<Finding>, String> {
+    fs::write(file, &case.text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let output = Command::new("timeout")
+        .arg(LONGEST)
+        .arg(verifpal)
+        .args(["verify", "--format", "json", "--sessions", "2"])
+        .arg(file)
+        // Two models at a time are faster than one that uses two cores.
+        .env("VERIFPAL_THREADS", "1")
+        .output()
+        .map_err(|error| format!("{}: {error}", verifpal.display()))?;
+    if output.status.code() == Some(TIMED_OUT) {
+        return Err(format!("no result within {LONGEST}: the model is too large"));
+    }
+    let json = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
+    findings::read(&json)
+}
+
+/// Prints what came of a case; how much of it is not as expected.
+fn report(case: &Case, found: Result<Vec<Finding>, String>) -> usize {
+    println!("\n{}: {}", case.model, case.name);
+    if let Some(attack) = &case.weakened {
+        println!("  must show: {attack}");
+    }
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            println!("  DIFFERS: {error}");
+            return 1;
+        }
+    };
+    let mut faults = 0;
+    if !found.iter().map(|found| &found.query).eq(case.expected.iter().map(|(query, _)| query)) {
+        println!(
+            "  DIFFERS: the queries of the model and those of its .toml are not the same, in the same order"
+        );
+        faults += 1;
+    }
+    for (Finding { query, verdict, trace }, (_, expected)) in found.iter().zip(&case.expected) {
+        let shows = case.shows.get(query).map_or(&[][..], Vec::as_slice);
+        let unseen = shows.iter().find(|shown| !trace.iter().any(|step| step.contains(*shown)));
+        let fault = match unseen {
+            _ if verdict != expected => format!("   DIFFERS: expected {expected}"),
+            Some(unseen) => format!("   DIFFERS: the trace does not show {unseen:?}"),
+            None => String::new(),
+        };
+        println!("  {query:<52} {verdict}{fault}");
+        if let Some(because) = case.because.get(query).filter(|_| *verdict != Verdict::Holds) {
+            println!("    because {because}");
+        }
+        faults += usize::from(!fault.is_empty());
+        if !fault.is_empty() || (case.weakened.is_some() && !shows.is_empty()) {
+            trace.iter().for_each(|step| println!("    | {step}"));
+        }
+    }
+    faults
+}
+
+/// A model that takes longer is not one that anybody runs.
+const LONGEST: &str = "300s";
+/// The exit status of `timeout`.
+const TIMED_OUT: i32 = 124;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::verdict::How;
+
+    /// Whatever differs is a fault, in either direction.
+    #[test]
+    fn nothing_that_differs_passes() {
+        let query = || "confidentiality? m".to_owned();
+        let learned = Verdict::Falls(How::Learned);
+        let case = |expected: Verdict, shows: &[&str]| Case {
+            model: "a.vp".to_owned(),
+            name: "as it is".to_owned(),
+            weakened: None,
+            text: String::new(),
+            expected: vec![(query(), expected)],
+            because: BTreeMap::new(),
+            shows: BTreeMap::from([(query(), shows.iter().map(|&shown| shown.to_owned()).collect())]),
+        };
+        let found = |verdict: Verdict| {
+            Ok(vec![Finding { query: query(), verdict, trace: vec!["by k_m".to_owned()] }])
+        };
+        assert_eq!(report(&case(Verdict::Holds, &[]), found(Verdict::Holds)), 0);
+        assert_eq!(report(&case(Verdict::Holds, &[]), found(learned)), 1);
+        assert_eq!(report(&case(learned, &[]), found(Verdict::Holds)), 1);
+        assert_eq!(report(&case(learned, &["k_m"]), found(learned)), 0);
+        assert_eq!(report(&case(learned, &["k_x"]), found(learned)), 1);
+        assert_eq!(report(&case(learned, &[]), Ok(Vec::new())), 1);
+        assert_eq!(report(&case(learned, &[]), Err("parse error".to_owned())), 1);
+    }
+}

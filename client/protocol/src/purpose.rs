@@ -151,7 +151,9 @@ mod tests {
         let key = LongTermKey::new(Generation(1), Epoch(5), [7; 32]);
         let (rotation, groups, vouchers) =
             (key.keys_for::<Rotation>(), key.keys_for::<GroupKeys>(), key.keys_for::<Vouchers>());
-        let keys = [&key.subkeys().request, &rotation.request, &groups.request, &vouchers.request];
+        let peers = key.keys_for::<Peers>();
+        let subkeys = key.subkeys();
+        let keys = [&subkeys.request, &rotation.request, &groups.request, &vouchers.request, &peers.request];
         for (at, signer) in keys.iter().enumerate() {
             let signature = signer.sign(b"m");
             for (other, key) in keys.iter().enumerate() {

@@ -148,9 +148,10 @@ impl Border<'_> {
         lifetime_seconds: u32,
         memberships: &Memberships,
     ) -> Result<PeerPermit, (ProblemType, Option<RuleId>)> {
-        // A KDC speaks for its own parties to ours: for nobody else's, for no zone, and to nobody beyond.
+        // A KDC speaks for its own parties to ours: for nobody else's, for no zone and to none, and to nobody beyond.
         let foreign = source.zone() != self.trust.zone.as_str() || source.is_kept_for_zones();
-        if foreign || destination.zone() != self.here {
+        let beyond = destination.zone() != self.here || destination.is_kept_for_zones();
+        if foreign || beyond {
             return Err((ProblemType::UntrustedZone, None));
         }
         // As at home: whom one may not speak to, one does not learn about either.

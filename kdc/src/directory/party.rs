@@ -132,6 +132,13 @@ impl Party {
         self.record.keys.iter().find(|key| key.state == KeyState::Active)
     }
 
+    /// Whether a request that a key of that generation signed is accepted at `at`, whatever its epoch.
+    #[must_use]
+    pub fn accepts(&self, generation: Generation, at: UnixMillis) -> bool {
+        let key = self.keys.iter().find(|key| key.generation == generation && key.lasts(at));
+        key.is_some_and(|key| matches!(key.state, KeyState::Active | KeyState::Retiring))
+    }
+
     /// The subkeys that check a request of that generation and epoch, at `at` in epoch `now`: of an active key, or of a
     /// retiring one before its end (docs/protocol.md §4.1).
     #[must_use]

@@ -94,11 +94,15 @@ impl Kdc {
     pub fn arrive(&self, journey: Journey, fetched: &Fetched) -> Result<Issued, Denied> {
         let Journey { request, errands: _, address } = journey;
         let party = self.directory.party(request.party().name().as_str());
-        if !party.is_some_and(|party| party.enabled()) {
+        let Some(party) = party.filter(|party| party.enabled()) else {
             let cause = "the party was disabled while another zone was asked";
             return Err(Refusal { problem: ProblemType::PartyDisabled, cause }.into());
-        }
+        };
         let moment = self.moment();
+        if !party.accepts(request.generation(), moment.now) {
+            let cause = "the key that asked was erased while another zone was asked";
+            return Err(Refusal { problem: ProblemType::Unauthenticated, cause }.into());
+        }
         Ok(self.issue(&self.authorize(request, moment), fetched, moment, address))
     }
 

@@ -1,10 +1,12 @@
 //! Tickets over the border.
 
 use keycell_client::SealError;
+use keycell_kdc::administration::{Caller, NewKey, Precondition};
 use keycell_kdc::policy::Mode;
 use keycell_kdc::store::AuditQuery;
 use keycell_kdc::trust::Direction;
 use keycell_protocol::{Outcome, ProblemType};
+use zeroize::Zeroizing;
 
 use super::Pair;
 use super::wire::Mood;
@@ -140,6 +142,30 @@ async fn a_party_that_is_disabled_while_it_waits_gets_nothing() {
     };
     let (outcome, ()) = tokio::join!(pair.here.one("a", &key, &to), disables);
     assert_eq!(outcome, Err(ProblemType::PartyDisabled));
+}
+
+#[tokio::test]
+async fn a_key_that_is_erased_while_it_waits_gets_nothing() {
+    for erase_old in [true, false] {
+        let pair = Pair::new().await;
+        let key = pair.here.party("a").await;
+        pair.there.party("b").await;
+        pair.wire.set(Mood::Hangs);
+        let (a, to) = (pair.here.name("a"), pair.there.name("b"));
+        let replaces = async {
+            while pair.wire.calls() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let new = NewKey { secret: Some(Zeroizing::new([1; 32])), erase_old };
+            let (keys, caller) = (pair.here.kdc.keys(), Caller::console());
+            keys.replace(&caller, &a, &new, &Precondition::NONE, |_| Ok(None)).await.unwrap();
+            pair.wire.release();
+        };
+        let (outcome, ()) = tokio::join!(pair.here.one("a", &key, &to), replaces);
+        // A key that is only replaced is accepted for a while yet.
+        let expected = if erase_old { Err(ProblemType::Unauthenticated) } else { Ok(()) };
+        assert_eq!(outcome, expected);
+    }
 }
 
 #[tokio::test]

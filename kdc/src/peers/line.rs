@@ -29,7 +29,7 @@ pub(super) struct Line {
     places: Arc<Semaphore>,
     /// Since when, and for how many milliseconds, the other KDC wants to be left alone.
     pause: Mutex<Option<(UnixMillis, u64)>>,
-    /// By how much the other zone's clock is ahead, as far as its KDC proved.
+    /// By how much the other zone's clock is ahead, as far as its KDC proved, and is believed.
     ahead_ms: AtomicI64,
     /// When it last answered, in Unix milliseconds of this clock; 0 before the first time.
     answered_at: AtomicU64,
@@ -223,7 +223,8 @@ impl Line {
                     Some(Problem { kind, server_time: Some(theirs), .. })
                         if corrected.is_none()
                             && matches!(kind, ProblemType::ClockSkew | ProblemType::Unauthenticated)
-                            && theirs.distance(self.theirs(now)) > SKEW_MS =>
+                            && theirs.distance(self.theirs(now)) > SKEW_MS
+                            && theirs.distance(now) <= FAR_MS =>
                     {
                         corrected = Some(theirs.0.cast_signed().wrapping_sub(now.0.cast_signed()));
                         continue;
@@ -271,11 +272,14 @@ impl Line {
     /// The other KDC proved what time it has.
     fn heard(&self, server_time: UnixMillis) {
         let now = self.clock.now();
+        self.answered_at.store(now.0, Ordering::Relaxed);
+        if server_time.distance(now) > FAR_MS {
+            return;
+        }
         let ahead = server_time.0.cast_signed().wrapping_sub(now.0.cast_signed());
         // What an answer takes to come is no difference of clocks.
         let ahead = if server_time.distance(now) > SKEW_MS { ahead } else { 0 };
         self.ahead_ms.store(ahead, Ordering::Relaxed);
-        self.answered_at.store(now.0, Ordering::Relaxed);
     }
 }
 
@@ -294,3 +298,5 @@ const MOST_BYTES: usize = 1 << 20;
 const PAUSE_MS: u64 = 5_000;
 /// Clocks that differ by less are taken for the same.
 const SKEW_MS: u64 = 5_000;
+/// A clock over there that differs by more is not believed: each request would turn the key as often as it says.
+const FAR_MS: u64 = 86_400_000;

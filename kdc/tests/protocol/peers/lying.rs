@@ -8,6 +8,7 @@ use keycell_protocol::{
 
 use super::Pair;
 use super::wire::Mood;
+use crate::zone::DAY;
 
 /// Gives a ticket for each of `destinations` until `expiration`, sealed with `keys`.
 fn reply(
@@ -158,4 +159,37 @@ async fn an_answer_that_was_given_before_is_none() {
     assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
     pair.wire.set(Mood::Replays);
     assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+}
+
+/// Who holds the key says once what time it is, decades ahead.
+#[tokio::test]
+async fn a_clock_that_is_decades_ahead_over_there_is_not_believed() {
+    fn ahead<const DAYS: u64>(request: &PeerRequest, keys: &KeysFor<Peers>, now: UnixMillis) -> Vec<u8> {
+        reply(request, &asked(request), lasting(request, now, 0), keys, now.plus(DAYS * DAY))
+    }
+    // As far as a key is turned at once, and further.
+    let lies: [fn(&PeerRequest, &KeysFor<Peers>, UnixMillis) -> Vec<u8>; 2] =
+        [ahead::<65_000>, ahead::<70_000>];
+    for lie in lies {
+        let pair = Pair::new().await;
+        let key = pair.here.party("a").await;
+        pair.there.party("b").await;
+        let to = pair.there.name("b");
+        pair.wire.set(Mood::Lies(pair.key.clone(), lie));
+        assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+        pair.wire.set(Mood::Well);
+        assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+        let today = pair.there.kdc.zone_record().ratchet_period.epoch(pair.there.now().seconds());
+        assert!(pair.wire.epoch().unwrap() <= Epoch(today.0 + 1));
+    }
+    // Nor what nobody proved.
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let mut problem = Problem::new(ProblemType::ClockSkew);
+    problem.server_time = Some(pair.there.now().plus(70_000 * DAY));
+    pair.wire.set(Mood::Says(401, serde_json::to_vec(&problem).unwrap()));
+    let to = pair.there.name("b");
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    assert_eq!(pair.wire.calls(), 1, "not asked again for that");
 }

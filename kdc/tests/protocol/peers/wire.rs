@@ -8,7 +8,7 @@ use keycell_client::https::{Answer, ConnectError, Transport, TransportError};
 use keycell_kdc::administration::{Asker, PartyError};
 use keycell_kdc::peers::Connect;
 use keycell_protocol::{
-    KeysFor, LongTermKey, PeerRequest, Peers, Problem, ProblemType, SignedPeerRequest, SignedRotation,
+    Epoch, KeysFor, LongTermKey, PeerRequest, Peers, Problem, ProblemType, SignedPeerRequest, SignedRotation,
     UnixMillis,
 };
 use tokio::sync::Semaphore;
@@ -45,6 +45,8 @@ pub(super) struct Wire {
     released: Semaphore,
     last: Mutex<Vec<u8>>,
     urls: Mutex<Vec<String>>,
+    /// Of the key that the last request for tickets named.
+    epoch: Mutex<Option<Epoch>>,
 }
 
 impl Wire {
@@ -58,6 +60,7 @@ impl Wire {
             released: Semaphore::new(0),
             last: Mutex::default(),
             urls: Mutex::default(),
+            epoch: Mutex::default(),
         });
         wire.clone().join(asking);
         wire
@@ -83,6 +86,11 @@ impl Wire {
         std::mem::take(&mut *self.urls.lock().unwrap())
     }
 
+    /// Which epoch the last request for tickets was of.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        *self.epoch.lock().unwrap()
+    }
+
     /// Whoever hangs is answered.
     pub(super) fn release(&self) {
         self.released.add_permits(Semaphore::MAX_PERMITS / 2);
@@ -92,6 +100,9 @@ impl Wire {
         let mood = self.mood.lock().unwrap().clone();
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.urls.lock().unwrap().push(url.to_owned());
+        if let Ok(signed) = SignedPeerRequest::parse(&body) {
+            *self.epoch.lock().unwrap() = Some(signed.key().epoch);
+        }
         let broken = || TransportError("the connection broke".to_owned());
         match mood {
             Mood::Dead => return Err(broken()),

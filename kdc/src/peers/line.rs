@@ -120,11 +120,6 @@ impl Line {
         }
     }
 
-    /// The other zone's time, as far as it is known here.
-    pub(super) fn theirs(&self, now: UnixMillis) -> UnixMillis {
-        now.shifted(self.ahead_ms.load(Ordering::Relaxed))
-    }
-
     /// When the other zone last answered.
     pub(super) fn answered_at(&self) -> Option<UnixMillis> {
         Some(UnixMillis(self.answered_at.load(Ordering::Relaxed))).filter(|at| at.0 > 0)
@@ -203,14 +198,14 @@ impl Line {
                 return Err(NoAnswer::Timeout);
             }
             let now = self.clock.now();
-            let signed = sign(corrected.map_or_else(|| self.theirs(now), |ahead| now.shifted(ahead)));
-            let Signed { json, open } = signed.ok_or(NoAnswer::NoKey)?;
+            let ahead = corrected.unwrap_or_else(|| self.ahead_ms.load(Ordering::Relaxed));
+            let Signed { json, open } = sign(now.shifted(ahead)).ok_or(NoAnswer::NoKey)?;
             let failure = match self.post(at, path, json, attempt.min(left)).await {
                 Err(failure) => failure,
                 Ok(answer) if answer.status == 200 => match open(&answer.body) {
                     Ok((said, server_time)) => {
                         self.good.store(at, Ordering::Relaxed);
-                        self.heard(server_time);
+                        self.heard(server_time, ahead);
                         return Ok(said);
                     }
                     Err(error) => {
@@ -219,14 +214,16 @@ impl Line {
                     }
                 },
                 Ok(answer) => match problem(&answer) {
-                    // Its own clock may be off by so much that it does not know the epoch.
+                    // Its own clock may be off by so much that it does not know the epoch; where it names the clock, a
+                    // second may be too much: it has just started, or wants them close.
                     Some(Problem { kind, server_time: Some(theirs), .. })
                         if corrected.is_none()
-                            && matches!(kind, ProblemType::ClockSkew | ProblemType::Unauthenticated)
-                            && theirs.distance(self.theirs(now)) > SKEW_MS
-                            && theirs.distance(now) <= FAR_MS =>
+                            && theirs.distance(now) <= FAR_MS
+                            && (kind == ProblemType::ClockSkew
+                                || kind == ProblemType::Unauthenticated
+                                    && theirs.distance(now.shifted(ahead)) > SKEW_MS) =>
                     {
-                        corrected = Some(theirs.0.cast_signed().wrapping_sub(now.0.cast_signed()));
+                        corrected = Some(difference(theirs, now));
                         continue;
                     }
                     // What a client did wrong, or must not: the KDC is there.
@@ -269,18 +266,20 @@ impl Line {
         }
     }
 
-    /// The other KDC proved what time it has.
-    fn heard(&self, server_time: UnixMillis) {
+    /// The other KDC proved what time it has, and took a request of a clock that was put forward by `used`.
+    fn heard(&self, server_time: UnixMillis, used: i64) {
         let now = self.clock.now();
+        let ahead = difference(server_time, now);
+        // What an answer takes to come is no difference of clocks: what was good stays.
+        let moved = server_time.distance(now) <= FAR_MS && ahead.abs_diff(used) > SKEW_MS;
+        self.ahead_ms.store(if moved { ahead } else { used }, Ordering::Relaxed);
         self.answered_at.store(now.0, Ordering::Relaxed);
-        if server_time.distance(now) > FAR_MS {
-            return;
-        }
-        let ahead = server_time.0.cast_signed().wrapping_sub(now.0.cast_signed());
-        // What an answer takes to come is no difference of clocks.
-        let ahead = if server_time.distance(now) > SKEW_MS { ahead } else { 0 };
-        self.ahead_ms.store(ahead, Ordering::Relaxed);
     }
+}
+
+/// By how many milliseconds `theirs` is ahead of `ours`.
+const fn difference(theirs: UnixMillis, ours: UnixMillis) -> i64 {
+    theirs.0.cast_signed().wrapping_sub(ours.0.cast_signed())
 }
 
 fn problem(answer: &Answer) -> Option<Problem> {

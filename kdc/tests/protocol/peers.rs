@@ -35,6 +35,10 @@ impl Pair {
     }
 
     async fn with(change: impl FnOnce(&mut PeersConfig)) -> Self {
+        Self::of(change, |_| {}).await
+    }
+
+    async fn of(change: impl FnOnce(&mut PeersConfig), there: impl FnOnce(&mut Config)) -> Self {
         let patient = |config: &mut Config| {
             // Nothing here takes time but what hangs.
             config.peers.attempt_timeout_ms = 60_000;
@@ -42,7 +46,7 @@ impl Pair {
             change(&mut config.peers);
         };
         let here = Zone::named("one.example", RatchetPeriod::DEFAULT, patient).await;
-        let there = Arc::new(Zone::named("two.example", RatchetPeriod::DEFAULT, |_| {}).await);
+        let there = Arc::new(Zone::named("two.example", RatchetPeriod::DEFAULT, there).await);
         let key = trust_between(&here, &there).await;
         let wire = Wire::lay(&here, &there);
         Self { here, there, key, wire }

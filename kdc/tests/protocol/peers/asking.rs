@@ -206,6 +206,27 @@ async fn the_clock_of_the_other_zone_may_be_minutes_off() {
 }
 
 #[tokio::test]
+async fn seconds_are_corrected_where_they_are_too_much() {
+    // A KDC that has just started takes nothing from before that.
+    let fresh = Pair::new().await;
+    fresh.here.clock.set(fresh.there.now().minus(3_000));
+    // One that wants clocks closer than ours are.
+    let close = Pair::of(|_| {}, |there| there.tickets.clock_skew_seconds = 2).await;
+    close.there.clock.advance(4_000);
+    for pair in [fresh, close] {
+        let key = pair.here.party("a").await;
+        pair.there.party("b").await;
+        let to = pair.there.name("b");
+        assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+        assert_eq!(pair.wire.calls(), 2, "corrected, and asked once more");
+        for _ in 0..2 {
+            assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+        }
+        assert_eq!(pair.wire.calls(), 4, "which is remembered");
+    }
+}
+
+#[tokio::test]
 async fn both_ways_are_two_trusts() {
     let pair = Pair::new().await;
     pair.here.party("a").await;

@@ -7,18 +7,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keycell_protocol::{
-    Correlation, Nonce, PeerRequest, ProblemType, Rotated, Step, TicketReply, UnixMillis,
+    Correlation, Nonce, PeerRequest, ProblemType, Rotated, Step, TicketReply, UnixMillis, Zone,
 };
 use rand_core::Rng as _;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Peers;
 use super::keys::Which;
-use super::line::NoAnswer;
+use super::line::{NoAnswer, lock};
 use super::peer::Peer;
 use crate::administration::AdminError;
 use crate::audit::{Action, Actor, Event};
@@ -26,19 +26,24 @@ use crate::store::{Act, Kind, StoreError, Write};
 use crate::trust::{Direction, HeldKeys, LIFETIME, secret_name};
 
 impl Peers {
-    /// Sees to all trusts, once a minute and when there is news, until told to stop.
+    /// Sees to all trusts, once a minute, and to those that there is news of at once, until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut next = Instant::now() + EVERY;
         loop {
-            // Spread, so that the KDCs of a zone do not come all at once.
-            let spread = Duration::from_millis((crate::random::system().next_u32() % SPREAD_MS).into());
-            tokio::select! {
+            let all = tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.news.notified() => {}
-                () = sleep(EVERY + spread) => {}
+                () = self.news.notified() => Instant::now() >= next,
+                () = sleep_until(next) => true,
+            };
+            if all {
+                // Spread, so that the KDCs of a zone do not come all at once.
+                let spread = crate::random::system().next_u32() % SPREAD_MS;
+                next = Instant::now() + EVERY + Duration::from_millis(spread.into());
             }
+            let see = async { if all { self.see_to_all().await } else { self.see_to_news().await } };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.see_to_all() => {}
+                () = see => {}
             }
             // Whoever is refused all the time brings news all the time.
             tokio::select! {
@@ -48,12 +53,24 @@ impl Peers {
         }
     }
 
-    /// Sees to all trusts once: each by itself, so that one that hangs keeps no other waiting.
+    /// Sees to all trusts once.
     pub async fn see_to_all(self: &Arc<Self>) {
+        lock(&self.told).clear();
+        self.see_to_these(|_| true).await;
+    }
+
+    /// Sees to the trusts that there is news of.
+    pub async fn see_to_news(self: &Arc<Self>) {
+        let told = std::mem::take(&mut *lock(&self.told));
+        self.see_to_these(|zone| told.contains(zone)).await;
+    }
+
+    /// Each by itself, so that one that hangs keeps no other waiting.
+    async fn see_to_these(self: &Arc<Self>, wanted: impl Fn(&Zone) -> bool) {
         self.look().await;
         self.count();
-        let enabled = self.all().into_iter().filter(|peer| peer.trust.enabled);
-        let seen_to: Vec<_> = enabled
+        let these = self.all().into_iter().filter(|peer| peer.trust.enabled && wanted(&peer.trust.zone));
+        let seen_to: Vec<_> = these
             .map(|peer| {
                 let peers = self.clone();
                 tokio::spawn(async move { peers.see_to(peer).await })
@@ -175,9 +192,19 @@ impl Peers {
         Ok(stored)
     }
 
+    /// Asks for a step, unless it was refused a moment ago.
     async fn rotated(&self, peer: &Peer, step: Step, which: Which) -> Result<Rotated, NoAnswer> {
+        let signer = peer.keys.generation(which).ok_or(NoAnswer::NoKey)?;
+        if !peer.line.may(step, signer) {
+            return Err(NoAnswer::Breaker);
+        }
         let (config, begun) = (self.config.load_full(), Instant::now());
         let answered = peer.rotate(step, which, self.instance, &config).await;
+        match answered {
+            Err(NoAnswer::NotYet(for_ms)) => peer.line.refused(step, signer, Some(for_ms)),
+            Err(NoAnswer::Refused(_)) => peer.line.refused(step, signer, None),
+            _ => {}
+        }
         self.counted(peer, answered.as_ref().err().copied(), begun);
         answered
     }

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use keycell_client::https::{Answer, Transport};
-use keycell_protocol::{Problem, ProblemType, ReplyError, UnixMillis};
+use keycell_protocol::{Generation, Problem, ProblemType, ReplyError, Step, UnixMillis};
 use rand_core::Rng as _;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::breaker::{Breaker, Patience, Standing};
 use super::budget::Budget;
+use super::steps::Steps;
 use crate::clock::Clock;
 use crate::config::PeersConfig;
 
@@ -29,6 +30,7 @@ pub(super) struct Line {
     places: Arc<Semaphore>,
     /// Since when, and for how many milliseconds, the other KDC wants to be left alone.
     pause: Mutex<Option<(UnixMillis, u64)>>,
+    steps: Mutex<Steps>,
     /// By how much the other zone's clock is ahead, as far as its KDC proved, and is believed.
     ahead_ms: AtomicI64,
     /// When it last answered, in Unix milliseconds of this clock; 0 before the first time.
@@ -57,6 +59,8 @@ pub(super) enum NoAnswer {
     Garbage,
     /// The other KDC refuses the request as a whole.
     Refused(ProblemType),
+    /// It will be the turn of that in so many milliseconds.
+    NotYet(u64),
     /// The line is left alone for a while.
     Breaker,
     /// Too many wait for this zone already.
@@ -72,7 +76,7 @@ impl NoAnswer {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
             Self::Garbage => "garbage",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::NotYet(_) => "refused",
             Self::Breaker => "breaker",
             Self::Crowded => "overloaded",
             Self::NoKey => "no_key",
@@ -114,6 +118,7 @@ impl Line {
             budget: Mutex::new(Budget::new(clock.now())),
             places: Arc::new(Semaphore::new(config.concurrency)),
             pause: Mutex::default(),
+            steps: Mutex::default(),
             ahead_ms: AtomicI64::new(0),
             answered_at: AtomicU64::new(0),
             clock,
@@ -133,6 +138,16 @@ impl Line {
     /// Places for those who wait.
     pub(super) fn places(&self) -> Arc<Semaphore> {
         self.places.clone()
+    }
+
+    /// Whether the other zone may be asked for a step of a rotation with the key of that generation.
+    pub(super) fn may(&self, step: Step, signer: Generation) -> bool {
+        lock(&self.steps).may(step, signer, self.clock.now())
+    }
+
+    /// The other zone refused that step, for so many milliseconds if it said so.
+    pub(super) fn refused(&self, step: Step, signer: Generation, for_ms: Option<u64>) {
+        lock(&self.steps).refused(step, signer, self.clock.now(), for_ms);
     }
 
     /// Asks, if the breaker lets it through. Each try is signed anew by `sign`, for the other zone's time.
@@ -233,7 +248,10 @@ impl Line {
                             let for_ms = answer.retry_after.unwrap_or(1).saturating_mul(1000).min(PAUSE_MS);
                             *lock(&self.pause) = Some((self.clock.now(), for_ms));
                         }
-                        return Err(NoAnswer::Refused(problem.kind));
+                        let wait = answer.retry_after.filter(|_| problem.kind == ProblemType::Conflict);
+                        return Err(wait.map_or(NoAnswer::Refused(problem.kind), |seconds| {
+                            NoAnswer::NotYet(seconds.saturating_mul(1000))
+                        }));
                     }
                     Some(_) => NoAnswer::Unreachable,
                     None => NoAnswer::Garbage,

@@ -12,16 +12,17 @@ mod keys;
 mod line;
 mod negative;
 mod peer;
+mod steps;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use keycell_protocol::{Instance, Name, ProblemType, Zone};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::administration::Ledger;
 use crate::clock::Clock;
@@ -49,8 +50,9 @@ pub struct Peers {
     /// The trusts that were heard of last.
     heard: Mutex<Arc<Trusts>>,
     looking: tokio::sync::Mutex<()>,
-    /// Who takes care of the keys has something to do.
+    /// Who takes care of the keys has something to do, with these zones.
     news: Notify,
+    told: Mutex<BTreeSet<Zone>>,
     /// So many requests wait for other zones, and so many may.
     waiting: AtomicUsize,
     most_waiting: usize,
@@ -77,6 +79,7 @@ impl Peers {
             heard: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
             news: Notify::new(),
+            told: Mutex::default(),
             waiting: AtomicUsize::new(0),
             // The others are for those who want nothing abroad.
             most_waiting: (requests_in_flight / 2).max(1),
@@ -95,7 +98,8 @@ impl Peers {
     pub fn connect_by(&self, connect: Arc<dyn Connect>) {
         *self.connect.write().unwrap_or_else(PoisonError::into_inner) = connect;
         self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.news.notify_one();
+        *line::lock(&self.heard) = Arc::default();
+        self.heed();
     }
 
     /// Has the keys of trusts seen to that changed since this was last called.
@@ -103,9 +107,24 @@ impl Peers {
         let trusts = self.ledger.directory().trusts();
         let mut heard = line::lock(&self.heard);
         if !Arc::ptr_eq(&heard, &trusts) {
-            *heard = trusts;
+            let before = std::mem::replace(&mut *heard, trusts.clone());
+            let revision = |trusts: &Trusts, zone: &str| {
+                trusts.get(Direction::Outgoing, zone).map(|trust| trust.revision)
+            };
+            let changed = trusts
+                .iter()
+                .map(|trust| &trust.zone)
+                .filter(|zone| revision(&trusts, zone.as_str()) != revision(&before, zone.as_str()));
+            line::lock(&self.told).extend(changed.cloned());
+            // Also of none: one that ended is not counted any more.
             self.news.notify_one();
         }
+    }
+
+    /// Has the key for that zone seen to.
+    fn tell_of(&self, zone: &Zone) {
+        line::lock(&self.told).insert(zone.clone());
+        self.news.notify_one();
     }
 
     /// Goes on all errands at once, and comes back from each within the time that it may take.
@@ -148,9 +167,8 @@ impl Peers {
                 let now = || self.clock.now();
                 let answered = peer.ask(errand, &pairs, self.instance, &config, now).await;
                 self.counted(&peer, answered.as_ref().err().copied(), begun);
-                let refused = matches!(answered, Err(NoAnswer::Refused(ProblemType::Unauthenticated)));
-                if refused || peer.to_rotate.load(Ordering::Relaxed) {
-                    self.news.notify_one();
+                if peer.has_news(&answered) {
+                    self.tell_of(&peer.trust.zone);
                 }
                 answered
             }
@@ -226,6 +244,7 @@ impl Peers {
             keys,
             negative: Mutex::default(),
             to_rotate: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             incomplete,
         }))
     }

@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) negative: Mutex<Negative>,
     /// The other zone wants another key to be used.
     pub(super) to_rotate: AtomicBool,
+    /// Who takes care of the keys was told of that.
+    pub(super) told: AtomicBool,
     /// The keys could not be read: it is to be tried again.
     pub(super) incomplete: bool,
 }
@@ -77,6 +79,15 @@ impl Peer {
             (pair.destination.clone(), outcome)
         });
         Ok(outcomes.collect())
+    }
+
+    /// Whether there is something to do for the keys after this answer: the other zone wants another one for the first time,
+    /// or knows none of ours, and one may be committed.
+    pub(super) fn has_news<T>(&self, answered: &Result<T, NoAnswer>) -> bool {
+        let refused = matches!(answered, Err(NoAnswer::Refused(ProblemType::Unauthenticated)));
+        let staged = self.keys.generation(Which::Staged).filter(|_| refused);
+        staged.is_some_and(|staged| self.line.may(Step::Commit, staged))
+            || self.to_rotate.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
     }
 
     async fn request(

@@ -1,5 +1,7 @@
 //! The key of a trust, as the zone that asks keeps it: rotation, crashes in it, and its turning.
 
+use keycell_kdc::administration::{Caller, Precondition};
+use keycell_kdc::api::TrustPatch;
 use keycell_kdc::store::KeyState;
 use keycell_kdc::trust::{Direction, HeldKeys, secret_name};
 use keycell_protocol::{Generation, LongTermKey, Name};
@@ -140,6 +142,44 @@ async fn a_next_key_that_is_not_known_there_is_let_go_of() {
     pair.here.kdc.peers().see_to_all().await;
     assert_eq!(generations(&pair.held().await), [Some(1), None]);
     assert!(pair.speaks(&key).await);
+}
+
+#[tokio::test]
+async fn a_step_that_is_refused_is_not_asked_for_each_second() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let (caller, peers) = (Caller::console(), pair.here.kdc.peers());
+    let patch = serde_json::from_value(serde_json::json!({ "rotate_keys_after_days": 30 })).unwrap();
+    pair.there.kdc.settings().change_zone(&caller, &patch, &Precondition::NONE).await.unwrap();
+    // Later than any key of that age is let live on.
+    pair.advance(34 * DAY);
+    // Its key is due, and nobody is given the one that was offered.
+    let (ours, theirs) = (pair.there.kdc.bundle().await.unwrap(), pair.here.kdc.bundle().await.unwrap());
+    let terms = TrustPatch::default();
+    let offered = pair.there.kdc.trusts().offer(&caller, (&ours, &theirs), &terms, None, |_| Ok(None));
+    assert_eq!(offered.await.unwrap().trust.staged(), Some(Generation(2)));
+    let asked = || {
+        let urls = pair.wire.urls();
+        (urls.iter().filter(|url| url.ends_with("/rotate")).count(), urls.len())
+    };
+    peers.see_to_all().await;
+    assert_eq!(asked().0, 1);
+    for _ in 0..30 {
+        assert!(pair.speaks(&key).await);
+        peers.see_to_news().await;
+        pair.advance(1_000);
+    }
+    let (steps, all) = asked();
+    assert_eq!(steps, 0);
+    assert!(all <= 30 + 2, "{all}");
+    // As long as it was told to wait, but for an hour at most.
+    pair.advance(3_500_000);
+    peers.see_to_all().await;
+    assert_eq!(asked().0, 0);
+    pair.advance(100_000);
+    peers.see_to_all().await;
+    assert_eq!(asked().0, 1);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use keycell_client::https::{Answer, ConnectError, Transport, TransportError};
-use keycell_kdc::administration::{Asker, PartyError};
+use keycell_kdc::administration::{AdminError, Asker, PartyError};
 use keycell_kdc::peers::Connect;
 use keycell_protocol::{
     Epoch, KeysFor, LongTermKey, PeerRequest, Peers, Problem, ProblemType, SignedPeerRequest, SignedRotation,
@@ -24,6 +24,10 @@ pub(super) enum Mood {
     Dead,
     /// It does all that is asked, and its answers to steps of a rotation are lost, but for so many.
     Forgets(usize),
+    /// It takes that step of a rotation, counted from 0, and denies it.
+    Denies(usize),
+    /// It takes so many steps of a rotation, and refuses the others.
+    Refuses(usize),
     /// It takes the request and says nothing until it is released.
     Hangs,
     /// It answers this.
@@ -118,40 +122,49 @@ impl Wire {
                 let body = lie(&request.verify(&keys).unwrap(), &keys, self.zone.now());
                 return Ok(Answer { status: 200, retry_after: None, body });
             }
-            Mood::Well | Mood::Forgets(_) | Mood::Altered(_) | Mood::Replays => {}
+            _ => {}
         }
-        let answered = if url.ends_with("/v1/keys/rotate") {
-            let asker = Asker { request: None, address: None };
-            let answered = self.zone.kdc.rotate(&SignedRotation::parse(&body).unwrap(), &asker).await;
-            answered.map_err(|error| match error {
-                PartyError::Denied(denied) => denied.problem(),
-                PartyError::Admin(_) => ProblemType::Internal,
-            })
+        let rotates = url.ends_with("/v1/keys/rotate");
+        let step = if rotates { self.steps.fetch_add(1, Ordering::SeqCst) } else { 0 };
+        let answered = if rotates {
+            let refused = matches!(mood, Mood::Refuses(most) if step >= most);
+            if refused { Err((ProblemType::Unauthenticated, None)) } else { self.rotate(&body).await }
         } else {
             let issued = self.zone.kdc.peer_tickets(&SignedPeerRequest::parse(&body).unwrap(), None);
-            issued.map(|issued| issued.body).map_err(|denied| denied.problem())
+            issued.map(|issued| issued.body).map_err(|denied| (denied.problem(), None))
         };
+        let denied = rotates && matches!(mood, Mood::Denies(one) if step == one);
+        let answered = if denied { Err((ProblemType::Unauthenticated, None)) } else { answered };
         let body = match answered {
             Ok(body) => body,
-            Err(kind) => {
+            Err((kind, retry_after)) => {
                 let mut problem = Problem::new(kind);
                 problem.server_time = Some(self.zone.now());
                 let body = serde_json::to_vec(&problem).unwrap();
-                return Ok(Answer { status: kind.status(), retry_after: None, body });
+                return Ok(Answer { status: kind.status(), retry_after, body });
             }
         };
         let before = std::mem::replace(&mut *self.last.lock().unwrap(), body.clone());
         let body = match mood {
-            Mood::Forgets(after)
-                if url.ends_with("/rotate") && self.steps.fetch_add(1, Ordering::SeqCst) >= after =>
-            {
-                return Err(broken());
-            }
+            Mood::Forgets(after) if rotates && step >= after => return Err(broken()),
             Mood::Altered(alter) => alter(body),
             Mood::Replays => before,
             _ => body,
         };
         Ok(Answer { status: 200, retry_after: None, body })
+    }
+
+    async fn rotate(&self, body: &[u8]) -> Result<Vec<u8>, (ProblemType, Option<u64>)> {
+        let asker = Asker { request: None, address: None };
+        let answered = self.zone.kdc.rotate(&SignedRotation::parse(body).unwrap(), &asker).await;
+        answered.map_err(|error| match error {
+            PartyError::Denied(denied) => (denied.problem(), None),
+            PartyError::Admin(AdminError::Refused(_)) => (ProblemType::Conflict, None),
+            PartyError::Admin(AdminError::NotYet { retry_after, .. }) => {
+                (ProblemType::Conflict, Some(retry_after.as_secs()))
+            }
+            PartyError::Admin(_) => (ProblemType::Internal, None),
+        })
     }
 }
 

@@ -83,7 +83,7 @@ impl Peers {
     }
 
     async fn see_to(&self, mut peer: Arc<Peer>) {
-        // Both steps of a rotation and the turning may be due; a step that was stored makes a peer of the next revision.
+        // The turning and both steps of a rotation may be due; a step that was stored makes a peer of the next revision.
         for _ in 0..STEPS {
             let done = match self.step(&peer).await {
                 Ok(done) => done,
@@ -104,21 +104,29 @@ impl Peers {
         }
     }
 
-    /// Takes the next step there is, and says whether it changed anything.
+    /// Takes the next step there is, and says whether it changed anything. The keys at rest turn first: whatever becomes of a
+    /// rotation, what is past is to be erased.
     async fn step(&self, peer: &Peer) -> Result<bool, AdminError> {
-        if peer.keys.generation(Which::Staged).is_some() {
+        let is_staged = peer.keys.generation(Which::Staged).is_some();
+        match self.probe(peer, Which::Active).await {
+            Ok(reply) => {
+                if self.turn(peer, reply.server_time).await? {
+                    return Ok(true);
+                }
+            }
+            // The next key may be in use there by now.
+            Err(NoAnswer::Refused(ProblemType::Unauthenticated) | NoAnswer::NoKey) if is_staged => {}
+            Err(_) => return Ok(false),
+        }
+        if is_staged {
             return self.commit(peer).await;
         }
-        let probed = self.probe(peer, Which::Active).await;
         let Some(active) = peer.keys.generation(Which::Active) else { return Ok(false) };
         let wanted = peer.trust.peer.as_ref().and_then(|record| record.rotate_from);
         if peer.to_rotate.load(Ordering::Relaxed) || wanted.is_some_and(|from| active <= from) {
             return self.stage(peer).await;
         }
-        match probed {
-            Ok(reply) => self.turn(peer, reply.server_time).await,
-            Err(_) => Ok(false),
-        }
+        Ok(false)
     }
 
     /// Whether the other zone answers to one of the keys.
@@ -274,5 +282,5 @@ fn is(trust: &crate::trust::TrustRecord, direction: Direction, enabled: bool) ->
 const EVERY: Duration = Duration::from_secs(55);
 const REST: Duration = Duration::from_secs(1);
 const SPREAD_MS: u32 = 10_000;
-/// Stage, commit, turn.
+/// Turn, stage, commit.
 const STEPS: usize = 3;

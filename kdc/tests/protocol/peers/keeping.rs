@@ -183,6 +183,23 @@ async fn a_step_that_is_refused_is_not_asked_for_each_second() {
 }
 
 #[tokio::test]
+async fn a_rotation_that_does_not_go_on_keeps_no_key_from_turning() {
+    for taken in [0, 1] {
+        let pair = Pair::new().await;
+        pair.want_rotation().await;
+        pair.wire.set(Mood::Refuses(taken));
+        let first = pair.held().await.active.unwrap().epoch().0;
+        for day in 1..=3 {
+            pair.advance(DAY);
+            pair.here.kdc.peers().see_to_all().await;
+            let held = pair.held().await;
+            assert_eq!(generations(&held), [Some(1), Some(2).filter(|_| taken == 1)]);
+            assert_eq!(held.active.unwrap().epoch().0, first + day - 1);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_key_turns_at_rest_and_after_days_without_traffic() {
     let mut pair = Pair::new().await;
     let key = pair.here.party("a").await;

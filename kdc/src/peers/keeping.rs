@@ -150,25 +150,24 @@ impl Peers {
         answered
     }
 
-    /// Gets the next key, and stores it.
+    /// Gets the next key, and stores it, unless it is the one that is stored already.
     async fn stage(&self, peer: &Peer) -> Result<bool, AdminError> {
         match self.rotated(peer, Step::Stage, Which::Active).await {
-            Ok(Rotated::Staged { key, .. }) => {
+            Ok(Rotated::Staged { key, .. }) if !peer.keys.is_staged(&key) => {
                 let generation = key.generation();
                 let held = HeldKeys { active: peer.keys.copy(Which::Active), staged: Some(key) };
                 let event = self.event(peer).with("step", "stage").with("generation", generation.0);
                 self.store(peer, &held, Some(event)).await
             }
-            Ok(Rotated::Committed { .. }) | Err(_) => Ok(false),
+            Ok(_) | Err(_) => Ok(false),
         }
     }
 
     /// Has the next key used from now on, and stores that.
     async fn commit(&self, peer: &Peer) -> Result<bool, AdminError> {
-        let staged = peer.keys.copy(Which::Staged);
         match self.rotated(peer, Step::Commit, Which::Staged).await {
             Ok(Rotated::Committed { generation, .. }) => {
-                let held = HeldKeys { active: staged, staged: None };
+                let held = HeldKeys { active: peer.keys.copy(Which::Staged), staged: None };
                 let event = self.event(peer).with("step", "commit").with("generation", generation.0);
                 let stored = self.store(peer, &held, Some(event)).await?;
                 if stored {
@@ -176,13 +175,11 @@ impl Peers {
                 }
                 Ok(stored)
             }
-            Err(NoAnswer::Refused(ProblemType::Unauthenticated)) => {
-                // Gone there: it was staged too long ago, or a backup was restored. Not where the other key is gone as well.
-                let Ok(_) = self.probe(peer, Which::Active).await else { return Ok(false) };
-                tracing::warn!(zone = %peer.trust.zone, "the next key for another zone is not known there any more: it is let go of");
-                let held = HeldKeys { active: peer.keys.copy(Which::Active), staged: None };
-                self.store(peer, &held, None).await
-            }
+            // It may have been done, and the KDC that refuses not have heard of it; or the key is gone there. A refusal is
+            // not sealed: the key stays until a sealed answer puts another in its place.
+            Err(
+                NoAnswer::Refused(ProblemType::Unauthenticated | ProblemType::Conflict) | NoAnswer::NotYet(_),
+            ) => self.stage(peer).await,
             Ok(Rotated::Staged { .. }) | Err(_) => Ok(false),
         }
     }

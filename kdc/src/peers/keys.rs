@@ -3,6 +3,7 @@
 use std::fmt;
 
 use keycell_protocol::{Generation, KeysFor, LongTermKey, Purpose, RatchetPeriod, RatchetedKey, UnixMillis};
+use subtle::ConstantTimeEq as _;
 
 use crate::trust::HeldKeys;
 
@@ -71,6 +72,20 @@ impl Keys {
             active: self.active.as_ref().and_then(turn),
             staged: self.staged.as_ref().and_then(turn),
         })
+    }
+
+    /// Whether the next key is this one, wherever each of them has turned to.
+    pub(super) fn is_staged(&self, key: &LongTermKey) -> bool {
+        let Some(staged) = &self.staged else { return false };
+        let epoch = staged.epoch().max(key.epoch());
+        let (one, other) = (staged.key().clone().advance(epoch), key.clone().advance(epoch));
+        match (one, other) {
+            (Ok(one), Ok(other)) => {
+                one.generation() == other.generation()
+                    && bool::from(one.expose_secret().ct_eq(other.expose_secret()))
+            }
+            _ => false,
+        }
     }
 
     /// A copy of one of them, to be wrapped.

@@ -2,7 +2,7 @@
 
 use keycell_kdc::administration::{Caller, Precondition};
 use keycell_kdc::api::TrustPatch;
-use keycell_kdc::store::KeyState;
+use keycell_kdc::store::{AuditQuery, KeyState};
 use keycell_kdc::trust::{Direction, HeldKeys, secret_name};
 use keycell_protocol::{Generation, LongTermKey, Name};
 
@@ -111,7 +111,7 @@ async fn a_database_that_is_away_while_a_key_is_rotated_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_next_key_that_is_not_known_there_is_let_go_of() {
+async fn a_next_key_that_is_not_known_there_gives_way_to_another() {
     let pair = Pair::new().await;
     let key = pair.here.party("a").await;
     pair.there.party("b").await;
@@ -134,14 +134,46 @@ async fn a_next_key_that_is_not_known_there_is_let_go_of() {
         trust.peer.as_mut().unwrap().held = held.seen(2);
     })
     .await;
-    // Not while the other zone cannot be asked with the key in use either.
     pair.wire.set(Mood::Dead);
     pair.here.kdc.peers().see_to_all().await;
     assert_eq!(generations(&pair.held().await), [Some(1), Some(9)]);
-    pair.wire.set(Mood::Well);
+    // Nor does it go because one says that it is none: only a sealed answer puts another in its place.
+    pair.wire.set(Mood::Refuses(0));
     pair.here.kdc.peers().see_to_all().await;
-    assert_eq!(generations(&pair.held().await), [Some(1), None]);
+    assert_eq!(generations(&pair.held().await), [Some(1), Some(9)]);
+    pair.wire.set(Mood::Well);
+    pair.advance(60_000);
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!(generations(&pair.held().await), [Some(2), None]);
     assert!(pair.speaks(&key).await);
+    let query = AuditQuery { action: Some("trust.rotate".to_owned()), limit: 10, ..AuditQuery::default() };
+    let told = pair.here.kdc.ledger().store().audit(&query).await.unwrap();
+    assert_eq!(told.len(), 2, "the other one, and its commit: {told:#?}");
+}
+
+/// Whoever is on the way there, or a KDC that has not heard of it, denies what was done.
+#[tokio::test]
+async fn a_commit_that_is_denied_may_be_done_all_the_same() {
+    for seen_to_again in [true, false] {
+        let pair = Pair::new().await;
+        let key = pair.here.party("a").await;
+        pair.there.party("b").await;
+        pair.want_rotation().await;
+        pair.wire.set(Mood::Denies(1));
+        pair.here.kdc.peers().see_to_all().await;
+        assert_eq!(generations(&pair.held().await), [Some(1), Some(2)]);
+        assert_eq!(pair.there(), [(1, KeyState::Retiring), (2, KeyState::Active)]);
+        assert!(pair.speaks(&key).await);
+        if seen_to_again {
+            pair.advance(60_000);
+            pair.here.kdc.peers().see_to_all().await;
+            assert_eq!(generations(&pair.held().await), [Some(2), None]);
+        }
+        pair.advance(17 * 60_000);
+        assert!(pair.speaks(&key).await, "the key before has ended");
+        pair.here.kdc.peers().see_to_all().await;
+        assert_eq!(generations(&pair.held().await), [Some(2), None]);
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use keycell_client::https::{Answer, Transport};
 use keycell_protocol::{Generation, Problem, ProblemType, ReplyError, Step, UnixMillis};
 use rand_core::Rng as _;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::breaker::{Breaker, Patience, Standing};
 use super::budget::Budget;
+use super::places::Places;
 use super::steps::Steps;
 use crate::clock::Clock;
 use crate::config::PeersConfig;
@@ -27,7 +27,7 @@ pub(super) struct Line {
     good: AtomicUsize,
     breaker: Mutex<Breaker>,
     budget: Mutex<Budget>,
-    places: Arc<Semaphore>,
+    places: Places,
     /// Since when, and for how many milliseconds, the other KDC wants to be left alone.
     pause: Mutex<Option<(UnixMillis, u64)>>,
     steps: Mutex<Steps>,
@@ -116,7 +116,7 @@ impl Line {
             good: AtomicUsize::new(0),
             breaker: Mutex::default(),
             budget: Mutex::new(Budget::new(clock.now())),
-            places: Arc::new(Semaphore::new(config.concurrency)),
+            places: Places::new(config.concurrency),
             pause: Mutex::default(),
             steps: Mutex::default(),
             ahead_ms: AtomicI64::new(0),
@@ -136,8 +136,8 @@ impl Line {
     }
 
     /// Places for those who wait.
-    pub(super) fn places(&self) -> Arc<Semaphore> {
-        self.places.clone()
+    pub(super) const fn places(&self) -> &Places {
+        &self.places
     }
 
     /// Whether the other zone may be asked for a step of a rotation with the key of that generation.

@@ -12,6 +12,7 @@ mod keys;
 mod line;
 mod negative;
 mod peer;
+mod places;
 mod steps;
 mod view;
 
@@ -33,6 +34,7 @@ use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, Trusts, secret_
 use keys::Keys;
 use line::{Line, NoAnswer};
 use peer::{Outcomes, Peer};
+use places::Place;
 
 pub use connect::{Connect, OverHttps};
 pub use errand::{Errand, Fetched};
@@ -160,7 +162,7 @@ impl Peers {
         if pairs.is_empty() {
             return outcomes;
         }
-        let answered = match self.waits(&peer) {
+        let answered = match self.waits(&peer, &errand.source) {
             Some(_waits) => {
                 let config = self.config.load_full();
                 let begun = Instant::now();
@@ -288,9 +290,9 @@ impl Peers {
         }
     }
 
-    /// A place to wait for that zone, if there is one.
-    fn waits(&self, peer: &Peer) -> Option<Waits<'_>> {
-        let place = peer.line.places().try_acquire_owned().ok()?;
+    /// A place for that party to wait for that zone, if there is one.
+    fn waits<'a>(&'a self, peer: &'a Peer, party: &'a Name) -> Option<Waits<'a>> {
+        let place = peer.line.places().take(party)?;
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return None;
@@ -320,7 +322,7 @@ impl Peers {
 /// Somebody who waits for another zone.
 struct Waits<'a> {
     waiting: &'a AtomicUsize,
-    _place: tokio::sync::OwnedSemaphorePermit,
+    _place: Place<'a>,
 }
 
 impl Drop for Waits<'_> {

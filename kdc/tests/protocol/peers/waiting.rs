@@ -13,14 +13,19 @@ use crate::zones::trust::change_trust;
 #[tokio::test]
 async fn a_hanging_zone_costs_nobody_a_ticket_at_home() {
     let pair = Pair::new().await;
-    let key = pair.here.party("a").await;
+    let mut parties = Vec::new();
+    for n in 0..20 {
+        let name = format!("a{n}");
+        parties.push((pair.here.party(&name).await, name));
+    }
     pair.here.party("c").await;
     pair.there.party("b").await;
     let (to, home) = (pair.there.name("b"), pair.here.name("c"));
     pair.wire.set(Mood::Hangs);
     let refused = AtomicUsize::new(0);
-    let thousand = join_all((0..1000).map(|_| async {
-        let outcome = pair.here.one("a", &key, &to).await;
+    let thousand = join_all((0..1000).map(async |n| {
+        let (key, name) = &parties[n % parties.len()];
+        let outcome = pair.here.one(name, key, &to).await;
         refused.fetch_add(1, Ordering::SeqCst);
         outcome
     }));
@@ -30,10 +35,10 @@ async fn a_hanging_zone_costs_nobody_a_ticket_at_home() {
             tokio::task::yield_now().await;
         }
         // Not one of these waits: the path of a ticket at home is a plain function.
-        for _ in 0..100 {
-            pair.here.ticket("a", &key, "c").unwrap();
+        for (key, name) in &parties {
+            pair.here.ticket(name, key, "c").unwrap();
+            assert_eq!(pair.here.one(name, key, &home).await, Ok(()));
         }
-        assert_eq!(pair.here.one("a", &key, &home).await, Ok(()));
         assert_eq!(pair.wire.calls(), 64, "so many at once");
         pair.wire.release();
     };
@@ -41,6 +46,39 @@ async fn a_hanging_zone_costs_nobody_a_ticket_at_home() {
     let given = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let overloaded = |outcome: &&Result<(), ProblemType>| **outcome == Err(ProblemType::Overloaded);
     assert_eq!((given, outcomes.iter().filter(overloaded).count()), (64, 936));
+}
+
+#[tokio::test]
+async fn one_party_does_not_take_all_places() {
+    let pair = Pair::new().await;
+    let (greedy, key) = (pair.here.party("a").await, pair.here.party("c").await);
+    pair.there.party("b").await;
+    let to = pair.there.name("b");
+    pair.wire.set(Mood::Hangs);
+    let refused = AtomicUsize::new(0);
+    let many = join_all((0..100).map(async |_| {
+        let outcome = pair.here.one("a", &greedy, &to).await;
+        refused.fetch_add(1, Ordering::SeqCst);
+        outcome
+    }));
+    let meanwhile = async {
+        while refused.load(Ordering::SeqCst) < 96 || pair.wire.calls() < 4 {
+            tokio::task::yield_now().await;
+        }
+        let other = pair.here.one("c", &key, &to);
+        let reaches = async {
+            while pair.wire.calls() < 5 {
+                tokio::task::yield_now().await;
+            }
+            pair.wire.release();
+        };
+        assert_eq!(tokio::join!(other, reaches).0, Ok(()));
+    };
+    let (outcomes, ()) = tokio::join!(many, meanwhile);
+    let given = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let overloaded = |outcome: &&Result<(), ProblemType>| **outcome == Err(ProblemType::Overloaded);
+    assert_eq!((given, outcomes.iter().filter(overloaded).count()), (4, 96));
+    assert_eq!(pair.here.one("a", &greedy, &to).await, Ok(()), "whoever was answered may ask again");
 }
 
 #[tokio::test]

@@ -42,8 +42,7 @@ pub struct Limits {
     failures: Keyed<Network>,
     enrollments: Keyed<Network>,
     parties: Keyed<Name>,
-    /// Each at the rate of its trust; no more of them than there are trusts.
-    zones: Mutex<HashMap<Name, Limiter<Name>>>,
+    zones: ZoneRates,
 }
 
 impl Limits {
@@ -55,7 +54,7 @@ impl Limits {
             failures: Keyed::new(rates.failures_per_address, capacity),
             enrollments: Keyed::new(rates.enrollments_per_address, capacity),
             parties: Keyed::new(rates.tickets_per_party, capacity),
-            zones: Mutex::default(),
+            zones: ZoneRates::default(),
         }
     }
 
@@ -99,13 +98,7 @@ impl Limits {
     /// # Errors
     /// [`TooOften`] when the zone is over its rate.
     pub fn zone(&self, zone: &Name, rate: Rate, tickets: usize) -> Result<(), TooOften> {
-        let cost = u32::try_from(tickets).unwrap_or(u32::MAX);
-        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
-        let limiter = zones.entry(zone.clone()).or_insert_with(|| Limiter::new(rate));
-        if limiter.rate != rate {
-            *limiter = Limiter::new(rate);
-        }
-        limiter.take(zone, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN))
+        self.zones.take(zone, rate, tickets)
     }
 
     /// Goes over to other rates. Where a rate changes, what was counted so far is forgotten.
@@ -122,23 +115,53 @@ impl Limits {
         self.failures.prune();
         self.enrollments.prune();
         self.parties.prune();
-        self.zones.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, limiter| {
-            limiter.counts.retain_recent();
-            !limiter.counts.is_empty()
-        });
+        self.zones.prune();
     }
 
     /// How many keys are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
-        let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.addresses.len() + self.failures.len() + self.enrollments.len() + self.parties.len() + zones
+        self.addresses.len()
+            + self.failures.len()
+            + self.enrollments.len()
+            + self.parties.len()
+            + self.zones.len()
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// What zones may get of each other, each at the rate of its trust; no more of them than there are trusts.
+#[derive(Default)]
+pub(crate) struct ZoneRates(Mutex<HashMap<Name, Limiter<Name>>>);
+
+impl ZoneRates {
+    /// A request for `tickets` tickets, which costs as many, by the trust that a zone's principal stands for. Where its rate
+    /// changed, what was counted so far is forgotten.
+    pub(crate) fn take(&self, zone: &Name, rate: Rate, tickets: usize) -> Result<(), TooOften> {
+        let cost = u32::try_from(tickets).unwrap_or(u32::MAX);
+        let mut zones = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let limiter = zones.entry(zone.clone()).or_insert_with(|| Limiter::new(rate));
+        if limiter.rate != rate {
+            *limiter = Limiter::new(rate);
+        }
+        limiter.take(zone, NonZeroU32::new(cost).unwrap_or(NonZeroU32::MIN))
+    }
+
+    /// Forgets who has not asked for so long that it makes no difference.
+    pub(crate) fn prune(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, limiter| {
+            limiter.counts.retain_recent();
+            !limiter.counts.is_empty()
+        });
+    }
+
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 

@@ -56,6 +56,7 @@ impl Peers {
     /// Sees to all trusts once.
     pub async fn see_to_all(self: &Arc<Self>) {
         lock(&self.told).clear();
+        self.rates.prune();
         self.see_to_these(|_| true).await;
     }
 

@@ -63,7 +63,7 @@ pub(super) enum NoAnswer {
     NotYet(u64),
     /// The line is left alone for a while.
     Breaker,
-    /// Too many wait for this zone already.
+    /// Too many wait for this zone already, or ask by this trust.
     Crowded,
     /// There is no key to ask with.
     NoKey,

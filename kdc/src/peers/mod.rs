@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use crate::administration::Ledger;
 use crate::clock::Clock;
 use crate::config::PeersConfig;
+use crate::limit::ZoneRates;
 use crate::metrics::PeerMetrics;
 use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, Trusts, secret_name};
 
@@ -58,6 +59,8 @@ pub struct Peers {
     /// So many requests wait for other zones, and so many may.
     waiting: AtomicUsize,
     most_waiting: usize,
+    /// How much of the rate of each trust is used.
+    rates: ZoneRates,
     /// This process.
     instance: Instance,
 }
@@ -85,6 +88,7 @@ impl Peers {
             waiting: AtomicUsize::new(0),
             // The others are for those who want nothing abroad.
             most_waiting: (requests_in_flight / 2).max(1),
+            rates: ZoneRates::default(),
             instance: Instance::generate(&mut crate::random::system()),
         }
     }
@@ -162,7 +166,7 @@ impl Peers {
         if pairs.is_empty() {
             return outcomes;
         }
-        let answered = match self.waits(&peer, &errand.source) {
+        let answered = match self.waits(&peer, &errand.source, pairs.len()) {
             Some(_waits) => {
                 let config = self.config.load_full();
                 let begun = Instant::now();
@@ -290,14 +294,16 @@ impl Peers {
         }
     }
 
-    /// A place for that party to wait for that zone, if there is one.
-    fn waits<'a>(&'a self, peer: &'a Peer, party: &'a Name) -> Option<Waits<'a>> {
+    /// A place for that party to wait for so many tickets of that zone, if there is one, and the rate of the trust has them.
+    fn waits<'a>(&'a self, peer: &'a Peer, party: &'a Name, tickets: usize) -> Option<Waits<'a>> {
         let place = peer.line.places().take(party)?;
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Waits { waiting: &self.waiting, _place: place })
+        let waits = Waits { waiting: &self.waiting, _place: place };
+        // Last: who finds no place uses nothing up.
+        self.rates.take(&peer.principal, peer.trust.rate, tickets).ok().map(|()| waits)
     }
 
     /// Counts a request that was made, or was to be made.

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
+use keycell_kdc::limit::Rate;
 use keycell_kdc::trust::Direction;
-use keycell_protocol::ProblemType;
+use keycell_protocol::{Outcome, ProblemType};
 
 use super::Pair;
 use super::wire::Mood;
@@ -180,4 +181,30 @@ async fn who_is_asked_too_often_is_left_alone() {
     assert_eq!((pair.wire.calls(), pair.here.kdc.peers().states()[0].breaker), (1, "closed"));
     pair.advance(1_000);
     assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_rate_of_the_trust_holds_where_it_is_asked_from() {
+    let pair = Pair::new().await;
+    let (key, other) = (pair.here.party("a").await, pair.here.party("c").await);
+    change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| trust.rate = Rate::new(1, 1_000))
+        .await;
+    let to: Vec<_> = (0..1_000).map(|n| pair.there.name(&format!("b{n}"))).collect();
+    let outcomes = pair.here.outcomes("a", &key, &to).await.unwrap();
+    let unknown = |outcome: &Outcome| {
+        matches!(outcome, Outcome::Refused { problem: Some(ProblemType::UnknownDestination), .. })
+    };
+    assert!(outcomes.iter().all(unknown));
+    for (name, key) in [("a", &key), ("c", &other)] {
+        let new = pair.there.name("new");
+        assert_eq!(pair.here.one(name, key, &new).await, Err(ProblemType::Overloaded), "{name}");
+    }
+    assert_eq!(pair.wire.calls(), 1);
+    // Another rate holds at once.
+    change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| trust.rate = Rate::new(1, 2_000))
+        .await;
+    assert_eq!(
+        pair.here.one("c", &other, &pair.there.name("new")).await,
+        Err(ProblemType::UnknownDestination)
+    );
 }

@@ -11,6 +11,7 @@ mod keeping;
 mod keys;
 mod line;
 mod negative;
+mod parts;
 mod peer;
 mod places;
 mod steps;
@@ -21,7 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use keycell_protocol::{Instance, Name, ProblemType, Zone};
+use futures_util::future::join_all;
+use keycell_protocol::{Instance, Name, PeerPair, ProblemType, Zone};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -34,6 +36,7 @@ use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, Trusts, secret_
 
 use keys::Keys;
 use line::{Line, NoAnswer};
+use parts::parts;
 use peer::{Outcomes, Peer};
 use places::Place;
 
@@ -156,38 +159,34 @@ impl Peers {
     }
 
     async fn get(&self, errand: &Errand) -> Outcomes {
-        let none = |problem: ProblemType, of: &[Name]| -> Outcomes {
-            of.iter().map(|destination| (destination.clone(), Err(problem))).collect()
-        };
         let Some(peer) = self.peer(&errand.trust).await else {
-            return none(ProblemType::Unavailable, &errand.destinations);
+            return none(ProblemType::Unavailable, errand.destinations.clone());
         };
         let (mut outcomes, pairs) = peer.known(errand, self.clock.now());
         if pairs.is_empty() {
             return outcomes;
         }
-        let answered = match self.waits(&peer, &errand.source, pairs.len()) {
+        match self.waits(&peer, &errand.source, pairs.len()) {
             Some(_waits) => {
-                let config = self.config.load_full();
-                let begun = Instant::now();
-                let now = || self.clock.now();
-                let answered = peer.ask(errand, &pairs, self.instance, &config, now).await;
-                self.counted(&peer, answered.as_ref().err().copied(), begun);
-                if peer.has_news(&answered) {
-                    self.tell_of(&peer.trust.zone);
-                }
-                answered
+                let parts = parts(&pairs).into_iter().map(|part| self.ask(&peer, errand, part));
+                outcomes.extend(join_all(parts).await.into_iter().flatten());
             }
             None => {
                 self.metrics.count(&errand.trust.zone, NoAnswer::Crowded.outcome());
-                Err(NoAnswer::Crowded)
+                outcomes.extend(none(NoAnswer::Crowded.problem(), destinations(&pairs)));
             }
-        };
-        outcomes.extend(answered.unwrap_or_else(|failure| {
-            let left: Vec<Name> = pairs.into_iter().map(|pair| pair.destination).collect();
-            none(failure.problem(), &left)
-        }));
+        }
         outcomes
+    }
+
+    async fn ask(&self, peer: &Peer, errand: &Errand, pairs: &[PeerPair]) -> Outcomes {
+        let (config, begun) = (self.config.load_full(), Instant::now());
+        let answered = peer.ask(errand, pairs, self.instance, &config, || self.clock.now()).await;
+        self.counted(peer, answered.as_ref().err().copied(), begun);
+        if peer.has_news(&answered) {
+            self.tell_of(&peer.trust.zone);
+        }
+        answered.unwrap_or_else(|failure| none(failure.problem(), destinations(pairs)))
     }
 
     /// The zone of a trust as it is now.
@@ -323,6 +322,15 @@ impl Peers {
             }
         }
     }
+}
+
+/// No ticket for any of them.
+fn none(problem: ProblemType, of: Vec<Name>) -> Outcomes {
+    of.into_iter().map(|destination| (destination, Err(problem))).collect()
+}
+
+fn destinations(pairs: &[PeerPair]) -> Vec<Name> {
+    pairs.iter().map(|pair| pair.destination.clone()).collect()
 }
 
 /// Somebody who waits for another zone.

@@ -65,6 +65,28 @@ async fn one_call_a_zone_for_all_that_a_request_wants_of_it() {
     assert_eq!(pair.wire.urls(), ["https://localhost:8443/v1/peer/tickets"]);
 }
 
+/// More than the other KDC takes in one request.
+#[tokio::test]
+async fn a_thousand_long_names_are_asked_for_in_pieces() {
+    let pair = Pair::new().await;
+    let asker = "a".repeat(190);
+    let key = pair.here.party(&asker).await;
+    let to: Vec<_> = (0..1_000).map(|n| pair.there.name(&format!("b{n:0>189}"))).collect();
+    let known = [&to[0], &to[999]];
+    for name in known {
+        pair.there.create(name).await;
+    }
+    let outcomes = pair.here.outcomes(&asker, &key, &to).await.unwrap();
+    assert_eq!(outcomes.len(), to.len());
+    for (name, outcome) in to.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Granted(grant) => assert!(grant.destination == *name && known.contains(&name)),
+            Outcome::Refused { problem, .. } => assert_eq!(problem, Some(ProblemType::UnknownDestination)),
+        }
+    }
+    assert_eq!(pair.wire.calls(), 2);
+}
+
 #[tokio::test]
 async fn this_zone_says_first_who_may_speak_over_the_border() {
     let pair = Pair::new().await;

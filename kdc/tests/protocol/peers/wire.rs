@@ -100,7 +100,7 @@ impl Wire {
         self.released.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    async fn answer(&self, url: &str, body: Vec<u8>) -> Result<Answer, TransportError> {
+    async fn answer(&self, url: &str, body: Vec<u8>, max: usize) -> Result<Answer, TransportError> {
         let mood = self.mood.lock().unwrap().clone();
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.urls.lock().unwrap().push(url.to_owned());
@@ -108,6 +108,10 @@ impl Wire {
             && url.ends_with("/v1/peer/tickets")
         {
             *self.epoch.lock().unwrap() = Some(signed.key().epoch);
+        }
+        if body.len() > self.zone.config.limits.body_bytes {
+            let body = serde_json::to_vec(&Problem::new(ProblemType::TooLarge)).unwrap();
+            return Ok(Answer { status: 413, retry_after: None, body });
         }
         let broken = || TransportError("the connection broke".to_owned());
         match mood {
@@ -151,6 +155,9 @@ impl Wire {
             Mood::Replays => before,
             _ => body,
         };
+        if body.len() > max {
+            return Err(broken());
+        }
         Ok(Answer { status: 200, retry_after: None, body })
     }
 
@@ -181,8 +188,8 @@ impl Transport for To {
         &'a self,
         url: &'a str,
         body: Vec<u8>,
-        _: usize,
+        max: usize,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, TransportError>> + Send + 'a>> {
-        Box::pin(self.0.answer(url, body))
+        Box::pin(self.0.answer(url, body, max))
     }
 }

@@ -20,12 +20,13 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use keycell_protocol::{Instance, Name, PeerPair, ProblemType, Zone};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::administration::Ledger;
 use crate::clock::Clock;
@@ -159,15 +160,16 @@ impl Peers {
     }
 
     async fn get(&self, errand: &Errand) -> Outcomes {
-        let Some(peer) = self.peer(&errand.trust).await else {
-            return none(ProblemType::Unavailable, errand.destinations.clone());
+        let peer = match self.peer(&errand.trust).await {
+            Ok(peer) => peer,
+            Err(problem) => return none(problem, errand.destinations.clone()),
         };
         let (mut outcomes, pairs) = peer.known(errand, self.clock.now());
         if pairs.is_empty() {
             return outcomes;
         }
-        match self.waits(&peer, &errand.source, pairs.len()) {
-            Some(_waits) => {
+        match self.place(&peer, &errand.source, pairs.len()) {
+            Some(_place) => {
                 let parts = parts(&pairs).into_iter().map(|part| self.ask(&peer, errand, part));
                 outcomes.extend(join_all(parts).await.into_iter().flatten());
             }
@@ -189,14 +191,16 @@ impl Peers {
         answered.unwrap_or_else(|failure| none(failure.problem(), destinations(pairs)))
     }
 
-    /// The zone of a trust as it is now.
-    async fn peer(&self, trust: &TrustRecord) -> Option<Arc<Peer>> {
+    /// The zone of a trust as it is now. Who has to look into the database for it waits for that no longer than for the other
+    /// zone, and with no more others.
+    async fn peer(&self, trust: &TrustRecord) -> Result<Arc<Peer>, ProblemType> {
         let known = || self.known(trust.zone.as_str()).filter(|peer| peer.trust.revision >= trust.revision);
         if let Some(peer) = known() {
-            return Some(peer);
+            return Ok(peer);
         }
-        self.look().await;
-        known()
+        let _waits = self.waits().ok_or(ProblemType::Overloaded)?;
+        let most = Duration::from_millis(self.config.load().timeout_ms.into());
+        timeout(most, self.look()).await.ok().and_then(|()| known()).ok_or(ProblemType::Unavailable)
     }
 
     fn known(&self, zone: &str) -> Option<Arc<Peer>> {
@@ -294,15 +298,23 @@ impl Peers {
     }
 
     /// A place for that party to wait for so many tickets of that zone, if there is one, and the rate of the trust has them.
-    fn waits<'a>(&'a self, peer: &'a Peer, party: &'a Name, tickets: usize) -> Option<Waits<'a>> {
-        let place = peer.line.places().take(party)?;
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= self.most_waiting {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let waits = Waits { waiting: &self.waiting, _place: place };
+    fn place<'a>(
+        &'a self,
+        peer: &'a Peer,
+        party: &'a Name,
+        tickets: usize,
+    ) -> Option<(Place<'a>, Waits<'a>)> {
+        let place = (peer.line.places().take(party)?, self.waits()?);
         // Last: who finds no place uses nothing up.
-        self.rates.take(&peer.principal, peer.trust.rate, tickets).ok().map(|()| waits)
+        self.rates.take(&peer.principal, peer.trust.rate, tickets).ok().map(|()| place)
+    }
+
+    /// Leave to wait, if not too many do already.
+    fn waits(&self) -> Option<Waits<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        // Taken back where it is dropped.
+        let waits = Waits(&self.waiting);
+        (before < self.most_waiting).then_some(waits)
     }
 
     /// Counts a request that was made, or was to be made.
@@ -334,13 +346,10 @@ fn destinations(pairs: &[PeerPair]) -> Vec<Name> {
 }
 
 /// Somebody who waits for another zone.
-struct Waits<'a> {
-    waiting: &'a AtomicUsize,
-    _place: Place<'a>,
-}
+struct Waits<'a>(&'a AtomicUsize);
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

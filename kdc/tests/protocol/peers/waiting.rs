@@ -1,9 +1,13 @@
 //! Zones that do not answer: what that costs nobody else.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use keycell_client::https::{ConnectError, Transport};
 use keycell_kdc::limit::Rate;
+use keycell_kdc::peers::Connect;
 use keycell_kdc::trust::Direction;
 use keycell_protocol::{Outcome, ProblemType};
 
@@ -181,6 +185,41 @@ async fn who_is_asked_too_often_is_left_alone() {
     assert_eq!((pair.wire.calls(), pair.here.kdc.peers().states()[0].breaker), (1, "closed"));
     pair.advance(1_000);
     assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+}
+
+/// Neither for that zone's KDC nor for what this one has to look up before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_longer_than_he_may_for_what_is_known_of_a_zone() {
+    let pair = Pair::with(|peers| peers.timeout_ms = 50).await;
+    let key = pair.here.party("a").await;
+    let (let_go, stuck) = mpsc::channel();
+    let entered = Arc::new(AtomicBool::new(false));
+    let peers = pair.here.kdc.peers().clone();
+    peers.connect_by(Arc::new(Stuck { entered: entered.clone(), until: Mutex::new(stuck) }));
+    let looks = tokio::spawn(async move { peers.see_to_all().await });
+    while !entered.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    let to = pair.there.name("b");
+    let asked = pair.here.one("a", &key, &to);
+    let outcome = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    assert_eq!(outcome.expect("it waits"), Err(ProblemType::Unavailable));
+    drop(let_go);
+    looks.await.unwrap();
+}
+
+/// Whoever is looked at with it waits.
+struct Stuck {
+    entered: Arc<AtomicBool>,
+    until: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Connect for Stuck {
+    fn connect(&self, _: &str) -> Result<Arc<dyn Transport>, ConnectError> {
+        self.entered.store(true, Ordering::SeqCst);
+        let _ = self.until.lock().unwrap().recv();
+        Err(ConnectError::NoUrls)
+    }
 }
 
 #[tokio::test]

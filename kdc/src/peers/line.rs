@@ -1,6 +1,6 @@
 //! The line to another zone's KDCs: which of them is asked, how often, and for how long.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub(super) struct Line {
     zone: String,
     urls: Vec<String>,
     transport: RwLock<Arc<dyn Transport>>,
-    /// Nobody answered for a while: what is kept may lead to a machine that is gone.
-    stale: AtomicBool,
+    /// Makes new connections.
+    fresh: Fresh,
     /// Which of the URLs answered last.
     good: AtomicUsize,
     breaker: Mutex<Breaker>,
@@ -37,6 +37,9 @@ pub(super) struct Line {
     answered_at: AtomicU64,
     clock: Arc<dyn Clock>,
 }
+
+/// Makes new connections to the same place, if that can be done.
+pub(super) type Fresh = Box<dyn Fn() -> Option<Arc<dyn Transport>> + Send + Sync>;
 
 /// A request, signed for a moment.
 pub(super) struct Signed<T> {
@@ -105,6 +108,7 @@ impl Line {
         zone: &str,
         urls: Vec<String>,
         transport: Arc<dyn Transport>,
+        fresh: Fresh,
         clock: Arc<dyn Clock>,
         config: &PeersConfig,
     ) -> Self {
@@ -112,7 +116,7 @@ impl Line {
             zone: zone.to_owned(),
             urls,
             transport: RwLock::new(transport),
-            stale: AtomicBool::new(false),
+            fresh,
             good: AtomicUsize::new(0),
             breaker: Mutex::default(),
             budget: Mutex::new(Budget::new(clock.now())),
@@ -173,7 +177,7 @@ impl Line {
                 };
                 let random = crate::random::system().next_u32();
                 if lock(&self.breaker).failed(self.clock.now(), patience, random) {
-                    self.stale.store(true, Ordering::Relaxed);
+                    self.reconnect();
                     tracing::warn!(zone = %self.zone, failure = failure.outcome(), "the KDCs of another zone do not answer: they are left alone for a while");
                 }
             }
@@ -183,14 +187,11 @@ impl Line {
         outcome
     }
 
-    /// Whether it is time for new connections; says so once.
-    pub(super) fn is_stale(&self) -> bool {
-        self.stale.swap(false, Ordering::Relaxed)
-    }
-
-    /// Goes over to new connections.
-    pub(super) fn reconnect(&self, transport: Arc<dyn Transport>) {
-        *self.transport.write().unwrap_or_else(PoisonError::into_inner) = transport;
+    /// Goes over to new connections: what is kept may lead to a machine that is gone.
+    fn reconnect(&self) {
+        if let Some(fresh) = (self.fresh)() {
+            *self.transport.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        }
     }
 
     async fn tried<T>(
@@ -261,7 +262,11 @@ impl Line {
             if tries >= most || !lock(&self.budget).spend(self.clock.now()) {
                 return Err(failure);
             }
-            at = (at + 1) % self.urls.len().max(1);
+            let next = (at + 1) % self.urls.len().max(1);
+            if next == at && failure == NoAnswer::Timeout {
+                self.reconnect();
+            }
+            at = next;
         }
     }
 

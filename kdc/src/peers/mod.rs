@@ -262,8 +262,10 @@ impl Peers {
         let connect = self.connect.read().unwrap_or_else(PoisonError::into_inner).clone();
         match connect.connect(&record.tls_roots) {
             Ok(transport) => {
-                let (clock, config) = (self.clock.clone(), self.config.load());
-                Some(Line::new(trust.zone.as_str(), record.urls.clone(), transport, clock, &config))
+                let (clock, config, roots) =
+                    (self.clock.clone(), self.config.load(), record.tls_roots.clone());
+                let fresh = Box::new(move || connect.connect(&roots).ok());
+                Some(Line::new(trust.zone.as_str(), record.urls.clone(), transport, fresh, clock, &config))
             }
             Err(error) => {
                 tracing::error!(zone = %trust.zone, %error, "another zone cannot be reached: give its bundle anew with `keycell trust update`");
@@ -325,13 +327,6 @@ impl Peers {
         match failure {
             Some(NoAnswer::Breaker | NoAnswer::NoKey | NoAnswer::Crowded) => {}
             _ => self.metrics.took(zone, begun.elapsed()),
-        }
-        if peer.line.is_stale() {
-            let record = peer.trust.peer.as_ref();
-            let connect = self.connect.read().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(fresh) = record.and_then(|record| connect.connect(&record.tls_roots).ok()) {
-                peer.line.reconnect(fresh);
-            }
         }
     }
 }

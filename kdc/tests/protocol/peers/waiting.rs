@@ -171,6 +171,24 @@ async fn the_next_url_is_asked_and_the_good_one_kept() {
     assert_eq!(urls[urls.len() - 1], urls[urls.len() - 2], "it stays with the one that answered");
 }
 
+/// What is kept may lead to a machine that is gone.
+#[tokio::test]
+async fn who_says_nothing_is_asked_again_over_a_new_connection() {
+    let pair = Pair::with(|peers| peers.attempt_timeout_ms = 50).await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    let to = pair.there.name("b");
+    assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+    assert_eq!(pair.wire.connections(), 1);
+    pair.wire.set(Mood::Hangs);
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    assert_eq!((pair.wire.calls(), pair.wire.connections()), (3, 2));
+    // Not where it is refused: there is a machine.
+    pair.wire.set(Mood::Dead);
+    assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    assert_eq!((pair.wire.calls(), pair.wire.connections()), (5, 2));
+}
+
 #[tokio::test]
 async fn who_is_asked_too_often_is_left_alone() {
     let pair = Pair::new().await;

@@ -45,6 +45,7 @@ pub(super) struct Wire {
     zone: Arc<Zone>,
     mood: Mutex<Mood>,
     calls: AtomicUsize,
+    connections: AtomicUsize,
     steps: AtomicUsize,
     released: Semaphore,
     last: Mutex<Vec<u8>>,
@@ -60,6 +61,7 @@ impl Wire {
             zone: to.clone(),
             mood: Mutex::new(Mood::Well),
             calls: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
             steps: AtomicUsize::new(0),
             released: Semaphore::new(0),
             last: Mutex::default(),
@@ -83,6 +85,11 @@ impl Wire {
     /// How many requests came this far.
     pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// How often connections were made anew.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Where they went.
@@ -179,6 +186,7 @@ struct To(Arc<Wire>);
 
 impl Connect for To {
     fn connect(&self, _: &str) -> Result<Arc<dyn Transport>, ConnectError> {
+        self.0.connections.fetch_add(1, Ordering::SeqCst);
         Ok(Arc::new(Self(self.0.clone())))
     }
 }

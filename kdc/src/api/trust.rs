@@ -98,6 +98,10 @@ pub struct TrustPatch {
     /// The other zone's bundle as it is now: other URLs, roots or identities.
     #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Bundle>,
+    /// The fingerprint of that bundle, as the other zone's administrator told it by another way; needed where it has identities
+    /// that are not known yet.
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// A trust that is to be offered to another zone, or offered anew.
@@ -106,6 +110,10 @@ pub struct TrustPatch {
 pub struct NewTrustOffer {
     /// The bundle of the zone that it is offered to.
     pub bundle: Bundle,
+    /// The fingerprint of that bundle, as the other zone's administrator told it by another way; needed where that zone is
+    /// trusted already, and the bundle has identities that are not known yet.
+    #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Who of that zone may speak; needed the first time.
     #[serde(default, deserialize_with = "given::value", skip_serializing_if = "Option::is_none")]
     pub sources: Option<Vec<String>>,

@@ -19,6 +19,17 @@ named! {
     }
 }
 
+impl Direction {
+    /// The way back.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Incoming => Self::Outgoing,
+            Self::Outgoing => Self::Incoming,
+        }
+    }
+}
+
 /// What one zone lets another do: all but its keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustRecord {

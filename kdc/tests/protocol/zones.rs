@@ -3,6 +3,7 @@
 mod asked;
 mod asking;
 mod border;
+mod bundles;
 mod recovered;
 mod renewed;
 mod told;

@@ -36,10 +36,7 @@ impl Trusts {
         keep: impl Fn(&Trust) -> Result<Option<Write>, AdminError>,
     ) -> Result<Accepted, AdminError> {
         let sealed = SealedTrustOffer::parse(&new.offer).map_err(|error| refused(&error))?;
-        let invalid = |error: keycell_protocol::BundleFingerprintError| {
-            AdminError::invalid("fingerprint", error.to_string())
-        };
-        let told = new.fingerprint.as_deref().map(str::parse).transpose().map_err(invalid)?;
+        let told = read::fingerprint(new.fingerprint.as_deref())?;
         let identity = self.primary().await?;
         let own = &self.ledger.zone().zone;
         // Somebody else may change the trust in between, or its keys; then look again.

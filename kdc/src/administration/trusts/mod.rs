@@ -109,10 +109,16 @@ impl Trusts {
         precondition: &Precondition,
     ) -> Result<Trust, AdminError> {
         let own = &self.ledger.zone().zone;
+        if patch.fingerprint.is_some() && patch.bundle.is_none() {
+            return Err(AdminError::invalid("fingerprint", "it is of a bundle: give that, too"));
+        }
         self.change(
             (direction, zone),
             precondition,
             |before| {
+                if let Some(bundle) = patch.bundle.as_ref().filter(|bundle| bundle.zone == *zone) {
+                    self.agrees(direction.other(), bundle)?;
+                }
                 let after = read::patched(&before.record, patch, own)?;
                 if after == before.record {
                     return Ok(None);

@@ -58,6 +58,7 @@ impl Trusts {
             let there = self.ledger.store().documents(Kind::Trust).await?;
             let before = self.before(Direction::Incoming, &to.zone, &there)?;
             self.agrees(Direction::Outgoing, to)?;
+            read::compared_with(to, terms.fingerprint.as_deref())?;
             let states = self.keys.states();
             let mut record = match &before {
                 Some(before) => {

@@ -1,6 +1,6 @@
 //! A trust as an administrator wants it: read, compared, and told to the log.
 
-use keycell_protocol::{Bundle, UnixMillis, Zone};
+use keycell_protocol::{Bundle, BundleFingerprint, BundleFingerprintError, UnixMillis, Zone};
 
 use crate::administration::AdminError;
 use crate::api::TrustPatch;
@@ -83,14 +83,15 @@ pub(super) fn patched(
         note.as_str().clone_into(&mut record.note);
     }
     if let Some(bundle) = &patch.bundle {
-        known(before, bundle)?;
+        known(before, bundle, patch.fingerprint.as_deref())?;
         record.meet(bundle);
     }
     Ok(record)
 }
 
-/// Refuses a bundle that does not follow the one that is known.
-fn known(before: &TrustRecord, bundle: &Bundle) -> Result<(), AdminError> {
+/// Refuses a bundle that does not follow the one that is known. Anybody can make up one that does: what it brings that is new
+/// counts by the fingerprint that an administrator was told.
+fn known(before: &TrustRecord, bundle: &Bundle, told: Option<&str>) -> Result<(), AdminError> {
     let invalid = |text: String| AdminError::invalid("bundle", text);
     if bundle.zone != before.zone {
         return Err(invalid(format!("it is of {}, and the trust is with {}", bundle.zone, before.zone)));
@@ -98,10 +99,44 @@ fn known(before: &TrustRecord, bundle: &Bundle) -> Result<(), AdminError> {
     before.known_as().accepts(bundle).map_err(|error| {
         invalid(format!("{error}; if {} was made anew, delete the trust and make it again", before.zone))
     })?;
+    let is_known = bundle.identities.iter().all(|identity| before.identities.contains(identity));
+    if !compared_with(bundle, told)? && !is_known {
+        return Err(AdminError::invalid(
+            "fingerprint",
+            ask(bundle, "there are unknown identities in the bundle"),
+        ));
+    }
     match before.direction {
         Direction::Incoming => Ok(()),
         Direction::Outgoing => reachable(bundle).map_err(invalid),
     }
+}
+
+/// Whether an administrator brought the fingerprint of the bundle by another way; another one refuses it.
+pub(super) fn compared_with(bundle: &Bundle, told: Option<&str>) -> Result<bool, AdminError> {
+    let Some(told) = fingerprint(told)? else { return Ok(false) };
+    if told != bundle.fingerprint() {
+        return Err(AdminError::invalid(
+            "fingerprint",
+            ask(bundle, "another fingerprint was given than that of the bundle"),
+        ));
+    }
+    Ok(true)
+}
+
+/// A fingerprint as it was told, if it was.
+pub(super) fn fingerprint(told: Option<&str>) -> Result<Option<BundleFingerprint>, AdminError> {
+    let invalid = |error: BundleFingerprintError| AdminError::invalid("fingerprint", error.to_string());
+    told.map(str::parse).transpose().map_err(invalid)
+}
+
+/// What to do about a bundle that nothing proves.
+fn ask(bundle: &Bundle, why: &str) -> String {
+    format!(
+        "{why}; its fingerprint is {}: ask the administrator of {} for theirs by another way, and give it",
+        bundle.fingerprint(),
+        bundle.zone
+    )
 }
 
 /// Refuses a bundle by which no KDC can be reached.

@@ -23,6 +23,10 @@ pub(in crate::cli) struct Offer {
     /// The bundle of the zone whose parties are to speak to yours: `keycell bundle` writes it there
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     bundle: PathBuf,
+    /// The fingerprint that the other zone's administrator told you by another way: needed where that zone is trusted already,
+    /// and its bundle has identities that are not known yet
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<String>,
     #[command(flatten)]
     terms: Terms,
     /// How long the offer can be accepted: 1m to 7d, or to 1d where the zone has a key already [default: 1d]
@@ -49,6 +53,7 @@ impl Offer {
         let Terms { sources, destinations, lifetime, rate, mode, log_tickets, note } = self.terms;
         let new = NewTrustOffer {
             bundle: bundle(&self.bundle)?,
+            fingerprint: self.fingerprint,
             sources: given(sources),
             destinations: given(destinations),
             lifetime_seconds: lifetime.map(Some),

@@ -43,6 +43,10 @@ pub(in crate::cli) struct Update {
     /// The other zone's bundle as it is now: other URLs, roots, or an identity that took over
     #[arg(long, group = "change", value_name = "FILE", value_hint = ValueHint::FilePath)]
     bundle: Option<PathBuf>,
+    /// The fingerprint that the other zone's administrator told you by another way: needed where the bundle has identities that
+    /// are not known yet
+    #[arg(long, requires = "bundle", value_name = "HEX")]
+    fingerprint: Option<String>,
     #[command(flatten)]
     expected: Expected,
 }
@@ -71,6 +75,7 @@ impl Update {
             log_tickets: self.log_tickets,
             note: self.note,
             bundle: self.bundle.as_deref().map(bundle).transpose()?,
+            fingerprint: self.fingerprint,
         };
         patched(&self.which, &patch, &self.expected, admin, output).await
     }

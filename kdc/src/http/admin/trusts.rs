@@ -128,6 +128,7 @@ fn direction_and_zone(which: Which) -> Result<(Direction, Zone), Failure> {
 fn terms_of_offer(new: NewTrustOffer) -> (keycell_protocol::Bundle, TrustPatch) {
     let NewTrustOffer {
         bundle,
+        fingerprint,
         sources,
         destinations,
         lifetime_seconds,
@@ -138,6 +139,7 @@ fn terms_of_offer(new: NewTrustOffer) -> (keycell_protocol::Bundle, TrustPatch) 
         valid_seconds: _,
     } = new;
     let terms = TrustPatch {
+        fingerprint,
         sources,
         destinations,
         lifetime_seconds,

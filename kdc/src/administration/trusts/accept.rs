@@ -46,6 +46,7 @@ impl Trusts {
             let before = self.before(Direction::Outgoing, &sealed.claims().zone, &there)?;
             let key = self.open(&sealed, &identity, before.as_ref(), told)?;
             let offer = sealed.claims();
+            timely(offer)?;
             self.agrees(Direction::Incoming, &offer.bundle)?;
             read::reachable(&offer.bundle).map_err(|text| AdminError::invalid("offer", text))?;
             let now = self.ledger.now();
@@ -187,10 +188,13 @@ fn take(held: HeldKeys, key: LongTermKey, offer: &TrustOffer) -> Result<Option<H
     }
     let newest: Option<Generation> =
         [&active, &staged].into_iter().flatten().map(LongTermKey::generation).max();
-    if newest.is_some_and(|newest| newest >= key.generation()) {
+    if let Some(newest) = newest.filter(|newest| *newest >= key.generation()) {
         return Err(AdminError::Refused(format!(
-            "{} has given a newer key since that offer was made: ask for another one",
-            offer.zone
+            "the key of that offer is of generation {}, and one of generation {newest} is here already: ask for another offer; if \
+             {zone} was restored without its `revocations`, `keycell trust delete outgoing {zone}`, then accept with the \
+             fingerprint",
+            key.generation(),
+            zone = offer.zone
         )));
     }
     Ok(Some(match offer.state {
@@ -198,6 +202,27 @@ fn take(held: HeldKeys, key: LongTermKey, offer: &TrustOffer) -> Result<Option<H
         OfferState::Active => HeldKeys { active: Some(key), staged: None },
         OfferState::Staged => HeldKeys { active, staged: Some(key) },
     }))
+}
+
+/// Refuses an offer by which this KDC would have to turn the key very often to come to today.
+fn timely(offer: &TrustOffer) -> Result<(), AdminError> {
+    let period = offer.ratchet_period;
+    if period.seconds() < MIN_PERIOD {
+        let text =
+            format!("its ratchet period is {} s, and no zone has one below {MIN_PERIOD} s", period.seconds());
+        return Err(AdminError::invalid("offer", text));
+    }
+    let (made, of) = (period.epoch(offer.made_at).0, offer.epoch.0);
+    // An epoch may begin while it is made; and a KDC that does not believe its clock makes keys of the past.
+    if of > made.saturating_add(1) || of < made.saturating_sub(MOST_BEHIND) {
+        let text = format!(
+            "its key is of epoch {of}, and it was made in {made}: ask the administrator of {} for another one, and whether the \
+             clock there is right",
+            offer.zone
+        );
+        return Err(AdminError::invalid("offer", text));
+    }
+    Ok(())
 }
 
 /// Whether two are one key, perhaps at different epochs.
@@ -224,3 +249,8 @@ const fn state(state: OfferState) -> &'static str {
         OfferState::Staged => "staged",
     }
 }
+
+/// In seconds: no zone can be made with a shorter one.
+const MIN_PERIOD: u32 = 60;
+/// In epochs.
+const MOST_BEHIND: u32 = 1000;

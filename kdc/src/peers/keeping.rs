@@ -268,7 +268,9 @@ impl Peers {
             self.metrics.trusts(direction.as_str(), of(true), of(false));
         }
         for peer in self.all() {
-            self.metrics.stands(&peer.trust.zone, peer.line.standing().number());
+            // One that is disabled is not asked, whether it is there or not.
+            let stands = if peer.trust.enabled { peer.line.standing().number() } else { 0 };
+            self.metrics.stands(&peer.trust.zone, stands);
         }
     }
 }

@@ -127,6 +127,27 @@ async fn a_dead_zone_is_left_alone_and_tried_again() {
     assert_eq!(breaker(), "closed");
 }
 
+/// Nobody is to be called for a zone that this one does not want to ask.
+#[tokio::test]
+async fn the_breaker_of_a_trust_that_is_disabled_is_not_told() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    let to = pair.there.name("b");
+    pair.wire.set(Mood::Dead);
+    for _ in 0..5 {
+        assert_eq!(pair.here.one("a", &key, &to).await, Err(ProblemType::Unavailable));
+    }
+    let told = |number: u32| {
+        let page = pair.here.kdc.metrics().page().unwrap();
+        let line = format!("keycell_peer_breaker{{zone=\"two.example\"}} {number}\n");
+        assert!(page.contains(&line), "{line}: {page}");
+    };
+    told(2);
+    change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| trust.enabled = false).await;
+    pair.here.kdc.peers().see_to_all().await;
+    told(0);
+}
+
 #[tokio::test]
 async fn a_slow_zone_is_not_asked_twice_as_often_for_that() {
     let pair = Pair::with(|peers| peers.breaker_failures = 1_000).await;

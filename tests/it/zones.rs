@@ -11,6 +11,8 @@ mod changes;
 mod outages;
 #[path = "zones/replicas.rs"]
 mod replicas;
+#[path = "zones/restored.rs"]
+mod restored;
 #[path = "zones/scene.rs"]
 mod scene;
 #[path = "zones/table.rs"]

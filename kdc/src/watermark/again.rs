@@ -3,9 +3,9 @@
 use keycell_protocol::{Fingerprint, Generation, Name, UnixMillis};
 
 use super::check::{REPLACES, gives_back};
-use super::denials;
 use super::known::{PartyMark, State, join_token};
 use super::{Undone, Verdict, Watermark, What};
+use super::{denials, trusts};
 use crate::administration::{AdminError, Caller};
 use crate::audit::{Action, Link};
 use crate::cell::Cell;
@@ -151,6 +151,7 @@ async fn again(
         State::Deleted => {
             party.keys = vec![dead(cell, mark, now)];
             act.writes.push(Write::ForceParty(party));
+            trusts::again(cell, &name, mark, caller, now, act).await?;
             act.writes.push(Write::DeleteParty { name, expected: None });
             act.events.push(event(Action::PartyDelete));
         }
@@ -159,6 +160,7 @@ async fn again(
                 act.events.push(event(Action::KeyErase).with("below", mark.floor));
             }
             if mark.state == State::Disabled && party.enabled {
+                trusts::again(cell, &name, mark, caller, now, act).await?;
                 let random = &mut crate::random::system();
                 cell.keyring.set_enabled(&mut party, false, random)?;
                 let revocation_epoch = party.revocation_epoch.max(mark.epoch);

@@ -14,6 +14,7 @@ mod forgotten;
 mod groups;
 mod known;
 mod living;
+mod trusts;
 
 use std::io;
 use std::path::{Path, PathBuf};

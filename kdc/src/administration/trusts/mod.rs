@@ -120,14 +120,17 @@ impl Trusts {
                     self.agrees(direction.other(), bundle)?;
                 }
                 let after = read::patched(&before.record, patch, own)?;
-                if after == before.record {
+                // The two are put back by themselves where a backup is.
+                let differs = |principal: &PartyRecord| principal.enabled != after.enabled;
+                let differs = patch.enabled.is_some() && before.principal.as_ref().is_some_and(differs);
+                if after == before.record && !differs {
                     return Ok(None);
                 }
                 let now = self.ledger.now();
                 let event = |action| caller.event(now, action, after.id());
                 let mut events = Vec::new();
                 let mut principal = before.principal.clone();
-                if after.enabled != before.record.enabled {
+                if after.enabled != before.record.enabled || differs {
                     let action = if after.enabled { Action::TrustEnable } else { Action::TrustDisable };
                     events.push(event(action));
                     if let Some(principal) = &mut principal {

@@ -48,7 +48,7 @@ pub use policies::Policies;
 pub use precondition::Precondition;
 pub use retry::{Kept, Retry};
 pub use settings::ZoneSettingsDesk;
-pub use status::{Sample, Sampler, Walk, status, walk};
+pub use status::{Sample, Sampler, Walk, status, trust_state, walk};
 pub use tokens::Tokens;
 pub(crate) use tokens::make as make_token;
 pub use trusts::{Accepted, OfferMade, Trust, Trusts};

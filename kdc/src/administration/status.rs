@@ -1,19 +1,22 @@
 //! The cell at a glance.
 
+mod trusts;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use keycell_protocol::{Name, UnixMillis};
+use keycell_protocol::UnixMillis;
 
 use super::AdminError;
-use crate::api::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, TrustState, Warning};
+use crate::api::{EnrollmentCounts, OldestKey, PartyCounts, StatusView, TicketCounts, Warning};
 use crate::certificates::DUE_DAYS;
 use crate::directory;
 use crate::disk::Space;
 use crate::kdc::Kdc;
 use crate::policy::Mode;
-use crate::trust::{Direction, TrustRecord};
+
+pub use trusts::trust_state;
 
 /// The cell as `kdc` sees it, with what [`walk`] found.
 ///
@@ -43,7 +46,7 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
         rules_monitored: rules.policy.rules().iter().filter(|rule| rule.mode == Mode::Monitor).count() as u64,
         tokens: directory::live(&kdc.directory().tokens(), now) as u64,
         enrollment: Some(enrollment(kdc).await?),
-        trusts: trusts(kdc),
+        trusts: kdc.directory().trusts().iter().map(|trust| trust_state(kdc, trust)).collect(),
         oldest_key,
         certificate_expires_at: kdc.certificate().ends_at(),
         database: if kdc.config().database.starts_with("sqlite:") { "sqlite" } else { "postgres" }.to_owned(),
@@ -62,33 +65,6 @@ pub async fn status(kdc: &Kdc, walk: Walk) -> Result<StatusView, AdminError> {
     let trouble = kdc.follower().watermark().and_then(|watermark| watermark.trouble());
     view.warnings.extend(trouble.map(|text| Warning { kind: "revocations".to_owned(), text }));
     Ok(view)
-}
-
-/// The trusts, with what this KDC knows of the other zones' KDCs.
-fn trusts(kdc: &Kdc) -> Vec<TrustState> {
-    let peers = kdc.peers().states();
-    let state = |trust: &TrustRecord| {
-        let peer = peers.iter().find(|peer| peer.zone == trust.zone);
-        let peer = peer.filter(|_| trust.direction == Direction::Outgoing);
-        let here = Name::of_zone(&trust.zone, kdc.zone());
-        let asks = match trust.direction {
-            Direction::Incoming => kdc.directory().zone(here.as_str()),
-            Direction::Outgoing => None,
-        };
-        let held = trust.peer.as_ref().and_then(|peer| peer.held).map(|held| held.generation);
-        let active = asks.as_ref().and_then(|asks| Some(asks.active()?.generation));
-        TrustState {
-            direction: trust.direction,
-            zone: trust.zone.clone(),
-            enabled: trust.enabled,
-            key_generation: held.or(active),
-            last_answer: peer
-                .and_then(|peer| peer.answered_at)
-                .or_else(|| asks.as_ref().and_then(|asks| asks.seen().at())),
-            breaker: peer.map(|peer| peer.breaker.to_owned()),
-        }
-    };
-    kdc.directory().trusts().iter().map(|trust| state(trust)).collect()
 }
 
 async fn enrollment(kdc: &Kdc) -> Result<EnrollmentCounts, AdminError> {
@@ -274,27 +250,7 @@ fn warnings(view: &StatusView, kdc: &Kdc) -> Vec<Warning> {
         );
         warn("conflicts", text);
     }
-    let kept_away: Vec<_> = view
-        .trusts
-        .iter()
-        .filter(|trust| trust.enabled && trust.breaker.as_deref().is_some_and(|stands| stands != "closed"))
-        .map(|trust| trust.zone.to_string())
-        .collect();
-    if !kept_away.is_empty() {
-        let text = format!(
-            "the KDCs of {} do not answer, so our parties get no tickets there: look at the way to them, and ask their operator",
-            kept_away.join(", ")
-        );
-        warn("peers", text);
-    }
-    let keyless = |trust: &&TrustState| trust.enabled && trust.key_generation.is_none();
-    for trust in view.trusts.iter().filter(keyless) {
-        let text = format!(
-            "the {} trust with {} has no key: have a new offer made, `keycell trust offer`, and accepted",
-            trust.direction, trust.zone
-        );
-        warn("trust", text);
-    }
+    trusts::warnings(&view.trusts, &mut warn);
     if view.rules == 0 {
         warn(
             "policy",

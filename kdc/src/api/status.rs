@@ -76,6 +76,12 @@ pub struct TrustState {
     /// When the other zone's KDC last answered this one, or last asked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<UnixMillis>,
+    /// Of an outgoing one: when this KDC last asked it for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_request: Option<UnixMillis>,
+    /// What came of that: `ok`, `refused`, `overloaded`, `timeout`, `unreachable` or `garbage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_outcome: Option<String>,
     /// Of an outgoing one: `closed` where its KDCs are asked, `half-open` where one request tries them, `open` where they are
     /// left alone because they do not answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -49,6 +49,15 @@ pub struct TrustView {
     pub staged: Option<Generation>,
     /// Whether an administrator asked for another key, and there is none yet.
     pub rotation_asked: bool,
+    /// When the other zone's KDC last answered the one that is asked now, or last asked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<UnixMillis>,
+    /// Of an outgoing trust: when that KDC last asked for anything by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_request: Option<UnixMillis>,
+    /// What came of that: `ok`, `refused`, `overloaded`, `timeout`, `unreachable` or `garbage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_outcome: Option<String>,
     /// When it was made.
     pub created_at: UnixMillis,
     /// When it was last changed.

@@ -108,7 +108,13 @@ fn trusts(all: &[TrustState], now: UnixMillis) -> String {
                 None => "not heard of yet".to_owned(),
             },
         };
-        format!("{} {}, {stands}", trust.direction, printable(trust.zone.as_str()))
+        let came = match (trust.last_request, trust.last_outcome.as_deref()) {
+            (Some(at), Some(outcome)) if outcome != "ok" => {
+                format!(", last request {} ago: {}", age(at, now), printable(outcome))
+            }
+            _ => String::new(),
+        };
+        format!("{} {}, {stands}{came}", trust.direction, printable(trust.zone.as_str()))
     };
     or_dash((!all.is_empty()).then(|| all.iter().map(one).collect::<Vec<_>>().join("; ")))
 }

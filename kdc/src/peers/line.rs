@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::breaker::{Breaker, Patience, Standing};
 use super::budget::Budget;
+use super::last::LastOutcome;
 use super::places::Places;
 use super::steps::Steps;
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub(super) struct Line {
     ahead_ms: AtomicI64,
     /// When it last answered, in Unix milliseconds of this clock; 0 before the first time.
     answered_at: AtomicU64,
+    /// What came of the last request.
+    pub(super) last: LastOutcome,
     clock: Arc<dyn Clock>,
 }
 
@@ -125,6 +128,7 @@ impl Line {
             steps: Mutex::default(),
             ahead_ms: AtomicI64::new(0),
             answered_at: AtomicU64::new(0),
+            last: LastOutcome::default(),
             clock,
         }
     }

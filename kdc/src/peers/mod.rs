@@ -9,6 +9,7 @@ mod connect;
 mod errand;
 mod keeping;
 mod keys;
+mod last;
 mod line;
 mod negative;
 mod parts;
@@ -43,6 +44,7 @@ use places::Place;
 
 pub use connect::{Connect, OverHttps};
 pub use errand::{Errand, Fetched};
+pub use last::Last;
 pub use view::PeerState;
 
 /// All zones that this one asks.
@@ -324,6 +326,7 @@ impl Peers {
         let zone = &peer.trust.zone;
         self.metrics.count(zone, failure.map_or("ok", NoAnswer::outcome));
         self.metrics.stands(zone, peer.line.standing().number());
+        peer.line.last.note(self.clock.now(), failure);
         match failure {
             Some(NoAnswer::Breaker | NoAnswer::NoKey | NoAnswer::Crowded) => {}
             _ => self.metrics.took(zone, begun.elapsed()),

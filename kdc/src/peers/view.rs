@@ -2,8 +2,8 @@
 
 use keycell_protocol::{Generation, UnixMillis, Zone};
 
-use super::Peers;
 use super::keys::Which;
+use super::{Last, Peers};
 
 /// How one zone is asked, as this KDC sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct PeerState {
     pub breaker: &'static str,
     /// When it last answered.
     pub answered_at: Option<UnixMillis>,
+    /// What came of the last request to it.
+    pub last: Option<Last>,
     /// The generation of the key that it is asked with; `None` where there is none.
     pub generation: Option<Generation>,
 }
@@ -26,6 +28,7 @@ impl Peers {
             zone: peer.trust.zone.clone(),
             breaker: peer.line.standing().as_str(),
             answered_at: peer.line.answered_at(),
+            last: peer.line.last.last(),
             generation: peer.keys.first().and_then(|which: Which| peer.keys.generation(which)),
         };
         self.all().into_iter().map(state).collect()

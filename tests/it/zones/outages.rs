@@ -7,7 +7,7 @@ use keycell_client::https::{Agent, Config, Error};
 use keycell_protocol::ProblemType;
 use keycell_tests::party::Party;
 use keycell_tests::wait::until;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::scene::{Zone, config};
 use super::talk;
@@ -113,6 +113,38 @@ async fn a_zone_that_hangs_holds_up_nobody_at_home() {
         };
         talk(asker, &receiver, &message);
     }
+}
+
+/// It answers, and lets nobody speak any more: who administers this one is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_that_ended_the_trust_is_told_of() {
+    let (a, b) = (Zone::start("a.test"), Zone::start("b.test"));
+    b.lets_speak(&a);
+    let asker = a.cell.add("asker");
+    b.cell.run(&["party", "add", "receiver"]).succeeded();
+    assert_eq!(asker.refusal(&a.kdc.http(), "receiver@b.test").await, None);
+    let status = a.json(&["status"]);
+    assert_eq!((&status["trusts"][0]["last_outcome"], is_warned(&status)), (&json!("ok"), false));
+
+    b.cell.run(&["trust", "delete", "incoming", "a.test"]).succeeded();
+    let other = a.cell.add("other");
+    assert_eq!(other.refusal(&a.kdc.http(), "receiver@b.test").await, Some(ProblemType::Unavailable));
+    let status = a.cell.run(&["status"]).succeeded().stdout;
+    assert!(status.contains("ago: refused"), "{status}");
+    assert!(status.contains("WARNING peers: the KDCs of b.test refuse what this one asks"), "{status}");
+    let trust = a.trust("outgoing", &b);
+    assert_eq!(trust["last_outcome"], "refused", "{trust}");
+    assert!(trust["last_answer"].as_u64() <= trust["last_request"].as_u64(), "{trust}");
+    let shown = a.cell.run(&["trust", "show", "outgoing", "b.test"]).succeeded().stdout;
+    assert!(shown.contains("last answer ") && shown.contains("last request  refused, "), "{shown}");
+    // What is not asked is not refused.
+    a.cell.run(&["trust", "disable", "outgoing", "b.test"]).succeeded();
+    assert!(!is_warned(&a.json(&["status"])));
+}
+
+/// Whether `keycell status` warns of other zones.
+fn is_warned(status: &Value) -> bool {
+    status["warnings"].as_array().unwrap().iter().any(|warning| warning["kind"] == "peers")
 }
 
 /// An agent that waits for longer than a breaker is open.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::super::moment::{exact, time};
-use super::super::table::{fields, or_dash};
+use super::super::table::{fields, or_dash, printable};
 use crate::api::TrustView;
 use crate::trust::Direction;
 
@@ -27,6 +27,13 @@ pub(super) fn write(out: &mut dyn io::Write, view: &TrustView) -> io::Result<()>
         ("rate", format!("{}/{}", view.rate.per_second, view.rate.burst)),
         ("log tickets", if view.log_tickets { "yes" } else { "no" }.to_owned()),
     ];
+    let spoke = match view.direction {
+        Direction::Incoming => view.last_answer.map(|at| ("last asked", time(at))),
+        Direction::Outgoing => view.last_answer.map(|at| ("last answer", time(at))),
+    };
+    let request = view.last_request.zip(view.last_outcome.as_deref());
+    let request =
+        request.map(|(at, outcome)| ("last request", format!("{}, {}", printable(outcome), time(at))));
     let last = [
         ("identities", identities.join(", ")),
         ("fingerprint", view.fingerprint.clone()),
@@ -36,7 +43,7 @@ pub(super) fn write(out: &mut dyn io::Write, view: &TrustView) -> io::Result<()>
         ("revision", view.revision.to_string()),
         ("note", view.note.clone()),
     ];
-    fields(out, first.into_iter().chain(urls).chain(last))
+    fields(out, first.into_iter().chain(urls).chain(last).chain(spoke).chain(request))
 }
 
 /// Whether tickets are given by it.

@@ -12,8 +12,8 @@ use keycell_protocol::{ProblemType, UnixSeconds, Zone};
 use super::answer::tagged;
 use super::body;
 use super::order::{Keeper, Order};
-use crate::administration::{Accepted, AdminError, Caller, OfferMade, Trust};
-use crate::api::{NewTrust, NewTrustOffer, TrustList, TrustOffered, TrustPatch, TrustView};
+use crate::administration::{Accepted, AdminError, Caller, OfferMade, Trust, trust_state};
+use crate::api::{NewTrust, NewTrustOffer, TrustList, TrustOffered, TrustPatch, TrustState, TrustView};
 use crate::http::operator::Operator;
 use crate::http::problem::Failure;
 use crate::kdc::Kdc;
@@ -27,7 +27,7 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<TrustList>, Failure> {
     operator.may(Role::Auditor)?;
     let trusts = kdc.trusts().list().await?;
-    Ok(Json(TrustList { trusts: trusts.iter().map(view).collect() }))
+    Ok(Json(TrustList { trusts: trusts.iter().map(|trust| seen(&kdc, trust)).collect() }))
 }
 
 pub(in crate::http) async fn show(
@@ -38,7 +38,7 @@ pub(in crate::http) async fn show(
     operator.may(Role::Auditor)?;
     let (direction, zone) = direction_and_zone(which)?;
     let trust = kdc.trusts().show(direction, &zone).await?;
-    Ok(one(StatusCode::OK, &trust))
+    Ok(tagged(StatusCode::OK, trust.record.revision, &seen(&kdc, &trust)))
 }
 
 pub(in crate::http) async fn offer(order: Order) -> Result<Response, Failure> {
@@ -178,6 +178,12 @@ fn offered(made: &OfferMade) -> TrustOffered {
     }
 }
 
+/// With what this KDC has seen of the other one.
+fn seen(kdc: &Kdc, trust: &Trust) -> TrustView {
+    let TrustState { last_answer, last_request, last_outcome, .. } = trust_state(kdc, &trust.record);
+    TrustView { last_answer, last_request, last_outcome, ..view(trust) }
+}
+
 fn view(trust: &Trust) -> TrustView {
     let record = &trust.record;
     let texts = |patterns: &[Pattern]| patterns.iter().map(Pattern::to_string).collect();
@@ -199,6 +205,9 @@ fn view(trust: &Trust) -> TrustView {
         generation: trust.generation(),
         staged: trust.staged(),
         rotation_asked: trust.rotation_asked(),
+        last_answer: None,
+        last_request: None,
+        last_outcome: None,
         created_at: record.created_at,
         updated_at: record.updated_at,
     }

@@ -1,5 +1,7 @@
 //! Trusts that change while agents talk.
 
+use std::fs;
+
 use keycell_client::https::Agent;
 use keycell_protocol::ProblemType;
 use keycell_tests::party::Party;
@@ -122,4 +124,18 @@ async fn a_trust_that_is_deleted_begins_anew() {
     talk(&again, &talkers.receiver, &message);
     // By the key of before nothing is to be had: it is of a generation that is gone.
     assert!(a.trust("outgoing", b)["generation"].as_u64().unwrap() > 1);
+}
+
+/// What a recovery cannot reach, the other zone has to end, and who recovers is told so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_recovers_is_told_whom_to_call() {
+    let [mut a, b] = ["a.test", "b.test"].map(Zone::start);
+    b.lets_speak(&a);
+    fs::write(a.cell.folder().join("passphrase"), "lorem ipsum dolor sit amet consectetur\n").unwrap();
+    let file = ["secondary.age", "--passphrase-file", "passphrase"];
+    a.cell.run(&[&["identity", "export-secondary"], &file[..]].concat()).succeeded();
+    assert_eq!(a.kdc.terminate(), Some(0));
+    let told = a.cell.run(&[&["identity", "recover", "--yes"], &file[..]].concat()).succeeded().stdout;
+    let says = "administrators of b.test to run `keycell trust disable incoming a.test` now";
+    assert!(told.contains(says), "{told}");
 }

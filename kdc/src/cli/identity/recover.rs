@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use keycell_protocol::IdentityName;
+use keycell_protocol::{IdentityName, Zone};
 use serde::Serialize;
 
 use super::super::moment::time;
@@ -74,7 +74,7 @@ impl Recover {
             format!("{identity} is the primary, but this is left to do: {error}. Do that, then the same command again")
         })?;
         let done = Done { identity, recovered, finished };
-        Ok(output.print(&done, |out| write(out, &done))?)
+        Ok(output.print(&done, |out| write(out, &cell.zone.zone, &done))?)
     }
 
     /// None when it was done before.
@@ -114,13 +114,13 @@ impl Recover {
     }
 }
 
-fn write(out: &mut dyn io::Write, done: &Done) -> io::Result<()> {
+fn write(out: &mut dyn io::Write, zone: &Zone, done: &Done) -> io::Result<()> {
     let Done { identity, recovered, finished } = done;
     let Finished { token_file, token_expires_at } = finished;
     match recovered {
         Some(recovered) => {
             write_identities(out, recovered)?;
-            write_keys(out, recovered)?;
+            write_keys(out, zone, recovered)?;
         }
         None => writeln!(
             out,
@@ -157,7 +157,7 @@ fn write_identities(out: &mut dyn io::Write, recovered: &Recovered) -> io::Resul
     writeln!(out, "The audit log is signed with {audit_key}: note that down.")
 }
 
-fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> {
+fn write_keys(out: &mut dyn io::Write, zone: &Zone, recovered: &Recovered) -> io::Result<()> {
     let erased = &recovered.erased;
     if erased.approved > 0 {
         writeln!(
@@ -174,6 +174,16 @@ fn write_keys(out: &mut dyn io::Write, recovered: &Recovered) -> io::Result<()> 
             erased.trusts.len(),
             erased.trusts.join(", ")
         )?;
+        let asked: Vec<_> = erased.trusts.iter().filter_map(|id| id.strip_prefix("outgoing ")).collect();
+        if !asked.is_empty() {
+            writeln!(
+                out,
+                "AT ONCE: the stolen keys of trusts are still good at the zones that this one asks. Tell the administrators of \
+                 {zones} to run `keycell trust disable incoming {zone}` now, then to delete that trust and offer it anew: a second \
+                 offer alone leaves the stolen key good.",
+                zones = asked.join(", ")
+            )?;
+        }
     }
     if erased.parties() == 0 && erased.groups == 0 && erased.join_tokens == 0 && erased.damaged.is_empty() {
         return writeln!(out, "No keys of parties or groups were changed.");

@@ -4,6 +4,7 @@ mod asked;
 mod asking;
 mod border;
 mod bundles;
+mod halves;
 mod offers;
 mod recovered;
 mod renewed;

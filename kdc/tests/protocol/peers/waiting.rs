@@ -95,7 +95,7 @@ async fn who_asks_over_the_border_gets_what_is_at_home_as_well() {
     let to = [pair.there.name("b"), pair.here.name("c")];
     let outcomes = pair.here.outcomes("a", &key, &to).await.unwrap();
     let given: Vec<_> =
-        outcomes.iter().map(|one| matches!(one, keycell_protocol::Outcome::Granted(_))).collect();
+        outcomes.iter().map(|one| matches!(one, Outcome::Granted(_))).collect();
     assert_eq!(given, [false, true]);
 }
 

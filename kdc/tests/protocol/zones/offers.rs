@@ -14,7 +14,7 @@ use crate::zone::Zone;
 /// Has `to` accept what `from` offers, but for `change`.
 async fn accepted(from: &Zone, to: &Zone, change: impl FnOnce(&mut TrustOffer)) -> Result<(), AdminError> {
     let (own, theirs) = (from.kdc.bundle().await.unwrap(), to.kdc.bundle().await.unwrap());
-    let identity = &theirs.identities[0];
+    let identity = theirs.identities.first().unwrap();
     let made_at = from.now().seconds();
     let mut offer = TrustOffer {
         zone: from.kdc.zone().clone(),
@@ -33,7 +33,7 @@ async fn accepted(from: &Zone, to: &Zone, change: impl FnOnce(&mut TrustOffer)) 
     let secret = from.kdc.ledger().store().secret("identity #KDC#00001").await.unwrap().unwrap();
     let secret = from.kdc.ledger().keyring().open_secret(&secret).unwrap();
     // Its version, the seed that signs, and the one that opens.
-    let pair = Ed25519KeyPair::from_seed_unchecked(&secret[1..33]).unwrap();
+    let pair = Ed25519KeyPair::from_seed_unchecked(secret.get(1..33).unwrap()).unwrap();
     let sign = |message: &[u8]| pair.sign(message).as_ref().try_into().unwrap();
     let sealed = SealedTrustOffer::seal(&offer, &key, &identity.encryption_key, sign, &mut system()).unwrap();
     let new = NewTrust {
@@ -55,6 +55,9 @@ async fn accepted(from: &Zone, to: &Zone, change: impl FnOnce(&mut TrustOffer)) 
     to.kdc.trusts().accept(&Caller::console(), &new, &terms, |_| Ok(None)).await.map(drop)
 }
 
+/// What is otherwise in an offer.
+type Change = fn(&mut TrustOffer);
+
 fn period(seconds: u32) -> RatchetPeriod {
     RatchetPeriod::from_seconds(seconds).unwrap()
 }
@@ -64,7 +67,7 @@ fn period(seconds: u32) -> RatchetPeriod {
 async fn an_offer_of_another_time_is_refused() {
     let (z1, z2) = (zone("z1.example").await, zone("z2.example").await);
     let today = RatchetPeriod::DEFAULT.epoch(z2.now().seconds());
-    let changes: [(fn(&mut TrustOffer), &str); 4] = [
+    let changes: [(Change, &str); 4] = [
         (|offer| offer.ratchet_period = period(59), "59 s"),
         (|offer| offer.ratchet_period = period(1), "1 s"),
         (|offer| offer.epoch = Epoch(offer.epoch.0 - 1001), "is of epoch"),

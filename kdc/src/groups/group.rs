@@ -43,7 +43,8 @@ pub struct Sealing {
 impl Group {
     /// A group as its record describes it, with the secrets of its chains as `secret` finds them by their versions. One that
     /// does not unwrap is told of, and left out: without the last one the group is out of service.
-    pub(super) fn new<'a>(
+    #[must_use]
+    pub fn new<'a>(
         record: &GroupRecord,
         keyring: &Keyring,
         secret: impl Fn(u32) -> Option<&'a SecretRecord>,

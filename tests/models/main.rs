@@ -7,6 +7,7 @@
 //! `docs/formal/states.md` says what is covered, with which bounds, and what is not.
 
 mod group;
+mod identities;
 mod window;
 
 use std::fmt::Debug;

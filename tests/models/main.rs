@@ -6,6 +6,7 @@
 //!
 //! `docs/formal/states.md` says what is covered, with which bounds, and what is not.
 
+mod generations;
 mod group;
 mod identities;
 mod window;

@@ -15,7 +15,7 @@ mod identities;
 mod import;
 mod join_tokens;
 mod kept;
-mod keys;
+pub mod keys;
 mod ledger;
 mod master_key;
 mod parties;

@@ -38,7 +38,8 @@ impl PartyKey {
 
 impl Party {
     /// A party as its record describes it, with the keys that are unwrapped already.
-    pub(crate) fn new(
+    #[must_use]
+    pub fn new(
         record: &PartyRecord,
         keys: impl IntoIterator<Item = (KeyState, LongTermKey)>,
         seen: Arc<Seen>,

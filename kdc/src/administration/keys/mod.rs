@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use keycell_protocol::{Generation, LongTermKey, Name, ProblemType, Rotation, Step};
 
-use self::states::{Activated, Next, Refused};
 use super::{AdminError, Asker, Ledger, PartyError};
 use crate::audit::{Action, Actor, Event};
 use crate::issuance::Authenticated;
@@ -19,7 +18,8 @@ use crate::trust::Direction;
 
 pub use administer::{NewKey, Replacement, Selected, Selection};
 pub use due::due;
-pub(crate) use states::{Offered, STAGED_MS, States};
+pub use states::{Activated, Next, Refused, States};
+pub(crate) use states::{Offered, STAGED_MS};
 
 /// The keys of the zone's parties. Everything here is durable, recorded, and in force on this KDC, when it returns.
 pub struct Keys {

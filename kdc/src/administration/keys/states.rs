@@ -14,19 +14,22 @@ use crate::store::{KeyRecord, KeyState, PartyRecord};
 
 /// What a step depends on besides the record.
 #[derive(Clone, Copy)]
-pub(crate) struct States<'a> {
-    pub(crate) keyring: &'a Keyring,
-    pub(crate) now: UnixMillis,
-    pub(crate) epoch: Epoch,
+pub struct States<'a> {
+    /// What wraps the keys.
+    pub keyring: &'a Keyring,
+    /// The KDC's clock.
+    pub now: UnixMillis,
+    /// The epoch of a key that is made now.
+    pub epoch: Epoch,
     /// For how long a key that was replaced is still accepted.
-    pub(crate) retire_ms: u64,
+    pub retire_ms: u64,
     /// By how much clocks may differ.
-    pub(crate) skew_ms: u64,
+    pub skew_ms: u64,
 }
 
 /// Why a step is not taken.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub enum Refused {
     /// The party has no such key, or one that is good for less.
     Unknown,
     /// A newer key is active already.
@@ -50,26 +53,30 @@ impl From<KeyringError> for Refused {
 
 /// A party's next key.
 #[derive(Debug)]
-pub(super) struct Next {
-    pub(super) key: LongTermKey,
+pub struct Next {
+    /// It.
+    pub key: LongTermKey,
     /// Whether it was made by this step; else it was there.
-    pub(super) fresh: bool,
+    pub fresh: bool,
     /// The staged keys that it takes the place of.
-    pub(super) erased: Vec<Generation>,
+    pub erased: Vec<Generation>,
 }
 
 /// What a commit did.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Activated {
+pub enum Activated {
     /// It was done before.
     Already,
     /// It replaces this one, if there was one.
-    Now { before: Option<Generation> },
+    Now {
+        /// That one.
+        before: Option<Generation>,
+    },
 }
 
 impl States<'_> {
     /// Takes out the keys whose time is over. Returns their generations.
-    pub(crate) fn expire(self, record: &mut PartyRecord) -> Vec<Generation> {
+    pub fn expire(self, record: &mut PartyRecord) -> Vec<Generation> {
         let over = |key: &KeyRecord| key.ends_at.is_some_and(|end| end <= self.now);
         take_out(record, over)
     }
@@ -78,7 +85,10 @@ impl States<'_> {
     /// so that a lost answer costs nothing; unless a key was made that an administrator wants replaced since. `last` is
     /// the highest generation that the party ever had, and `apart` the one that somebody was given who need not be the
     /// holder of `signer`.
-    pub(super) fn stage(
+    ///
+    /// # Errors
+    /// [`Refused`]; the record may be changed, and is not to be stored then.
+    pub fn stage(
         self,
         record: &mut PartyRecord,
         signer: Generation,
@@ -120,7 +130,10 @@ impl States<'_> {
 
     /// Uses the staged key `signer` from now on: its party has proved to hold it. The one before is accepted for a while
     /// yet.
-    pub(super) fn activate(
+    ///
+    /// # Errors
+    /// [`Refused`]; the record may be changed, and is not to be stored then.
+    pub fn activate(
         self,
         record: &mut PartyRecord,
         signer: Generation,

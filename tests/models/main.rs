@@ -9,6 +9,7 @@
 mod generations;
 mod group;
 mod identities;
+mod ratchet;
 mod window;
 
 use std::fmt::Debug;

@@ -5,6 +5,8 @@
 //! has been through is kept as a list, and it is made anew from that for each step: so nothing that it remembers is left
 //! out of a state.
 
+mod bounds;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
@@ -18,6 +20,7 @@ use rand_core::SeedableRng as _;
 use stateright::{Model, Property};
 
 use crate::{breaks, holds};
+use bounds::{Bounds, EVENTS, Weakness};
 
 #[test]
 fn the_edges_of_the_window() {
@@ -57,59 +60,6 @@ fn the_model_sees_what_the_rules_are_for() {
     weak("window, a guard where nobody was before", MUTED, Weakness::GuardAtFirst);
     // What RestartGuard says that it relies on.
     weak("window, a clock that was set back before a restart", TWICE, Weakness::RestartsAfterSetBack);
-}
-
-const EVENTS: Bounds = Bounds {
-    instants: &[0, 5_000, 5_001, 10_001, 19_999, 20_000],
-    aheads: &[0, 5_000, 5_001],
-    sends: 2,
-    deliveries: 3,
-    set_backs: 1,
-    runs: 3,
-    ..Bounds::LEAST
-};
-
-/// How much of everything there is.
-#[derive(Clone, Copy)]
-struct Bounds {
-    /// How much higher the next number is: what is between was written and is never delivered.
-    jumps: &'static [u64],
-    /// The moments at which anything happens, in milliseconds.
-    instants: &'static [u64],
-    /// By how many milliseconds the sender's clock may be ahead when it writes.
-    aheads: &'static [u64],
-    sends: usize,
-    /// How many sealers there are, one after the other.
-    salts: u8,
-    deliveries: u8,
-    set_backs: u8,
-    /// How many processes of the receiver there are, one after the other.
-    runs: u8,
-    /// Whether what was refused is a part of what an opener has been through.
-    keeps_refusals: bool,
-}
-
-impl Bounds {
-    const LEAST: Self = Self {
-        jumps: &[1],
-        instants: &[0],
-        aheads: &[0],
-        sends: 1,
-        salts: 1,
-        deliveries: 1,
-        set_backs: 0,
-        runs: 1,
-        keeps_refusals: false,
-    };
-}
-
-/// Which rule is missing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Weakness {
-    NoGuard,
-    GuardWithoutAhead,
-    GuardAtFirst,
-    RestartsAfterSetBack,
 }
 
 struct Messages {

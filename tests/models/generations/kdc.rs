@@ -10,7 +10,7 @@ use keycell_kdc::administration::keys::{Next, Refused, States};
 use keycell_kdc::directory::{Party, Seen};
 use keycell_kdc::issuance::{Kind, Moment, Tickets};
 use keycell_kdc::keyring::{Keyring, Life, MasterKey, Standing};
-use keycell_kdc::store::{KeyState, PartyRecord};
+use keycell_kdc::store::{KeyRecord, KeyState, PartyRecord};
 use keycell_protocol::{
     Generation, Grant, KeyReference, LongTermKey, Mode, Name, Problem, ProblemType, RatchetPeriod,
     ReplyWriter, Rkey, Rotation, RotationReply, SignedRequest, SignedRotation, Step, Ticket, Topic,
@@ -114,12 +114,8 @@ impl Kdc {
         Party::new(&record, keys, Arc::<Seen>::default())
     }
 
-    fn endless(
-        &self,
-        record: &PartyRecord,
-        state: KeyState,
-        generation: Generation,
-    ) -> keycell_kdc::store::KeyRecord {
+    /// The same key, with no end.
+    fn endless(&self, record: &PartyRecord, state: KeyState, generation: Generation) -> KeyRecord {
         let row = record.keys.iter().find(|row| row.generation == generation).unwrap();
         let key = self.keyring.open_key(record, row).unwrap();
         let life = Life { state, created_at: row.created_at, ends_at: None };

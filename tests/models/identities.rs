@@ -39,7 +39,7 @@ enum Weakness {
 
 struct Identities {
     weakness: Option<Weakness>,
-    known: Mutex<HashMap<(Vec<Identity>, Vec<Identity>), bool>>,
+    known: Mutex<HashMap<[Vec<Identity>; 2], bool>>,
 }
 
 /// One identity: its number, and whether its keys are the thief's.
@@ -95,7 +95,7 @@ impl Identities {
         if self.weakness == Some(Weakness::TakesAny) {
             return true;
         }
-        let asked = (host.to_vec(), later.to_vec());
+        let asked = [host.to_vec(), later.to_vec()];
         *self.known.lock().unwrap().entry(asked).or_insert_with(|| {
             let read = |identities| Bundle::from_json(&bundle(identities).to_json());
             read(later).is_ok_and(|later| read(host).unwrap().accepts(&later).is_ok())

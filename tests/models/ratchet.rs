@@ -26,6 +26,9 @@ fn the_model_sees_what_the_rules_are_for() {
     breaks("ratchet, nothing is erased", OLD, Ratchet::new(Some(Weakness::NeverTurns)));
 }
 
+/// What a process makes of an epoch.
+type AtHand = Option<Arc<Subkeys>>;
+
 /// Which rule is missing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Weakness {
@@ -35,7 +38,7 @@ enum Weakness {
 
 struct Ratchet {
     weakness: Option<Weakness>,
-    known: Mutex<HashMap<(Process, u32, u32), Option<Arc<Subkeys>>>>,
+    known: Mutex<HashMap<(Process, u32, u32), AtHand>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -129,7 +132,7 @@ impl Ratchet {
     }
 
     /// The subkeys of an epoch that a process has at hand at another.
-    fn at(&self, process: &Process, epoch: u32, now: u32) -> Option<Arc<Subkeys>> {
+    fn at(&self, process: &Process, epoch: u32, now: u32) -> AtHand {
         let asked = (process.clone(), epoch, now);
         let mut known = self.known.lock().unwrap();
         known.entry(asked).or_insert_with(|| process.key().at(Epoch(epoch), Epoch(now)).ok()).clone()

@@ -23,13 +23,16 @@ pub(super) struct Chains {
     keyring: Keyring,
     groups: Memo<Vec<u64>, Arc<Group>>,
     keys: Memo<Given, Arc<Vec<HeldKey>>>,
-    prints: Memo<Given, Arc<Vec<(Generation, [u8; Ticket::SIZE])>>>,
+    prints: Memo<Given, Arc<Prints>>,
     in_time: Memo<Given, bool>,
     tickets: Memo<Given, Option<(Ticket, UnixSeconds, Vec<u8>)>>,
     opened: Memo<(Given, Given, u64), &'static str>,
     forged: Memo<(Given, Given, u64), bool>,
     readable: Memo<(Given, Given), bool>,
 }
+
+/// Generations, each with what only its key makes.
+type Prints = Vec<(Generation, [u8; Ticket::SIZE])>;
 
 /// What was worked out before: the same question has the same answer.
 struct Memo<K, V>(Mutex<HashMap<K, V>>);
@@ -102,7 +105,7 @@ impl Chains {
     }
 
     /// The generations that were given, each with what only its key makes.
-    pub(super) fn prints(&self, given: &Given) -> Arc<Vec<(Generation, [u8; Ticket::SIZE])>> {
+    pub(super) fn prints(&self, given: &Given) -> Arc<Prints> {
         self.prints.get(given, || {
             let random = || ChaCha20Rng::seed_from_u64(1);
             let print = |held: &HeldKey| {

@@ -94,8 +94,7 @@ async fn who_asks_over_the_border_gets_what_is_at_home_as_well() {
     pair.wire.set(Mood::Hangs);
     let to = [pair.there.name("b"), pair.here.name("c")];
     let outcomes = pair.here.outcomes("a", &key, &to).await.unwrap();
-    let given: Vec<_> =
-        outcomes.iter().map(|one| matches!(one, Outcome::Granted(_))).collect();
+    let given: Vec<_> = outcomes.iter().map(|one| matches!(one, Outcome::Granted(_))).collect();
     assert_eq!(given, [false, true]);
 }
 

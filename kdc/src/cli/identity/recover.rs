@@ -71,7 +71,12 @@ impl Recover {
         let finished = recovery::finish(&cell, &config, global.config_path(), SystemClock.now()).await;
         cell.store.close().await;
         let finished = finished.map_err(|error: FinishError| {
-            format!("{identity} is the primary, but this is left to do: {error}. Do that, then the same command again")
+            let left = format!(
+                "{identity} is the primary, but this is left to do: {error}. Do that, then the same command again"
+            );
+            // The second time nobody says so.
+            let at_once = recovered.as_ref().and_then(|recovered| at_once(&cell.zone.zone, recovered));
+            at_once.map_or_else(|| left.clone(), |at_once| format!("{left}. {at_once}"))
         })?;
         let done = Done { identity, recovered, finished };
         Ok(output.print(&done, |out| write(out, &cell.zone.zone, &done))?)
@@ -157,6 +162,20 @@ fn write_identities(out: &mut dyn io::Write, recovered: &Recovered) -> io::Resul
     writeln!(out, "The audit log is signed with {audit_key}: note that down.")
 }
 
+/// What only other zones can end.
+fn at_once(zone: &Zone, recovered: &Recovered) -> Option<String> {
+    let asked: Vec<_> =
+        recovered.erased.trusts.iter().filter_map(|id| id.strip_prefix("outgoing ")).collect();
+    (!asked.is_empty()).then(|| {
+        format!(
+            "AT ONCE: the stolen keys of trusts are still good at the zones that this one asks. Tell the administrators of \
+             {zones} to run `keycell trust disable incoming {zone}` now, then to delete that trust and offer it anew: a second \
+             offer alone leaves the stolen key good.",
+            zones = asked.join(", ")
+        )
+    })
+}
+
 fn write_keys(out: &mut dyn io::Write, zone: &Zone, recovered: &Recovered) -> io::Result<()> {
     let erased = &recovered.erased;
     if erased.approved > 0 {
@@ -174,15 +193,8 @@ fn write_keys(out: &mut dyn io::Write, zone: &Zone, recovered: &Recovered) -> io
             erased.trusts.len(),
             erased.trusts.join(", ")
         )?;
-        let asked: Vec<_> = erased.trusts.iter().filter_map(|id| id.strip_prefix("outgoing ")).collect();
-        if !asked.is_empty() {
-            writeln!(
-                out,
-                "AT ONCE: the stolen keys of trusts are still good at the zones that this one asks. Tell the administrators of \
-                 {zones} to run `keycell trust disable incoming {zone}` now, then to delete that trust and offer it anew: a second \
-                 offer alone leaves the stolen key good.",
-                zones = asked.join(", ")
-            )?;
+        if let Some(at_once) = at_once(zone, recovered) {
+            writeln!(out, "{at_once}")?;
         }
     }
     if erased.parties() == 0 && erased.groups == 0 && erased.join_tokens == 0 && erased.damaged.is_empty() {

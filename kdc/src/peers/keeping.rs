@@ -132,6 +132,8 @@ impl Peers {
 
     /// Whether the other zone answers to one of the keys.
     async fn probe(&self, peer: &Peer, which: Which) -> Result<TicketReply, NoAnswer> {
+        // Without it nothing would be sent, and the breaker would wait for what comes of it.
+        peer.keys.generation(which).ok_or(NoAnswer::NoKey)?;
         let random = &mut crate::random::system();
         let template = PeerRequest {
             source: peer.principal.clone(),

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use keycell_protocol::{Generation, KeysFor, LongTermKey, Purpose, RatchetPeriod, RatchetedKey, UnixMillis};
-use subtle::ConstantTimeEq as _;
 
-use crate::trust::HeldKeys;
+use crate::trust::{HeldKeys, is_same};
 
 /// The keys of one outgoing trust. They turn at the other zone's period.
 pub(super) struct Keys {
@@ -76,16 +75,7 @@ impl Keys {
 
     /// Whether the next key is this one, wherever each of them has turned to.
     pub(super) fn is_staged(&self, key: &LongTermKey) -> bool {
-        let Some(staged) = &self.staged else { return false };
-        let epoch = staged.epoch().max(key.epoch());
-        let (one, other) = (staged.key().clone().advance(epoch), key.clone().advance(epoch));
-        match (one, other) {
-            (Ok(one), Ok(other)) => {
-                one.generation() == other.generation()
-                    && bool::from(one.expose_secret().ct_eq(other.expose_secret()))
-            }
-            _ => false,
-        }
+        self.staged.as_ref().is_some_and(|staged| is_same(staged.key(), key))
     }
 
     /// A copy of one of them, to be wrapped.

@@ -3,6 +3,7 @@
 
 use keycell_protocol::{Epoch, Generation, LongTermKey, Zone};
 use rand_core::CryptoRng;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{HeldVersion, secret_name};
@@ -16,6 +17,16 @@ pub struct HeldKeys {
     pub active: Option<LongTermKey>,
     /// The next one, which is in use when the other KDC was first asked with it.
     pub staged: Option<LongTermKey>,
+}
+
+/// Whether two are one key, perhaps at different epochs.
+pub(crate) fn is_same(one: &LongTermKey, other: &LongTermKey) -> bool {
+    let epoch = one.epoch().max(other.epoch());
+    let turned = |key: &LongTermKey| key.clone().advance(epoch).ok();
+    one.generation() == other.generation()
+        && turned(one)
+            .zip(turned(other))
+            .is_some_and(|(one, other)| one.expose_secret().ct_eq(other.expose_secret()).into())
 }
 
 impl HeldKeys {

@@ -9,6 +9,7 @@ mod record;
 mod trusts;
 
 pub use held::HeldKeys;
+pub(crate) use held::is_same;
 pub use record::{
     DEFAULT_RATE, Direction, HeldVersion, LIFETIME, MAX_PATTERNS, MAX_TRUSTS, PeerRecord, SECRET_PREFIX,
     TrustRecord, UnknownDirection, document_id, secret_name,

@@ -4,7 +4,6 @@ use keycell_protocol::{
     BundleFingerprint, Generation, LongTermKey, OfferState, OfferedTo, OfferingZone, SealedTrustOffer,
     TrustOffer, TrustOfferError, Zone,
 };
-use subtle::ConstantTimeEq as _;
 
 use super::{ATTEMPTS, SCHEMA, Trust, Trusts, lost_a_race, read, without};
 use crate::administration::{AdminError, Caller};
@@ -12,7 +11,7 @@ use crate::api::{NewTrust, TrustPatch};
 use crate::audit::Action;
 use crate::identities::{Identity, private_half};
 use crate::store::{Act, Kind, Write};
-use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, secret_name};
+use crate::trust::{Direction, HeldKeys, PeerRecord, TrustRecord, is_same, secret_name};
 
 /// What became of an offer.
 #[derive(Debug)]
@@ -223,16 +222,6 @@ fn timely(offer: &TrustOffer) -> Result<(), AdminError> {
         return Err(AdminError::invalid("offer", text));
     }
     Ok(())
-}
-
-/// Whether two are one key, perhaps at different epochs.
-fn is_same(one: &LongTermKey, other: &LongTermKey) -> bool {
-    let epoch = one.epoch().max(other.epoch());
-    let turned = |key: &LongTermKey| key.clone().advance(epoch).ok();
-    one.generation() == other.generation()
-        && turned(one)
-            .zip(turned(other))
-            .is_some_and(|(one, other)| one.expose_secret().ct_eq(other.expose_secret()).into())
 }
 
 fn refused(error: &TrustOfferError) -> AdminError {

@@ -25,10 +25,8 @@ impl LastOutcome {
         let outcome = match failure {
             None => "ok",
             Some(NoAnswer::Breaker | NoAnswer::Crowded | NoAnswer::NoKey) => return,
-            // It asks for less at once, and ends nothing.
-            Some(NoAnswer::Refused(ProblemType::RateLimited | ProblemType::Overloaded)) => {
-                NoAnswer::Crowded.outcome()
-            }
+            // That it is not the turn of a rotation's step says nothing of tickets.
+            Some(NoAnswer::NotYet(_) | NoAnswer::Refused(ProblemType::Conflict)) => return,
             Some(failure) => failure.outcome(),
         };
         *lock(&self.0) = Some(Last { at, outcome });

@@ -82,9 +82,10 @@ impl NoAnswer {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
             Self::Garbage => "garbage",
+            // It asks for less at once, and ends nothing.
+            Self::Crowded | Self::Refused(ProblemType::RateLimited | ProblemType::Overloaded) => "overloaded",
             Self::Refused(_) | Self::NotYet(_) => "refused",
             Self::Breaker => "breaker",
-            Self::Crowded => "overloaded",
             Self::NoKey => "no_key",
         }
     }
@@ -166,7 +167,7 @@ impl Line {
         mut sign: impl FnMut(UnixMillis) -> Option<Signed<T>>,
     ) -> Result<T, NoAnswer> {
         if lock(&self.pause).is_some_and(|(since, for_ms)| self.clock.now().distance(since) < for_ms) {
-            return Err(NoAnswer::Refused(ProblemType::RateLimited));
+            return Err(NoAnswer::Crowded);
         }
         if !lock(&self.breaker).admit(self.clock.now()) {
             return Err(NoAnswer::Breaker);

@@ -7,7 +7,7 @@ use keycell_protocol::{
 };
 
 use super::Pair;
-use super::wire::Mood;
+use super::wire::{Lie, Mood};
 use crate::zone::DAY;
 
 /// Gives a ticket for each of `destinations` until `expiration`, sealed with `keys`.
@@ -168,9 +168,7 @@ async fn a_clock_that_is_decades_ahead_over_there_is_not_believed() {
         reply(request, &asked(request), lasting(request, now, 0), keys, now.plus(DAYS * DAY))
     }
     // As far as a key is turned at once, and further.
-    let lies: [fn(&PeerRequest, &KeysFor<Peers>, UnixMillis) -> Vec<u8>; 2] =
-        [ahead::<65_000>, ahead::<70_000>];
-    for lie in lies {
+    for lie in [ahead::<65_000>, ahead::<70_000> as Lie] {
         let pair = Pair::new().await;
         let key = pair.here.party("a").await;
         pair.there.party("b").await;
@@ -179,6 +177,8 @@ async fn a_clock_that_is_decades_ahead_over_there_is_not_believed() {
         assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
         pair.wire.set(Mood::Well);
         assert_eq!(pair.here.one("a", &key, &to).await, Ok(()));
+        // At once, and not after it was told that its own clock is wrong.
+        assert_eq!(pair.wire.calls(), 2);
         let today = pair.there.kdc.zone_record().ratchet_period.epoch(pair.there.now().seconds());
         assert!(pair.wire.epoch().unwrap() <= Epoch(today.0 + 1));
     }

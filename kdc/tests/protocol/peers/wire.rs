@@ -15,6 +15,9 @@ use tokio::sync::Semaphore;
 
 use crate::zone::Zone;
 
+/// What is answered in the place of the truth, to this request, under these keys, at this time.
+pub(super) type Lie = fn(&PeerRequest, &KeysFor<Peers>, UnixMillis) -> Vec<u8>;
+
 /// What the other zone's KDC does with a request.
 #[derive(Clone)]
 pub(super) enum Mood {
@@ -35,7 +38,7 @@ pub(super) enum Mood {
     /// Something is done to its answers.
     Altered(fn(Vec<u8>) -> Vec<u8>),
     /// It holds the key and lies.
-    Lies(LongTermKey, fn(&PeerRequest, &KeysFor<Peers>, UnixMillis) -> Vec<u8>),
+    Lies(LongTermKey, Lie),
     /// It gives the answer before this one.
     Replays,
 }

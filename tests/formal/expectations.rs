@@ -84,7 +84,7 @@ pub(crate) struct Fall {
 }
 
 /// Who has what it must not have: the columns of the table.
-pub(crate) const COMPROMISES: [&str; 10] = [
+pub(crate) const COMPROMISES: [&str; 11] = [
     "sender's key",
     "receiver's key",
     "an old SEK",
@@ -92,6 +92,7 @@ pub(crate) const COMPROMISES: [&str; 10] = [
     "a former member",
     "other zone's KDC",
     "trust's key",
+    "key before the ratchet",
     "key after the ratchet",
     "join token",
     "stolen identity",

@@ -12,12 +12,14 @@ use crate::case::Case;
 use crate::findings::{self, Finding};
 use crate::verdict::Verdict;
 
+/// What was found of each query of a case, or why nothing was looked for.
+type Found = Result<Vec<Finding>, String>;
+
 /// How many results differ from what is expected.
 pub(crate) fn run(verifpal: &Path, cases: &[Case]) -> Result<usize, String> {
     let folder = tempfile::tempdir().map_err(|error| format!("a folder for the models: {error}"))?;
     let next = AtomicUsize::new(0);
-    let results: Mutex<Vec<Option<Result<Vec<Finding>, String>>>> =
-        Mutex::new(cases.iter().map(|_| None).collect());
+    let results: Mutex<Vec<Option<Found>>> = Mutex::new(cases.iter().map(|_| None).collect());
     let begin = Instant::now();
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
@@ -45,7 +47,7 @@ pub(crate) fn run(verifpal: &Path, cases: &[Case]) -> Result<usize, String> {
     Ok(faults)
 }
 
-fn analyzed(verifpal: &Path, file: &Path, case: &Case) -> Result<Vec<Finding>, String> {
+fn analyzed(verifpal: &Path, file: &Path, case: &Case) -> Found {
     fs::write(file, &case.text).map_err(|error| format!("{}: {error}", file.display()))?;
     let output = Command::new("timeout")
         .arg(LONGEST)
@@ -64,7 +66,7 @@ fn analyzed(verifpal: &Path, file: &Path, case: &Case) -> Result<Vec<Finding>, S
 }
 
 /// Prints what came of a case; how much of it is not as expected.
-fn report(case: &Case, found: Result<Vec<Finding>, String>) -> usize {
+fn report(case: &Case, found: Found) -> usize {
     println!("\n{}: {}", case.model, case.name);
     if let Some(attack) = &case.weakened {
         println!("  must show: {attack}");

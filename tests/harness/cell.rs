@@ -261,7 +261,7 @@ pub fn ended(command: &mut Command) -> Ended {
 #[must_use]
 pub fn binary() -> PathBuf {
     let test = env::current_exe().expect("this program has a path");
-    // target/debug/deps/TEST, and target/release/soak
+    // target/debug/deps/TEST, and target/release/load
     let folder = test.parent().expect("it is in a folder");
     let folder =
         if folder.ends_with("deps") { folder.parent().expect("deps/ is in one too") } else { folder };

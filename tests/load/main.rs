@@ -1,57 +1,29 @@
-//! A soak: agents talk to each other without a pause while everything under them is exchanged: their own keys by hand and
-//! by the ratchet, the master key, the KDC's certificate, its configuration and its policy, with backups meanwhile.
+//! Loads, soaks and simulations, in one program: each is linked with a whole KDC, and that takes its time.
 //!
 //! ```text
-//! tests/load/soak [SECONDS]
+//! tests/load/NAME [SIZE]
 //! ```
-//!
-//! It prints what was done and ends with 1 if a request failed or a message did not open.
 
-#![expect(clippy::expect_used, reason = "what the soak cannot do ends it")]
-
-mod counts;
-mod exchange;
-mod fleet;
+mod borders;
+mod churn;
+mod comeback;
+mod hosts;
+mod members;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use keycell_tests::cell::Cell;
-use tokio_util::sync::CancellationToken;
-
-use counts::Counts;
-use exchange::Exchange;
-use fleet::Fleet;
-
-#[tokio::main]
-async fn main() -> ExitCode {
-    let seconds = std::env::args().nth(1).map_or(Ok(60), |text| text.parse());
-    let Ok(seconds) = seconds else {
-        eprintln!("soak [SECONDS]");
-        return ExitCode::from(2);
-    };
-    // Epochs of a minute: the ratchet turns in ten minutes as often as else in ten days.
-    let cell = Cell::sqlite_with(&["--ratchet-period", "60"]);
-    cell.configure("[tickets]\nlifetime_seconds = 10\n");
-    let kdc = cell.serve();
-    let counts = Arc::new(Counts::default());
-    let fleet = Fleet::start(&cell, &kdc, &counts).await;
-    let mut exchange = Exchange::new(&cell, &kdc).await;
-
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let stop = CancellationToken::new();
-    let talking = tokio::spawn(fleet.talk(stop.clone()));
-    // Once each at least, however short it is.
-    while Instant::now() < end || exchange.rounds() == 0 {
-        exchange.round().await;
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let size = arguments.get(1).map(String::as_str);
+    match arguments.first().map(String::as_str) {
+        Some("enroll") => hosts::run(size),
+        Some("groups") => members::run(size),
+        Some("recovery") => comeback::run(size),
+        Some("soak") => churn::run(size),
+        Some("zones") => borders::run(size),
+        _ => {
+            eprintln!("load enroll|groups|recovery|soak|zones [SIZE]");
+            ExitCode::from(2)
+        }
     }
-    stop.cancel();
-    let fleet = talking.await.expect("the agents do not panic");
-    fleet.drain().await;
-    exchange.settle().await;
-
-    println!("{}", exchange.report(&kdc, seconds).await);
-    println!("{}", counts.report(&fleet));
-    if counts.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -13,7 +13,7 @@ use keycell_tests::party::Party;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::hanging::Hanging;
+use super::hanging::Hanging;
 
 /// A zone whose KDC answers, and the place of one that does not.
 pub(crate) struct Scene {

@@ -11,7 +11,7 @@ use keycell_protocol::{Bundle, JoinToken};
 use keycell_tests::cell as harness;
 use serde_json::{Value, json};
 
-use crate::kdc::{Reached, Served};
+use super::kdc::{Reached, Served};
 
 pub(crate) struct Cell {
     cell: harness::Cell,

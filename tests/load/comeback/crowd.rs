@@ -7,10 +7,10 @@ use std::collections::BinaryHeap;
 use keycell_client::UnixMillis;
 use tokio::task::JoinSet;
 
-use crate::cell::Cell;
-use crate::host::Host;
-use crate::kdc::Reached;
-use crate::tally::Events;
+use super::cell::Cell;
+use super::host::Host;
+use super::kdc::Reached;
+use super::tally::Events;
 
 #[derive(Default)]
 pub(crate) struct Crowd {

@@ -7,11 +7,11 @@ use keycell_protocol::{Bundle, Generation, IdentityName, JoinToken, Name};
 use rand_core::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
-use crate::cell::Cell;
-use crate::crowd::Crowd;
-use crate::host::{Host, Package, Random, Recorded};
-use crate::thief::Thief;
-use crate::transcript::{Transcript, thousands};
+use super::cell::Cell;
+use super::crowd::Crowd;
+use super::host::{Host, Package, Random, Recorded};
+use super::thief::Thief;
+use super::transcript::{Transcript, thousands};
 
 /// The whole drill with so many hosts, and what did not go as it must.
 pub(crate) async fn run(hosts: u32) -> Vec<String> {

@@ -10,8 +10,8 @@ use keycell_protocol::{
 };
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::kdc::{ENROLL, Reached};
-use crate::tally::Events;
+use super::kdc::{ENROLL, Reached};
+use super::tally::Events;
 
 pub(crate) type Random = chacha20::ChaCha20Rng;
 

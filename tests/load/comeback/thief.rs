@@ -15,10 +15,10 @@ use keycell_protocol::{
 };
 use rand_core::SeedableRng as _;
 
-use crate::cell::Cell;
-use crate::crowd::Crowd;
-use crate::host::{Host, Random};
-use crate::kdc::{Reached, Served};
+use super::cell::Cell;
+use super::crowd::Crowd;
+use super::host::{Host, Random};
+use super::kdc::{Reached, Served};
 
 pub(crate) struct Thief {
     primary: Identity,

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use keycell_client::UnixMillis;
 
-use crate::tally::{Events, Tally};
-use crate::thief::Trial;
+use super::tally::{Events, Tally};
+use super::thief::Trial;
 
 pub(crate) struct Transcript {
     start: UnixMillis,

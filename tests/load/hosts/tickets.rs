@@ -11,7 +11,7 @@ use keycell_protocol::{Instance, LongTermKey, Name, Nonce, SignedRequest, Ticket
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::zone::Zone;
+use super::zone::Zone;
 
 /// How often one is asked for.
 const EVERY: Duration = Duration::from_millis(1);

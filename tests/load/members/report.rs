@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use keycell_client::{UnixMillis, UnixSeconds};
 
-use crate::zone::{HOUR, REFETCHES, START, Zone};
+use super::zone::{HOUR, REFETCHES, START, Zone};
 
 /// Of one share of the members, or of all.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use keycell_client::{Agent, AgentConfig, AgentKey, Cause, KdcAddress, Membership
 use keycell_protocol::RatchetPeriod;
 use rand_core::{Rng as _, SeedableRng as _};
 
-use crate::report::Report;
-use crate::zone::{REMOVED, Random, START, Zone};
+use super::report::Report;
+use super::zone::{REMOVED, Random, START, Zone};
 
 pub(crate) struct Share<'a> {
     zone: &'a Zone,

@@ -21,10 +21,9 @@ use report::Report;
 use share::Share;
 use zone::Zone;
 
-fn main() -> ExitCode {
-    let members = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse());
-    let Ok(members @ 100..=10_000_000) = members else {
-        eprintln!("members [MEMBERS]: from 100 to 10,000,000");
+pub(crate) fn run(members: Option<&str>) -> ExitCode {
+    let Ok(members @ 100..=10_000_000) = members.map_or(Ok(100_000), str::parse) else {
+        eprintln!("groups [MEMBERS]: from 100 to 10,000,000");
         return ExitCode::from(2);
     };
     let zone = Zone::new(members);
@@ -47,7 +46,7 @@ fn main() -> ExitCode {
     match report.faults(&zone, messages.len()) {
         faults if faults.is_empty() => ExitCode::SUCCESS,
         faults => {
-            faults.iter().for_each(|fault| eprintln!("members: FAILED: {fault}"));
+            faults.iter().for_each(|fault| eprintln!("groups: FAILED: {fault}"));
             ExitCode::FAILURE
         }
     }

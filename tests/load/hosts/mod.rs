@@ -27,10 +27,9 @@ const CLIENTS: usize = 256;
 /// How long tickets are asked for with nothing else going on.
 const QUIET: Duration = Duration::from_secs(10);
 
-fn main() -> ExitCode {
-    let hosts = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse());
-    let Ok(hosts @ 1_000..=1_000_000) = hosts else {
-        eprintln!("hosts [HOSTS]: from 1,000 to 1,000,000");
+pub(crate) fn run(hosts: Option<&str>) -> ExitCode {
+    let Ok(hosts @ 1_000..=1_000_000) = hosts.map_or(Ok(100_000), str::parse) else {
+        eprintln!("enroll [HOSTS]: from 1,000 to 1,000,000");
         return ExitCode::from(2);
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::fleet::Fleet;
+use super::fleet::Fleet;
 
 /// Counted by all tasks alike.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use keycell_tests::wait::until;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::fleet::SERVICE;
+use super::fleet::SERVICE;
 
 /// Does one thing after the other, with the commands that an operator would use.
 pub(crate) struct Exchange<'a> {

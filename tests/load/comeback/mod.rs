@@ -23,9 +23,8 @@ mod transcript;
 use std::process::ExitCode;
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    let hosts = std::env::args().nth(1).map_or(Ok(100_000), |text| text.parse());
-    let Ok(hosts @ 100..=1_000_000) = hosts else {
+pub(crate) async fn run(hosts: Option<&str>) -> ExitCode {
+    let Ok(hosts @ 100..=1_000_000) = hosts.map_or(Ok(100_000), str::parse) else {
         eprintln!("recovery [HOSTS]: from 100 to 1,000,000");
         return ExitCode::from(2);
     };

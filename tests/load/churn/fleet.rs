@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::counts::Counts;
+use super::counts::Counts;
 
 /// Agents with key files of their own, and parties that ask for tickets by hand.
 pub(crate) struct Fleet {

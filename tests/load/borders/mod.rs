@@ -23,10 +23,9 @@ use scene::{Scene, Whither};
 use times::Times;
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    let seconds = std::env::args().nth(1).map_or(Ok(60), |text| text.parse());
-    let Ok(seconds @ 4..=86_400) = seconds else {
-        eprintln!("borders [SECONDS]: from 4 to 86,400");
+pub(crate) async fn run(seconds: Option<&str>) -> ExitCode {
+    let Ok(seconds @ 4..=86_400) = seconds.map_or(Ok(60), str::parse) else {
+        eprintln!("zones [SECONDS]: from 4 to 86,400");
         return ExitCode::from(2);
     };
     let scene = Arc::new(Scene::build());
@@ -43,7 +42,7 @@ async fn main() -> ExitCode {
     match scene.faults() {
         faults if faults.is_empty() => ExitCode::SUCCESS,
         faults => {
-            faults.iter().for_each(|fault| eprintln!("borders: FAILED: {fault}"));
+            faults.iter().for_each(|fault| eprintln!("zones: FAILED: {fault}"));
             ExitCode::FAILURE
         }
     }

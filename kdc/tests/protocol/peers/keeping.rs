@@ -197,6 +197,8 @@ async fn a_step_that_is_refused_is_not_asked_for_each_second() {
     };
     peers.see_to_all().await;
     assert_eq!(asked().0, 1);
+    // No party is refused a ticket for that.
+    assert_eq!(peers.states()[0].last.map(|last| last.outcome), Some("ok"));
     for _ in 0..30 {
         assert!(pair.speaks(&key).await);
         peers.see_to_news().await;
@@ -212,6 +214,37 @@ async fn a_step_that_is_refused_is_not_asked_for_each_second() {
     pair.advance(100_000);
     peers.see_to_all().await;
     assert_eq!(asked().0, 1);
+}
+
+/// With no key nothing is sent, so nothing comes of it that would let the next one through.
+#[tokio::test]
+async fn a_zone_that_there_is_no_key_for_is_not_looked_for() {
+    let pair = Pair::new().await;
+    let key = pair.here.party("a").await;
+    pair.there.party("b").await;
+    pair.wire.set(Mood::Dead);
+    for _ in 0..5 {
+        assert!(!pair.speaks(&key).await);
+    }
+    let held = async |held| {
+        let mut before = None;
+        change_trust(&pair.here, Direction::Outgoing, &pair.there, |trust| {
+            before = std::mem::replace(&mut trust.peer.as_mut().unwrap().held, held);
+        })
+        .await;
+        before
+    };
+    let before = held(None).await;
+    pair.wire.set(Mood::Well);
+    pair.advance(60_000);
+    let breaker = || pair.here.kdc.peers().states()[0].breaker;
+    assert_eq!(breaker(), "half-open");
+    let calls = pair.wire.calls();
+    pair.here.kdc.peers().see_to_all().await;
+    assert_eq!((pair.wire.calls(), breaker()), (calls, "half-open"));
+    held(before).await;
+    assert!(pair.speaks(&key).await);
+    assert_eq!(breaker(), "closed");
 }
 
 #[tokio::test]

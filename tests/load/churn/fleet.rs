@@ -142,7 +142,7 @@ impl Speaker {
                         Counts::one(&self.counts.group_sealed);
                         for to in (0..AGENTS).filter(|to| *to != self.number) {
                             Counts::one(&self.counts.group_sent);
-                            let late = Duration::from_millis(u64::from(random.next_u32() % 3_000));
+                            let late = delay(random.next_u32());
                             on_the_way.push_back((Instant::now() + late, to, message.clone()));
                         }
                     }
@@ -155,8 +155,7 @@ impl Speaker {
                 match agent.seal(name, "soak", b"how are you").await {
                     Ok(message) => {
                         Counts::one(&self.counts.sealed);
-                        // Up to three seconds late, and so in another order.
-                        let late = Duration::from_millis(u64::from(random.next_u32() % 3_000));
+                        let late = delay(random.next_u32());
                         on_the_way.push_back((Instant::now() + late, to, message));
                     }
                     Err(error) => self.counts.failed(format!("seal: {error}")),
@@ -213,6 +212,12 @@ impl Speaker {
             Err(error) => self.counts.failed(format!("reply: {error}")),
         }
     }
+}
+
+/// How late a message arrives: up to a second, and so in another order. A ticket lives ten seconds here and is renewed in the
+/// eighth at the latest: what is sealed under it meanwhile arrives two seconds before its end, also on a busy machine.
+fn delay(random: u32) -> Duration {
+    Duration::from_millis(u64::from(random % 1_000))
 }
 
 /// Asks for tickets one request after the other, with the protocol's types alone.

@@ -1,8 +1,8 @@
 //! A model that Verifpal is given: one of docs/formal, as it is or with something put into it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
+use std::{fmt, fs};
 
 use crate::expectations::{Edit, Model, Variant};
 use crate::verdict::Verdict;
@@ -44,19 +44,15 @@ impl Case {
                 let text = text.map_err(|error| format!("{}: {}: {error}", model.name, name_of(variant)))?;
                 let expected =
                     asked.into_iter().filter_map(|(query, expected)| Some((query.clone(), expected?)));
-                let reasons = model
-                    .queries
-                    .iter()
-                    .filter_map(|query| Some((query.query.clone(), query.because.clone()?)));
                 let falls = || variant.into_iter().flat_map(|variant| &variant.falls);
-                let here = falls().map(|(query, fall)| (query.clone(), fall.because.clone()));
+                let because = falls().map(|(query, fall)| (query.clone(), fall.because.clone()));
                 cases.push(Self {
                     model: model.name.clone(),
                     name: name_of(variant).to_owned(),
                     weakened: variant.and_then(|variant| variant.weakened.clone()),
                     text,
                     expected: expected.collect(),
-                    because: reasons.chain(here).collect(),
+                    because: because.collect(),
                     shows: falls().map(|(query, fall)| (query.clone(), fall.shows.clone())).collect(),
                 });
             }
@@ -64,9 +60,15 @@ impl Case {
         Ok(cases)
     }
 
-    /// Whether one of the names is in its own; without names, all are.
-    pub(crate) fn is_one_of(&self, names: &[&str]) -> bool {
-        names.is_empty() || names.iter().any(|name| self.model.contains(name) || self.name.contains(name))
+    /// Whether it is of the model of that name, or has that in its own.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        self.model == name || self.name.contains(name)
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.model, self.name)
     }
 }
 
@@ -77,6 +79,7 @@ fn name_of(variant: Option<&Variant>) -> &str {
 fn edited(text: &str, edits: &[Edit]) -> Result<String, String> {
     edits.iter().try_fold(text.to_owned(), |text, Edit { from, to }| {
         match text.matches(from.as_str()).count() {
+            _ if from == to => Err(format!("{from:?} is put in its own place")),
             1 => Ok(text.replace(from.as_str(), to)),
             times => Err(format!("{from:?} is there {times} times, and must be once")),
         }
@@ -99,5 +102,6 @@ mod tests {
         assert_eq!(edited("a = 1; c = 1", &both).unwrap(), "b = 2; c = 1");
         assert!(edited("a; a", &[edit("a", "b")]).unwrap_err().contains("2 times"));
         assert!(edited("a", &[edit("b", "a")]).unwrap_err().contains("0 times"));
+        assert!(edited("a", &[edit("a", "a")]).unwrap_err().contains("its own place"));
     }
 }

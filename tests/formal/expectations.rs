@@ -1,6 +1,6 @@
 //! The `.toml` beside each model: what must come of each of its queries, and why where one falls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -27,17 +27,13 @@ pub(crate) struct Model {
     pub(crate) cases: Vec<Variant>,
 }
 
-/// A query of a model, as it is.
+/// A query of a model. In the model as it is, it holds.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Query {
     pub(crate) query: String,
     /// Its row in the table.
     pub(crate) property: String,
-    #[serde(default)]
-    pub(crate) falls: Option<How>,
-    #[serde(default)]
-    pub(crate) because: Option<String>,
 }
 
 /// A model with something put into it.
@@ -56,12 +52,9 @@ pub(crate) struct Variant {
     /// than stands, to show that the rest stands takes a search that does not end.
     #[serde(default)]
     asks: Option<Vec<String>>,
-    /// What falls here, for this reason; also what falls in the model as it is, if it falls in another way here.
+    /// What falls here, and for which reason.
     #[serde(default)]
     pub(crate) falls: BTreeMap<String, Fall>,
-    /// What falls in the model as it is, and does not here.
-    #[serde(default)]
-    pub(crate) holds: Vec<String>,
 }
 
 /// A piece of the model that is replaced. It must be there exactly once.
@@ -78,16 +71,17 @@ pub(crate) struct Edit {
 pub(crate) struct Fall {
     pub(crate) how: How,
     pub(crate) because: String,
-    /// What the trace of the attack must have in it.
+    /// What the trace of the attack must have in it, as whole words.
     #[serde(default)]
     pub(crate) shows: Vec<String>,
 }
 
 /// Who has what it must not have: the columns of the table.
-pub(crate) const COMPROMISES: [&str; 11] = [
+pub(crate) const COMPROMISES: [&str; 12] = [
     "sender's key",
     "receiver's key",
-    "an old SEK",
+    "an earlier ticket's SEK",
+    "this ticket's SEK",
     "another member",
     "a former member",
     "other zone's KDC",
@@ -101,15 +95,13 @@ pub(crate) const COMPROMISES: [&str; 11] = [
 impl Model {
     /// Those of all models in the folder, in the order of their sections.
     pub(crate) fn read_all(folder: &Path) -> Result<Vec<Self>, String> {
-        let wrong = |error| format!("{}: {error}", folder.display());
-        let mut models = Vec::new();
-        for entry in fs::read_dir(folder).map_err(wrong)? {
-            let file = entry.map_err(wrong)?.path();
-            if let Some(name) = file.file_stem().filter(|_| file.extension().is_some_and(|kind| kind == "vp"))
-            {
-                models.push(Self::read(folder, &name.to_string_lossy())?);
-            }
+        let [names, expected] = ["vp", "toml"].map(|kind| names(folder, kind));
+        let (names, expected) = (names?, expected?);
+        if let Some(single) = names.symmetric_difference(&expected).next() {
+            return Err(format!("{}: of {single} there is only one, the .vp or the .toml", folder.display()));
         }
+        let models = names.iter().map(|name| Self::read(folder, name));
+        let mut models = models.collect::<Result<Vec<_>, _>>()?;
         // §7 comes before §10.
         models.sort_by_key(|model| model.place());
         Ok(models)
@@ -121,14 +113,9 @@ impl Model {
         Self::parse(name, &text).map_err(|error| format!("{}: {error}", file.display()))
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let mut model: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         name.clone_into(&mut model.name);
-        for Query { query, falls, because, .. } in &model.queries {
-            if falls.is_some() != because.is_some() {
-                return Err(format!("{query}: what falls has a reason, and nothing else has"));
-            }
-        }
         if let Some(compromise) = &model.compromise {
             known(compromise)?;
         }
@@ -149,14 +136,14 @@ impl Model {
         if case.weakened.is_some() && !case.falls.values().any(|fall| !fall.shows.is_empty()) {
             return Err("says nothing of the attack that must be seen".to_owned());
         }
-        let named = case.falls.keys().chain(&case.holds).chain(case.asks.iter().flatten());
+        if case.edits.is_empty() {
+            return Err("changes nothing".to_owned());
+        }
+        let named = case.falls.keys().chain(case.asks.iter().flatten());
         if let Some(unknown) = named.into_iter().find(|named| self.query(named).is_none()) {
             return Err(format!("the model has no query {unknown}"));
         }
-        if let Some(both) = case.holds.iter().find(|query| case.falls.contains_key(*query)) {
-            return Err(format!("{both} holds and falls"));
-        }
-        if let Some(unasked) = case.falls.keys().chain(&case.holds).find(|query| !case.asks(query)) {
+        if let Some(unasked) = case.falls.keys().find(|query| !case.asks(query)) {
             return Err(format!("{unasked} is not asked"));
         }
         Ok(())
@@ -173,6 +160,18 @@ impl Model {
     }
 }
 
+/// The files of one kind, without it.
+fn names(folder: &Path, kind: &str) -> Result<BTreeSet<String>, String> {
+    let wrong = |error| format!("{}: {error}", folder.display());
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(wrong)? {
+        let file = entry.map_err(wrong)?.path();
+        let name = file.file_stem().filter(|_| file.extension().is_some_and(|known| known == kind));
+        names.extend(name.map(|name| name.to_string_lossy().into_owned()));
+    }
+    Ok(names)
+}
+
 fn known(compromise: &str) -> Result<(), String> {
     if COMPROMISES.contains(&compromise) {
         Ok(())
@@ -183,11 +182,15 @@ fn known(compromise: &str) -> Result<(), String> {
 
 impl Variant {
     fn asks(&self, query: &str) -> bool {
-        let named = || self.falls.contains_key(query) || self.holds.iter().any(|named| named == query);
         self.asks.as_ref().map_or_else(
-            || self.weakened.is_none() || named(),
+            || self.weakened.is_none() || self.falls.contains_key(query),
             |asked| asked.iter().any(|asked| asked == query),
         )
+    }
+
+    /// Whether its attacker only listens, and has what is stolen afterwards.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.edits.iter().any(|edit| edit.to.contains("attacker[passive]"))
     }
 }
 
@@ -197,75 +200,74 @@ impl Query {
         if case.is_some_and(|case| !case.asks(&self.query)) {
             return None;
         }
-        let here = case.and_then(|case| case.falls.get(&self.query)).map(|fall| fall.how);
-        let holds = case.is_some_and(|case| case.holds.contains(&self.query));
-        Some(match here.or(self.falls) {
-            Some(how) if !holds => Verdict::Falls(how),
-            _ => Verdict::Holds,
-        })
+        let fall = case.and_then(|case| case.falls.get(&self.query));
+        Some(fall.map_or(Verdict::Holds, |fall| Verdict::Falls(fall.how)))
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const GOOD: &str = r#"
+    pub(crate) const GOOD: &str = r#"
         sections = "7"
         query = [
             { query = "confidentiality? m", property = "secret" },
-            { query = "authentication? A -> B: m", property = "true", falls = "repeated", because = "so" },
+            { query = "authentication? A -> B: m", property = "true" },
         ]
         [[case]]
         name = "stolen"
         compromise = "sender's key"
-        edits = []
-        holds = ["authentication? A -> B: m"]
+        edits = [{ from = "a", to = "b" }]
         [case.falls]
         "confidentiality? m" = { how = "learned", because = "so" }
     "#;
 
     #[test]
     fn a_case_says_what_differs_from_the_model() {
-        let read = Model::parse("a", GOOD).unwrap();
-        let [secret, authentic] = &read.queries[..] else { panic!() };
-        assert_eq!(secret.expected(None), Some(Verdict::Holds));
-        assert_eq!(authentic.expected(None), Some(Verdict::Falls(How::Repeated)));
-        let case = Some(&read.cases[0]);
-        assert_eq!(secret.expected(case), Some(Verdict::Falls(How::Learned)));
-        assert_eq!(authentic.expected(case), Some(Verdict::Holds));
+        let expected = |text: &str, case: bool| {
+            let read = Model::parse("a", text).unwrap();
+            let case = read.cases.first().filter(|_| case);
+            read.queries.iter().map(|query| query.expected(case)).collect::<Vec<_>>()
+        };
+        let (holds, learned) = (Some(Verdict::Holds), Some(Verdict::Falls(How::Learned)));
+        assert_eq!(expected(GOOD, false), [holds, holds]);
+        assert_eq!(expected(GOOD, true), [learned, holds]);
         let weakened = GOOD
             .replace(r#"compromise = "sender's key""#, r#"weakened = "x""#)
-            .replace(r#"holds = ["authentication? A -> B: m"]"#, "")
             .replace(r#"how = "learned", "#, r#"how = "learned", shows = ["m"], "#);
-        let read = Model::parse("a", &weakened).unwrap();
-        let expected = |query: usize| read.queries[query].expected(Some(&read.cases[0]));
-        assert_eq!([expected(0), expected(1)], [Some(Verdict::Falls(How::Learned)), None]);
-        let fewer =
-            GOOD.replace(r#"holds = ["authentication? A -> B: m"]"#, r#"asks = ["confidentiality? m"]"#);
-        let read = Model::parse("a", &fewer).unwrap();
-        assert_eq!(read.queries[1].expected(Some(&read.cases[0])), None);
+        assert_eq!(expected(&weakened, true), [learned, None]);
+        let fewer = GOOD.replace("[case.falls]", "asks = [\"confidentiality? m\"]\n[case.falls]");
+        assert_eq!(expected(&fewer, true), [learned, None]);
     }
 
     #[test]
     fn what_contradicts_itself_is_refused() {
         for (from, to, why) in [
-            (r#", because = "so" },"#, " },", "has a reason"),
+            (r#", because = "so" }"#, " }", "because"),
             (r#"compromise = "sender's key""#, r#"compromise = "nobody""#, "is none of"),
             (r#"compromise = "sender's key""#, "", "either a compromise or weakened"),
             (r#"compromise = "sender's key""#, r#"weakened = "x""#, "attack that must be seen"),
-            (r#"holds = ["authentication? A -> B: m"]"#, r#"holds = ["x"]"#, "no query x"),
-            (
-                r#"holds = ["authentication? A -> B: m"]"#,
-                r#"holds = ["confidentiality? m"]"#,
-                "holds and falls",
-            ),
-            (r#"holds = ["authentication? A -> B: m"]"#, "asks = []", "is not asked"),
+            (r#"[{ from = "a", to = "b" }]"#, "[]", "changes nothing"),
+            ("\"confidentiality? m\" =", "\"confidentiality? x\" =", "no query confidentiality? x"),
+            ("[case.falls]", "asks = []\n[case.falls]", "is not asked"),
             ("sections = ", "unknown = 1\nsections = ", "unknown field"),
         ] {
             assert!(GOOD.contains(from), "{from}");
             let error = Model::parse("a", &GOOD.replace(from, to)).err().unwrap();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn a_model_without_its_expectations_is_none_and_the_other_way_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| fs::write(folder.path().join(name), GOOD).unwrap();
+        write("a.toml");
+        assert!(Model::read_all(folder.path()).err().unwrap().contains("of a there is only one"));
+        write("a.vp");
+        assert_eq!(Model::read_all(folder.path()).unwrap().len(), 1);
+        write("b.vp");
+        assert!(Model::read_all(folder.path()).err().unwrap().contains("of b there is only one"));
     }
 }

@@ -16,6 +16,10 @@ pub(crate) struct Finding {
 /// Reads what came of the one model that it was given.
 pub(crate) fn read(json: &str) -> Result<Vec<Finding>, String> {
     let report: Report = serde_json::from_str(json).map_err(|error| format!("an unknown report: {error}"))?;
+    if report.version != version() {
+        let (known, found) = (version(), report.version);
+        return Err(format!("this is Verifpal {found}: tests/formal/install puts {known} in its place"));
+    }
     let [model] = &report.models[..] else { return Err("not a report of one model".to_owned()) };
     let Some(analysis) = &model.analysis else {
         return Err(model.error.clone().unwrap_or_else(|| "no analysis, and no reason".to_owned()));
@@ -23,8 +27,21 @@ pub(crate) fn read(json: &str) -> Result<Vec<Finding>, String> {
     analysis.queries.iter().map(Query::finding).collect()
 }
 
+/// Why it refuses a model, if it says so.
+pub(crate) fn refusal(json: &str) -> Option<String> {
+    let report: Report = serde_json::from_str(json).ok()?;
+    report.models.into_iter().find_map(|model| model.error)
+}
+
+/// Whose verdicts are known here: the one that `install` puts there.
+fn version() -> &'static str {
+    let said = include_str!("install").lines().find_map(|line| line.strip_prefix("version="));
+    said.unwrap_or_default()
+}
+
 #[derive(Deserialize)]
 struct Report {
+    version: String,
     models: Vec<Model>,
 }
 
@@ -97,7 +114,10 @@ mod tests {
     use super::*;
 
     fn report(query: &str) -> String {
-        format!(r#"{{"models": [{{"file": "a.vp", "analysis": {{"queries": [{query}]}}}}]}}"#)
+        let version = version();
+        format!(
+            r#"{{"version": "{version}", "models": [{{"file": "a.vp", "analysis": {{"queries": [{query}]}}}}]}}"#
+        )
     }
 
     fn query(kind: &str, resolved: bool, subtype: &str, exhausted: bool) -> String {
@@ -122,9 +142,16 @@ mod tests {
     fn a_search_that_was_cut_short_is_no_result() {
         assert!(read(&query("confidentiality", false, "", false)).unwrap_err().contains("cut"));
         assert!(read(&query("equivalence", true, "", true)).is_err());
-        assert!(
-            read(r#"{"models": [{"file": "a.vp", "error": "parse error"}]}"#).unwrap_err().contains("parse")
-        );
-        assert!(read(r#"{"models": []}"#).is_err());
+        let refused = format!(r#"{{"version": "{}", "models": [{{"error": "parse error"}}]}}"#, version());
+        assert!(read(&refused).unwrap_err().contains("parse"));
+        assert!(read(&format!(r#"{{"version": "{}", "models": []}}"#, version())).is_err());
+    }
+
+    #[test]
+    fn another_verifpal_is_none_that_is_known() {
+        let good = query("confidentiality", true, "", true);
+        assert!(read(&good).is_ok() && version().split('.').count() == 3);
+        let error = read(&good.replace(version(), "1.7.0")).unwrap_err();
+        assert!(error.contains("this is Verifpal 1.7.0"), "{error}");
     }
 }

@@ -48,22 +48,31 @@ fn run(arguments: &[&str]) -> Result<usize, String> {
     match arguments {
         ["show", model, name] => {
             let found = cases.iter().find(|case| case.model == *model && case.name == *name);
-            print!("{}", found.ok_or_else(|| format!("there is no case {name:?} of {model}"))?.text);
+            print!("{}", found.ok_or_else(|| none(&cases, &format!("{model}: {name}")))?.text);
             Ok(0)
         }
+        ["show", ..] => Err("show MODEL CASE".to_owned()),
         ["table"] => {
             print!("{}", table::both(&models).join("\n"));
             Ok(0)
         }
         names => {
-            let chosen: Vec<Case> = cases.into_iter().filter(|case| case.is_one_of(names)).collect();
-            if chosen.is_empty() {
-                return Err(format!("no model and no case has {names:?} in its name"));
+            if let Some(name) = names.iter().find(|name| !cases.iter().any(|case| case.is(name))) {
+                return Err(none(&cases, name));
             }
+            let is_chosen = |case: &Case| names.is_empty() || names.iter().any(|name| case.is(name));
+            let chosen: Vec<Case> = cases.into_iter().filter(is_chosen).collect();
             let faults = runner::run(&verifpal()?, &chosen)?;
             Ok(faults + usize::from(!table::is_in_readme(&folder, &models)?))
         }
     }
+}
+
+/// There is no such case, and these there are.
+fn none(cases: &[Case], name: &str) -> String {
+    let mut error = format!("there is no {name:?}. There are");
+    cases.iter().for_each(|case| error.push_str(&format!("\n  {case}")));
+    error
 }
 
 /// Where tests/formal/install puts it.
@@ -75,5 +84,30 @@ fn verifpal() -> Result<PathBuf, String> {
         Ok(program)
     } else {
         Err(format!("there is no {}: tests/formal/install puts it there", program.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What needs no search: each model has its expectations, each edit its place, and the README both tables.
+    #[test]
+    fn the_models_and_what_is_said_of_them_go_together() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/formal");
+        let models = Model::read_all(&folder).unwrap();
+        assert!(Case::all(&folder, &models).unwrap().len() > models.len());
+        assert!(
+            table::is_in_readme(&folder, &models).unwrap(),
+            "put in what `tests/formal/run table` prints"
+        );
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_an_error() {
+        for wrong in [&["ticket", "tickte"][..], &["show", "ticket"], &["show", "ticket", "as it was"]] {
+            assert!(run(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(run(&["show", "ticket", "x"]).unwrap_err().contains("\n  ticket: as it is\n"));
     }
 }

@@ -28,6 +28,8 @@ pub(crate) fn run(verifpal: &Path, cases: &[Case]) -> Result<usize, String> {
                     && let Some(case) = cases.get(number)
                 {
                     let found = analyzed(verifpal, &folder.path().join(format!("{number}.vp")), case);
+                    let seconds = begin.elapsed().as_secs();
+                    eprintln!("{seconds:>4} s, {} of {}: {case}", number + 1, cases.len());
                     if let Ok(mut results) = results.lock()
                         && let Some(result) = results.get_mut(number)
                     {
@@ -38,36 +40,60 @@ pub(crate) fn run(verifpal: &Path, cases: &[Case]) -> Result<usize, String> {
         }
     });
     let results = results.into_inner().map_err(|_| "a model's analysis panicked".to_owned())?;
-    let mut faults = 0;
+    let (mut faults, mut differ) = (0, Vec::new());
     for (case, found) in cases.iter().zip(results) {
-        faults += report(case, found.unwrap_or_else(|| Err("was not run".to_owned())));
+        let here = report(case, found.unwrap_or_else(|| Err("was not run".to_owned())));
+        faults += here;
+        differ.extend((here > 0).then_some(case));
     }
     let queries: usize = cases.iter().map(|case| case.expected.len()).sum();
     println!("\n{} models, {queries} queries, {} s", cases.len(), begin.elapsed().as_secs());
+    differ.iter().for_each(|case| println!("DIFFERS: {case}"));
     Ok(faults)
 }
 
 fn analyzed(verifpal: &Path, file: &Path, case: &Case) -> Found {
     fs::write(file, &case.text).map_err(|error| format!("{}: {error}", file.display()))?;
     let output = Command::new("timeout")
-        .arg(LONGEST)
+        .args(["--foreground", LONGEST])
         .arg(verifpal)
         .args(["verify", "--format", "json", "--sessions", "2"])
         .arg(file)
         // Two models at a time are faster than one that uses two cores.
         .env("VERIFPAL_THREADS", "1")
         .output()
-        .map_err(|error| format!("{}: {error}", verifpal.display()))?;
-    if output.status.code() == Some(TIMED_OUT) {
-        return Err(format!("no result within {LONGEST}: the model is too large"));
+        .map_err(|error| format!("timeout (of coreutils): {error}"))?;
+    read(output.status.code(), &output.stdout, &output.stderr)
+}
+
+fn read(status: Option<i32>, stdout: &[u8], stderr: &[u8]) -> Found {
+    match status {
+        Some(TIMED_OUT) => {
+            Err(format!("no result within {LONGEST}: the model is too large, or this machine too busy"))
+        }
+        // It may have come to an end after its report, but nobody knows what of it is missing. A model that it refuses has a
+        // report that says why.
+        Some(0) => findings::read(&String::from_utf8_lossy(stdout)),
+        status => Err(findings::refusal(&String::from_utf8_lossy(stdout)).unwrap_or_else(|| {
+            let status = status.map_or_else(|| "by a signal".to_owned(), |status| format!("with {status}"));
+            format!("Verifpal ended {status}: {}", String::from_utf8_lossy(stderr).trim_end())
+        })),
     }
-    let json = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
-    findings::read(&json)
+}
+
+/// Whether the text is there, with no other word before or behind it.
+fn has(step: &str, text: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    step.match_indices(text).any(|(at, _)| {
+        let (before, behind) = (step.get(..at), step.get(at + text.len()..));
+        !before.is_some_and(|before| before.ends_with(is_word))
+            && !behind.is_some_and(|behind| behind.starts_with(is_word))
+    })
 }
 
 /// Prints what came of a case; how much of it is not as expected.
 fn report(case: &Case, found: Found) -> usize {
-    println!("\n{}: {}", case.model, case.name);
+    println!("\n{case}");
     if let Some(attack) = &case.weakened {
         println!("  must show: {attack}");
     }
@@ -80,14 +106,15 @@ fn report(case: &Case, found: Found) -> usize {
     };
     let mut faults = 0;
     if !found.iter().map(|found| &found.query).eq(case.expected.iter().map(|(query, _)| query)) {
+        let found: Vec<_> = found.iter().map(|found| &found.query).collect();
         println!(
-            "  DIFFERS: the queries of the model and those of its .toml are not the same, in the same order"
+            "  DIFFERS: the queries of the model and those of its .toml are not the same, in the same order: {found:?}"
         );
         faults += 1;
     }
     for (Finding { query, verdict, trace }, (_, expected)) in found.iter().zip(&case.expected) {
         let shows = case.shows.get(query).map_or(&[][..], Vec::as_slice);
-        let unseen = shows.iter().find(|shown| !trace.iter().any(|step| step.contains(*shown)));
+        let unseen = shows.iter().find(|shown| !trace.iter().any(|step| has(step, shown)));
         let fault = match unseen {
             _ if verdict != expected => format!("   DIFFERS: expected {expected}"),
             Some(unseen) => format!("   DIFFERS: the trace does not show {unseen:?}"),
@@ -139,7 +166,29 @@ mod tests {
         assert_eq!(report(&case(learned, &[]), found(Verdict::Holds)), 1);
         assert_eq!(report(&case(learned, &["k_m"]), found(learned)), 0);
         assert_eq!(report(&case(learned, &["k_x"]), found(learned)), 1);
+        assert_eq!(report(&case(learned, &["k"]), found(learned)), 1);
         assert_eq!(report(&case(learned, &[]), Ok(Vec::new())), 1);
         assert_eq!(report(&case(learned, &[]), Err("parse error".to_owned())), 1);
+    }
+
+    #[test]
+    fn what_a_trace_shows_is_whole_words() {
+        assert!(has("by old", "old") && has("old", "old") && has("k_old, old.", "old"));
+        assert!(!has("by k_old", "old") && !has("olden", "old") && !has("old_1", "old"));
+    }
+
+    #[test]
+    fn an_end_without_a_report_is_no_result() {
+        let refused = br#"{"version": "9", "models": [{"error": "parse error"}]}"#;
+        for (status, stdout, says) in [
+            (Some(124), &b""[..], "no result within"),
+            (Some(101), b"", "ended with 101: panicked"),
+            (None, b"{}", "by a signal: panicked"),
+            (Some(1), refused, "parse error"),
+            (Some(0), b"", "an unknown report"),
+        ] {
+            let error = read(status, stdout, b"panicked\n").unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
     }
 }

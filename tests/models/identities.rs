@@ -5,12 +5,10 @@
 //! identity to which the host wrote, and that its bundle begins with that one, is taken as given: HPKE and the reading of
 //! answers are not a part of this.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-
 use keycell_protocol::{Bundle, IdentityEncryptionKey, IdentityName, KdcIdentity, SignerKey};
 use stateright::{Model, Property};
 
+use crate::memo::Memo;
 use crate::{breaks, holds};
 
 #[test]
@@ -39,7 +37,7 @@ enum Weakness {
 
 struct Identities {
     weakness: Option<Weakness>,
-    known: Mutex<HashMap<[Vec<Identity>; 2], bool>>,
+    known: Memo<[Vec<Identity>; 2], bool>,
 }
 
 /// One identity: its number, and whether its keys are the thief's.
@@ -88,15 +86,14 @@ impl State {
 
 impl Identities {
     fn new(weakness: Option<Weakness>) -> Self {
-        Self { weakness, known: Mutex::default() }
+        Self { weakness, known: Memo::new() }
     }
 
     fn accepts(&self, host: &[Identity], later: &[Identity]) -> bool {
         if self.weakness == Some(Weakness::TakesAny) {
             return true;
         }
-        let asked = [host.to_vec(), later.to_vec()];
-        *self.known.lock().unwrap().entry(asked).or_insert_with(|| {
+        self.known.get([host.to_vec(), later.to_vec()], || {
             let read = |identities| Bundle::from_json(&bundle(identities).to_json());
             read(later).is_ok_and(|later| read(host).unwrap().accepts(&later).is_ok())
         })

@@ -11,6 +11,7 @@
 mod generations;
 mod group;
 mod identities;
+mod memo;
 mod ratchet;
 mod window;
 

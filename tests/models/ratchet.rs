@@ -5,14 +5,15 @@
 //! been through. When the KDC believes its own clock, and how far a party follows one that jumps, is not a part of this: here
 //! each turns at whatever it is shown.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chacha20::ChaCha20Rng;
 use keycell_protocol::{Epoch, Generation, LongTermKey, RatchetedKey, Rkey, Subkeys, Ticket};
 use rand_core::SeedableRng as _;
 use stateright::{Model, Property};
 
+use crate::memo::Memo;
 use crate::{breaks, holds};
 
 #[test]
@@ -38,7 +39,7 @@ enum Weakness {
 
 struct Ratchet {
     weakness: Option<Weakness>,
-    known: Mutex<HashMap<(Process, u32, u32), AtHand>>,
+    known: Memo<(Process, u32, u32), AtHand>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -128,14 +129,13 @@ impl Process {
 
 impl Ratchet {
     fn new(weakness: Option<Weakness>) -> Self {
-        Self { weakness, known: Mutex::default() }
+        Self { weakness, known: Memo::new() }
     }
 
     /// The subkeys of an epoch that a process has at hand at another.
     fn at(&self, process: &Process, epoch: u32, now: u32) -> AtHand {
         let asked = (process.clone(), epoch, now);
-        let mut known = self.known.lock().unwrap();
-        known.entry(asked).or_insert_with(|| process.key().at(Epoch(epoch), Epoch(now)).ok()).clone()
+        self.known.get(asked, || process.key().at(Epoch(epoch), Epoch(now)).ok())
     }
 
     fn turn(&self, side: &mut Side, by: u32) {

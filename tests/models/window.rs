@@ -8,7 +8,6 @@
 mod bounds;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
 
 use chacha20::ChaCha20Rng;
 use keycell_client::{Keys, Opener, OpenerConfig, RestartGuard, Sealer};
@@ -19,6 +18,7 @@ use keycell_protocol::{
 use rand_core::SeedableRng as _;
 use stateright::{Model, Property};
 
+use crate::memo::Memo;
 use crate::{breaks, holds};
 use bounds::{Bounds, EVENTS, Weakness};
 
@@ -70,7 +70,7 @@ struct Messages {
     key: LongTermKey,
     messages: HashMap<Message, Vec<u8>>,
     /// What came of opening: asked for again and again, and the same each time.
-    known: Mutex<HashMap<(Run, Message, u64), Verdict>>,
+    known: Memo<(Run, Message, u64), Verdict>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -188,7 +188,7 @@ impl Messages {
                 }));
             }
         }
-        let (found, known) = (found.to_vec(), Mutex::default());
+        let (found, known) = (found.to_vec(), Memo::new());
         Self { bounds, found, weakness: None, key, messages, known }
     }
 
@@ -206,10 +206,10 @@ impl Messages {
 
     /// What the opener of this process makes of a message.
     fn open(&self, run: &Run, message: Message, clock: u64) -> Verdict {
-        let asked = (run.clone(), message, clock);
-        if let Some(known) = self.known.lock().unwrap().get(&asked) {
-            return known;
-        }
+        self.known.get((run.clone(), message, clock), || self.open_anew(run, message, clock))
+    }
+
+    fn open_anew(&self, run: &Run, message: Message, clock: u64) -> Verdict {
         let config = OpenerConfig { restart_guard: self.guard(run), ..OpenerConfig::default() };
         let mut opener = Opener::new(name("b@z"), &config, START.plus(run.started));
         let mut keys = Keys::new(self.key.clone(), RatchetPeriod::DEFAULT);
@@ -223,10 +223,7 @@ impl Messages {
                 Past::Swept(at) => opener.sweep(START.plus(at)),
             }
         }
-        let verdict =
-            open(&mut opener, message, clock).map_or_else(|cause: Cause| cause.code(), |()| "opened");
-        self.known.lock().unwrap().insert(asked, verdict);
-        verdict
+        open(&mut opener, message, clock).map_or_else(|cause: Cause| cause.code(), |()| "opened")
     }
 }
 

@@ -1,8 +1,7 @@
 //! The group itself: its chains, what the KDC gives of them, and what comes of messages.
 
-use std::collections::{BTreeSet, HashMap};
-use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chacha20::ChaCha20Rng;
 use keycell_client::{Keys, Opener, OpenerConfig, RestartGuard, Sealer};
@@ -16,6 +15,7 @@ use keycell_protocol::{
 use rand_core::SeedableRng as _;
 
 use super::{Given, LIFETIME, START, Weakness};
+use crate::memo::Memo;
 
 /// The group with the keys that it has given, and what members make of them.
 pub(super) struct Chains {
@@ -33,24 +33,6 @@ pub(super) struct Chains {
 
 /// Generations, each with what only its key makes.
 type Prints = Vec<(Generation, [u8; Ticket::SIZE])>;
-
-/// What was worked out before: the same question has the same answer.
-struct Memo<K, V>(Mutex<HashMap<K, V>>);
-
-impl<K: Clone + Eq + Hash, V: Clone> Memo<K, V> {
-    fn new() -> Self {
-        Self(Mutex::default())
-    }
-
-    fn get(&self, asked: &K, answer: impl FnOnce() -> V) -> V {
-        if let Some(known) = self.0.lock().unwrap().get(asked) {
-            return known.clone();
-        }
-        let answer = answer();
-        self.0.lock().unwrap().insert(asked.clone(), answer.clone());
-        answer
-    }
-}
 
 impl Chains {
     pub(super) fn new(weakness: Option<Weakness>) -> Self {
@@ -72,7 +54,7 @@ impl Chains {
 
     /// The group whose chains began at these moments.
     fn group(&self, chains: &[u64]) -> Arc<Group> {
-        self.groups.get(&chains.to_vec(), || {
+        self.groups.get(chains.to_vec(), || {
             let mut secrets: Vec<SecretRecord> = Vec::new();
             let mut record = record();
             for (number, at) in chains.iter().enumerate() {
@@ -95,7 +77,7 @@ impl Chains {
     }
 
     fn keys(&self, given: &Given) -> Arc<Vec<HeldKey>> {
-        self.keys.get(given, || {
+        self.keys.get(given.clone(), || {
             let mut keys = self.group(&given.chains).keys(instant(given.at)).unwrap();
             if self.weakness == Some(Weakness::KeysLastLonger) {
                 keys.iter_mut().for_each(|held| held.ends = held.ends.plus(LIFETIME));
@@ -106,7 +88,7 @@ impl Chains {
 
     /// The generations that were given, each with what only its key makes.
     pub(super) fn prints(&self, given: &Given) -> Arc<Prints> {
-        self.prints.get(given, || {
+        self.prints.get(given.clone(), || {
             let random = || ChaCha20Rng::seed_from_u64(1);
             let print = |held: &HeldKey| {
                 let (rkey, generation) = (Rkey::generate(&mut random()), held.key.generation());
@@ -130,7 +112,7 @@ impl Chains {
 
     /// A ticket as the KDC gives one, and a message under it.
     pub(super) fn ticket(&self, given: &Given) -> Option<(Ticket, UnixSeconds, Vec<u8>)> {
-        self.tickets.get(given, || {
+        self.tickets.get(given.clone(), || {
             let now = instant(given.at);
             let sealing = self.group(&given.chains).sealing(now)?;
             let mut random = ChaCha20Rng::seed_from_u64(given.at);
@@ -159,7 +141,7 @@ impl Chains {
 
     /// What comes of a message under a ticket of the KDC's at a member.
     pub(super) fn opens(&self, held: &Given, given: &Given, now: u64) -> &'static str {
-        self.opened.get(&(held.clone(), given.clone(), now), || match self.ticket(given) {
+        self.opened.get((held.clone(), given.clone(), now), || match self.ticket(given) {
             Some((.., message)) => self.open(held, &message, now),
             None => "no-ticket",
         })
@@ -167,7 +149,7 @@ impl Chains {
 
     /// Whether a member opens anything that is written now with the keys that were given to another.
     pub(super) fn is_fooled(&self, held: &Given, by: &Given, now: u64) -> bool {
-        self.forged.get(&(held.clone(), by.clone(), now), || {
+        self.forged.get((held.clone(), by.clone(), now), || {
             self.keys(by).iter().any(|own| {
                 let mut random = ChaCha20Rng::seed_from_u64(now);
                 let rkey = Rkey::generate(&mut random);
@@ -182,7 +164,7 @@ impl Chains {
 
     /// Whether the bare keys that were given open a ticket, whatever the time.
     pub(super) fn is_readable(&self, by: &Given, given: &Given) -> bool {
-        self.readable.get(&(by.clone(), given.clone()), || {
+        self.readable.get((by.clone(), given.clone()), || {
             let Some((ticket, ..)) = self.ticket(given) else { return false };
             self.keys(by).iter().any(|own| ticket.open(&own.key.ticket_key()).is_ok())
         })
@@ -190,7 +172,7 @@ impl Chains {
 
     /// Whether who holds what was given opens what is sealed until it asks again, if no other chain begins.
     pub(super) fn is_in_time(&self, held: &Given) -> bool {
-        self.in_time.get(held, || {
+        self.in_time.get(held.clone(), || {
             (held.at..=self.refresh_at(held)).all(|at| {
                 let sealing = self.group(&held.chains).sealing(instant(at)).unwrap();
                 let seals =

@@ -1,26 +1,22 @@
 //! Messages of one sender to one receiver, over a network that loses, repeats, reorders and delays them, while both restart
 //! and the receiver's clock is set back (docs/protocol.md §8.2).
 //!
-//! Real are the sealer, every byte of each message, and the opener with its keys, windows and restart guard. What an opener
-//! has been through is kept as a list, and it is made anew from that for each step: so nothing that it remembers is left
-//! out of a state.
+//! Real are the sealer, every byte of each message, and the opener with its keys, windows, tickets of its own and restart
+//! guard. The messages come under a ticket of the sender's, or are answers under one of the receiver's (§8.3): each of its
+//! processes is given one when it begins, and knows no other. What an opener has been through is kept as a list, and it is
+//! made anew from that for each step: so nothing that it remembers is left out of a state.
 
 mod bounds;
+mod ends;
 
 use std::collections::{BTreeSet, HashMap};
 
-use chacha20::ChaCha20Rng;
-use keycell_client::{Keys, Opener, OpenerConfig, RestartGuard, Sealer};
-use keycell_protocol::{
-    Cause, Generation, Grant, LongTermKey, Mode, Name, RatchetPeriod, Rkey, Subkeys, Ticket, Topic,
-    UnixMillis,
-};
-use rand_core::SeedableRng as _;
+use keycell_protocol::{Grant, LongTermKey, UnixMillis};
 use stateright::{Model, Property};
 
 use crate::memo::Memo;
 use crate::{breaks, holds};
-use bounds::{Bounds, EVENTS, Weakness};
+use bounds::{ANSWERS, Bounds, EVENTS, REFUSALS, Weakness};
 
 #[test]
 fn the_edges_of_the_window() {
@@ -37,29 +33,38 @@ fn every_order_of_events() {
 
 #[test]
 fn a_refusal_changes_nothing() {
-    let bounds = Bounds {
-        jumps: &[1, 1024],
-        instants: &[0, 20_000],
-        sends: 3,
-        deliveries: 4,
-        set_backs: 1,
-        keeps_refusals: true,
-        ..Bounds::LEAST
-    };
-    let found = ["opened", "replayed", "out-of-window", "expired"];
-    holds("window, refusals", Messages::new(bounds, &found));
+    let found = ["opened", "replayed", "out-of-window", "expired", "from-the-future", "forged"];
+    holds("window, refusals", Messages::new(REFUSALS, &found));
+}
+
+#[test]
+fn answers_at_the_edges_of_the_window() {
+    let jumps = &[1, 1022, 1023, 1024];
+    let bounds = Bounds { jumps, sends: 3, salts: 2, deliveries: 5, answers: true, ..Bounds::LEAST };
+    holds("answers, edges of the window", Messages::new(bounds, &["opened", "replayed", "out-of-window"]));
+}
+
+#[test]
+fn answers_in_every_order_of_events() {
+    let found = ["opened", "replayed", "unknown-ticket", "expired", "from-the-future"];
+    holds("answers, clocks and restarts", Messages::new(ANSWERS, &found));
 }
 
 #[test]
 fn the_model_sees_what_the_rules_are_for() {
-    let weak = |name, property, weakness| {
-        breaks(name, property, Messages { weakness: Some(weakness), ..Messages::new(EVENTS, &[]) });
+    let weak = |name, property, bounds, weakness| {
+        breaks(name, property, Messages { weakness: Some(weakness), ..Messages::new(bounds, &[]) });
     };
-    weak("window, no guard", TWICE, Weakness::NoGuard);
-    weak("window, a guard that takes every clock to be right", TWICE, Weakness::GuardWithoutAhead);
-    weak("window, a guard where nobody was before", MUTED, Weakness::GuardAtFirst);
+    weak("window, no guard", TWICE, EVENTS, Weakness::NoGuard);
+    weak("window, a guard that takes every clock to be right", TWICE, EVENTS, Weakness::GuardWithoutAhead);
+    weak("window, a guard where nobody was before", MUTED, EVENTS, Weakness::GuardAtFirst);
     // What RestartGuard says that it relies on.
-    weak("window, a clock that was set back before a restart", TWICE, Weakness::RestartsAfterSetBack);
+    weak("window, a clock that was set back before a restart", TWICE, EVENTS, Weakness::RestartsAfterSetBack);
+    weak("window, a clock that is a second behind", LATE, EVENTS, Weakness::ClockBehind);
+    weak("window, a clock that is a millisecond ahead", EARLY, EVENTS, Weakness::ClockAhead);
+    weak("window, an opener that remembers before it checks", MUTED, REFUSALS, Weakness::RemembersFirst);
+    weak("answers, tickets that outlive their process", TWICE, ANSWERS, Weakness::KeepsTickets);
+    weak("answers, tickets that outlive their process", FOREIGN, ANSWERS, Weakness::KeepsTickets);
 }
 
 struct Messages {
@@ -68,6 +73,8 @@ struct Messages {
     found: Vec<&'static str>,
     weakness: Option<Weakness>,
     key: LongTermKey,
+    /// What each process of the receiver is given to be answered under.
+    own: Vec<Grant>,
     messages: HashMap<Message, Vec<u8>>,
     /// What came of opening: asked for again and again, and the same each time.
     known: Memo<(Run, Message, u64), Verdict>,
@@ -75,9 +82,13 @@ struct Messages {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Message {
+    /// The process of the receiver that it answers; 0 where it is no answer.
+    ticket: u8,
     salt: u8,
     number: u64,
     sent: u64,
+    /// Whether the network made it: its tag does not hold.
+    forged: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -86,12 +97,14 @@ struct State {
     /// By how much the receiver's clock is behind it.
     behind: u64,
     set_backs: u8,
+    /// Under which ticket the sender writes, with which salt, and its last number.
+    ticket: u8,
     salt: u8,
     number: Option<u64>,
     sent: BTreeSet<Message>,
     deliveries: u8,
+    forgeries: u8,
     run: Run,
-    runs: u8,
     /// What earlier processes opened.
     earlier: BTreeSet<Message>,
     last: Option<Verdict>,
@@ -101,7 +114,7 @@ struct State {
 /// One process of the receiver, and what it has been through.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Run {
-    is_first: bool,
+    number: u8,
     started: u64,
     past: Vec<Past>,
     /// The latest that its clock showed.
@@ -138,9 +151,9 @@ impl Run {
     }
 
     /// Whether it has noticed that the ticket is over, and given up what it remembered of it.
-    fn is_over(&self) -> bool {
+    fn is_over(&self, ticket: u8) -> bool {
         let first = self.past.iter().position(|past| matches!(past, Past::Opened(..)));
-        let swept = self.past.iter().rposition(|past| matches!(past, Past::Swept(at) if *at >= END));
+        let swept = self.past.iter().rposition(|past| matches!(past, Past::Swept(at) if *at >= end(ticket)));
         first.zip(swept).is_some_and(|(first, swept)| first < swept)
     }
 }
@@ -151,79 +164,30 @@ impl State {
     }
 
     /// What must never be, if this message was opened; what must not be either, if it was not.
-    fn judge(&self, message: Message, opened: bool) -> Option<&'static str> {
+    fn judge(&self, message: Message, opened: bool, answers: bool) -> Option<&'static str> {
         let Self { run, earlier, .. } = self;
         let clock = self.clock();
         let was_opened = earlier.contains(&message) || run.opened().any(|before| before == message);
+        let is_known = !answers || message.ticket == run.number;
         if opened {
             return match () {
+                () if message.forged => Some(FORGED),
                 () if was_opened => Some(TWICE),
-                () if clock >= END || run.is_over() => Some(LATE),
+                () if clock >= end(message.ticket) || run.is_over(message.ticket) => Some(LATE),
                 () if message.sent > clock + AHEAD => Some(EARLY),
+                () if !is_known => Some(FOREIGN),
                 () => None,
             };
         }
-        let newest =
-            run.opened().filter(|before| before.salt == message.salt).map(|before| before.number).max();
+        let same =
+            run.opened().filter(|before| (before.ticket, before.salt) == (message.ticket, message.salt));
+        let newest = same.map(|before| before.number).max();
         let is_in_window = newest.is_none_or(|newest| newest <= message.number + 1_023);
-        let is_in_time = message.sent <= clock + AHEAD && run.latest < END;
-        let is_after_start = run.is_first || message.sent > run.started + AHEAD;
-        (!was_opened && is_in_window && is_in_time && is_after_start).then_some(MUTED)
-    }
-}
-
-impl Messages {
-    fn new(bounds: Bounds, found: &[&'static str]) -> Self {
-        let key = LongTermKey::new(Generation(1), RatchetPeriod::DEFAULT.epoch(START.seconds()), [7; 32]);
-        let most = 1 + bounds.jumps.iter().max().unwrap() * (bounds.sends as u64 - 1);
-        let mut messages = HashMap::new();
-        for (instant, ahead) in
-            bounds.instants.iter().flat_map(|at| bounds.aheads.iter().map(move |by| (at, by)))
-        {
-            for salt in 0..bounds.salts {
-                let (sent, mut sealer) = (instant + ahead, sealer(&key.subkeys(), salt));
-                messages.extend((0..most).map(|number| {
-                    let (at, topic) = (START.plus(sent), Topic::try_from("t").unwrap());
-                    (Message { salt, number, sent }, sealer.seal(at, Mode::Sealed, topic, b"x").unwrap())
-                }));
-            }
-        }
-        let (found, known) = (found.to_vec(), Memo::new());
-        Self { bounds, found, weakness: None, key, messages, known }
-    }
-
-    fn guard(&self, run: &Run) -> RestartGuard {
-        match self.weakness {
-            Some(Weakness::NoGuard) => RestartGuard::Off,
-            Some(Weakness::GuardWithoutAhead) if !run.is_first => {
-                RestartGuard::Until(START.plus(run.started).minus(AHEAD))
-            }
-            Some(Weakness::GuardAtFirst) => RestartGuard::Start,
-            _ if run.is_first => RestartGuard::FirstUse,
-            _ => RestartGuard::Start,
-        }
-    }
-
-    /// What the opener of this process makes of a message.
-    fn open(&self, run: &Run, message: Message, clock: u64) -> Verdict {
-        self.known.get((run.clone(), message, clock), || self.open_anew(run, message, clock))
-    }
-
-    fn open_anew(&self, run: &Run, message: Message, clock: u64) -> Verdict {
-        let config = OpenerConfig { restart_guard: self.guard(run), ..OpenerConfig::default() };
-        let mut opener = Opener::new(name("b@z"), &config, START.plus(run.started));
-        let mut keys = Keys::new(self.key.clone(), RatchetPeriod::DEFAULT);
-        let mut open = |opener: &mut Opener, message, at| {
-            opener.open(&mut keys, START.plus(at), &self.messages[&message]).map(drop)
-        };
-        for past in &run.past {
-            match *past {
-                Past::Opened(message, at) => assert_eq!(open(&mut opener, message, at), Ok(())),
-                Past::Refused(message, at) => assert!(open(&mut opener, message, at).is_err()),
-                Past::Swept(at) => opener.sweep(START.plus(at)),
-            }
-        }
-        open(&mut opener, message, clock).map_or_else(|cause: Cause| cause.code(), |()| "opened")
+        let is_in_time = message.sent <= clock + AHEAD && run.latest < end(message.ticket);
+        // An answer to what this process asked is no earlier one's.
+        let is_after_start = answers || run.number == 0 || message.sent > run.started + AHEAD;
+        let is_due = !message.forged && !was_opened && is_known;
+        (is_due && is_in_window && is_in_time && is_after_start).then_some(MUTED)
     }
 }
 
@@ -232,17 +196,18 @@ impl Model for Messages {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        let run = Run { is_first: true, started: 0, past: Vec::new(), latest: 0 };
+        let run = Run { number: 0, started: 0, past: Vec::new(), latest: 0 };
         vec![State {
             time: 0,
             behind: 0,
             set_backs: 0,
+            ticket: 0,
             salt: 0,
             number: None,
             sent: BTreeSet::new(),
             deliveries: 0,
+            forgeries: 0,
             run,
-            runs: 1,
             earlier: BTreeSet::new(),
             last: None,
             broken: None,
@@ -274,13 +239,18 @@ impl Model for Messages {
         if state.deliveries < bounds.deliveries {
             actions.extend(state.sent.iter().copied().map(Action::Deliver));
         }
+        if state.deliveries < bounds.deliveries && state.forgeries < bounds.forgeries {
+            let forged = |sent: &Message| Message { number: bounds.beyond(), forged: true, ..*sent };
+            let forged: BTreeSet<_> = state.sent.iter().map(forged).collect();
+            actions.extend(forged.into_iter().map(Action::Deliver));
+        }
         let swept = matches!(state.run.past.last(), None | Some(Past::Swept(_)));
         if !swept && state.clock() >= END {
             actions.push(Action::Sweep);
         }
         let is_set_back = state.clock() < state.run.latest;
-        if state.runs < bounds.runs && (!is_set_back || self.weakness == Some(Weakness::RestartsAfterSetBack))
-        {
+        let may_restart = self.weakness == Some(Weakness::RestartsAfterSetBack) || bounds.answers;
+        if state.run.number + 1 < bounds.runs && (!is_set_back || may_restart) {
             actions.push(Action::Restart);
         }
     }
@@ -291,18 +261,25 @@ impl Model for Messages {
             Action::Send { jump, ahead } => {
                 let number = state.number.map_or(0, |number| number + jump);
                 state.number = Some(number);
-                state.sent.insert(Message { salt: state.salt, number, sent: state.time + ahead });
+                let State { ticket, salt, .. } = state;
+                let sent = state.time + ahead;
+                state.sent.insert(Message { ticket, salt, number, sent, forged: false });
             }
-            Action::SenderRestarts => (state.salt, state.number) = (state.salt + 1, None),
+            Action::SenderRestarts => {
+                (state.salt, state.number) = (state.salt + 1, None);
+                // It answers what it was asked last.
+                state.ticket = if self.bounds.answers { state.run.number } else { 0 };
+            }
             Action::Passes => state.time = *self.bounds.instants.iter().find(|at| **at > state.time)?,
             Action::SetBack => (state.behind, state.set_backs) = (END, state.set_backs + 1),
             Action::SetRight => state.behind = 0,
             Action::Deliver(message) => {
                 let clock = state.clock();
                 let verdict = self.open(&state.run, message, clock);
-                state.broken = state.judge(message, verdict == "opened");
+                state.broken = state.judge(message, verdict == "opened", self.bounds.answers);
                 state.last = Some(verdict);
                 state.deliveries += 1;
+                state.forgeries += u8::from(message.forged);
                 if verdict == "opened" {
                     state.run.past.push(Past::Opened(message, clock));
                 } else if self.bounds.keeps_refusals {
@@ -312,9 +289,8 @@ impl Model for Messages {
             Action::Sweep => state.run.past.push(Past::Swept(state.clock())),
             Action::Restart => {
                 state.earlier.extend(state.run.opened().collect::<Vec<_>>());
-                state.runs += 1;
-                let started = state.clock();
-                state.run = Run { is_first: false, started, past: Vec::new(), latest: started };
+                let (number, started) = (state.run.number + 1, state.clock());
+                state.run = Run { number, started, past: Vec::new(), latest: started };
             }
         }
         state.run.latest = state.run.latest.max(state.clock());
@@ -327,50 +303,38 @@ impl Model for Messages {
             Property::always(LATE, |_, state: &State| state.broken != Some(LATE)),
             Property::always(EARLY, |_, state: &State| state.broken != Some(EARLY)),
             Property::always(MUTED, |_, state: &State| state.broken != Some(MUTED)),
+            Property::always(FORGED, |_, state: &State| state.broken != Some(FORGED)),
+            Property::always(FOREIGN, |_, state: &State| state.broken != Some(FOREIGN)),
         ];
-        let met: [Property<Self>; 6] = [
+        let met: [Property<Self>; 8] = [
             Property::sometimes("opened", |_, state: &State| state.last == Some("opened")),
             Property::sometimes("replayed", |_, state: &State| state.last == Some("replayed")),
             Property::sometimes("out-of-window", |_, state: &State| state.last == Some("out-of-window")),
             Property::sometimes("before-start", |_, state: &State| state.last == Some("before-start")),
             Property::sometimes("expired", |_, state: &State| state.last == Some("expired")),
             Property::sometimes("from-the-future", |_, state: &State| state.last == Some("from-the-future")),
+            Property::sometimes("forged", |_, state: &State| state.last == Some("forged")),
+            Property::sometimes("unknown-ticket", |_, state: &State| state.last == Some("unknown-ticket")),
         ];
         properties.extend(met.into_iter().filter(|property| self.found.contains(&property.name)));
         properties
     }
 }
 
-/// A sealer under the one ticket, with a salt of its own. The same number makes the same sealer: what one process wrote at one
-/// moment, and would have written at another.
-fn sealer(keys: &Subkeys, salt: u8) -> Sealer {
-    let (a, b) = (name("a@z"), name("b@z"));
-    let mut random = ChaCha20Rng::seed_from_u64(1);
-    let rkey = Rkey::generate(&mut random);
-    let expiration = START.plus(END).seconds();
-    let grant = Grant {
-        destination: b.clone(),
-        expiration,
-        renew_after: expiration,
-        author_proof: false,
-        sek: rkey.sek(&a, &b, expiration),
-        reply_sek: None,
-        ticket: Ticket::seal_for_party(&rkey, keys, &mut random),
-    };
-    Sealer::new(a, &grant, &mut ChaCha20Rng::seed_from_u64(100 + u64::from(salt)))
-}
-
-fn name(text: &str) -> Name {
-    text.parse().unwrap()
+/// When a ticket is over, in milliseconds after the start: each is given later than the one before.
+const fn end(ticket: u8) -> u64 {
+    END + 5_000 * ticket as u64
 }
 
 const TWICE: &str = "nothing is opened twice";
 const LATE: &str = "nothing is opened once its ticket is over";
 const EARLY: &str = "nothing is opened that is from the future";
+const FORGED: &str = "nothing is opened that was forged";
+const FOREIGN: &str = "no process opens what answers another one";
 const MUTED: &str = "nobody is muted";
 
 const START: UnixMillis = UnixMillis(1_766_059_200_000);
-/// When the ticket is over, in milliseconds after the start.
+/// When the first ticket is over, in milliseconds after the start.
 const END: u64 = 20_000;
 /// By how many milliseconds a clock may be ahead.
 const AHEAD: u64 = 5_000;

@@ -25,6 +25,7 @@ fn the_model_sees_what_the_rules_are_for() {
     let weak = |name, property, weakness| breaks(name, property, Chains::new(Some(weakness)));
     weak("group, a removal without a new chain", REMOVED, Weakness::NoNewChain);
     weak("group, members told that keys last for longer", FORGED, Weakness::KeysLastLonger);
+    weak("group, a chain's end that ends no key", FORGED, Weakness::EndedKeysLast);
     weak("group, members that ask a lifetime late", HELD, Weakness::AsksLate);
     weak("group, a chain that begins where the one before stands", ONE_KEY, Weakness::SameNumbers);
 }
@@ -34,6 +35,8 @@ fn the_model_sees_what_the_rules_are_for() {
 enum Weakness {
     NoNewChain,
     KeysLastLonger,
+    /// The keys of a chain that has ended last as long as if it had not.
+    EndedKeysLast,
     AsksLate,
     SameNumbers,
 }
@@ -257,13 +260,13 @@ const NOT_REFUSED: &str = "a message to the group opens, or waits for the key";
 const ONE_KEY: &str = "no generation has two keys";
 
 const START: UnixSeconds = UnixSeconds(1_766_059_200);
-/// Seconds.
-const LIFETIME: u64 = 60;
+/// Seconds; more than the least, with which a key of a chain that has ended would be over before it must be.
+const LIFETIME: u64 = 180;
 const LATE: u64 = 60;
-const TICK: u64 = 20;
+const TICK: u64 = 45;
 /// Until when anything is changed, and until when everything is looked at.
-const BUSY: u64 = 60;
-const HORIZON: u64 = 240;
+const BUSY: u64 = 135;
+const HORIZON: u64 = 675;
 const CHAINS: usize = 2;
 const TICKETS: usize = 1;
 /// How often the member asks that is late.

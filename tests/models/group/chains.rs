@@ -79,8 +79,12 @@ impl Chains {
     fn keys(&self, given: &Given) -> Arc<Vec<HeldKey>> {
         self.keys.get(given.clone(), || {
             let mut keys = self.group(&given.chains).keys(instant(given.at)).unwrap();
-            if self.weakness == Some(Weakness::KeysLastLonger) {
-                keys.iter_mut().for_each(|held| held.ends = held.ends.plus(LIFETIME));
+            for held in &mut keys {
+                match self.weakness {
+                    Some(Weakness::KeysLastLonger) => held.ends = held.ends.plus(LIFETIME),
+                    Some(Weakness::EndedKeysLast) => held.ends = held.begins.plus(2 * LIFETIME),
+                    _ => {}
+                }
             }
             Arc::new(keys)
         })

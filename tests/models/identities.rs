@@ -5,6 +5,8 @@
 //! identity to which the host wrote, and that its bundle begins with that one, is taken as given: HPKE and the reading of
 //! answers are not a part of this.
 
+use std::collections::BTreeSet;
+
 use keycell_protocol::{Bundle, IdentityEncryptionKey, IdentityName, KdcIdentity, SignerKey};
 use stateright::{Model, Property};
 
@@ -18,7 +20,9 @@ fn a_thief_of_the_identity_in_use_keeps_no_host() {
 
 #[test]
 fn the_model_sees_what_the_rules_are_for() {
-    breaks("identities, any bundle is taken", LOST, Identities::new(Some(Weakness::TakesAny)));
+    for property in [LOST, BACK] {
+        breaks("identities, any bundle is taken", property, Identities::new(Some(Weakness::TakesAny)));
+    }
     // Whom the host does not know yet nothing protects: an administrator brings it the bundle.
     breaks(
         "identities, a host that slept through a recovery",
@@ -41,7 +45,7 @@ struct Identities {
 }
 
 /// One identity: its number, and whether its keys are the thief's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Identity {
     number: u32,
     forged: bool,
@@ -56,6 +60,8 @@ struct State {
     asleep: bool,
     /// The bundle of the host.
     host: Vec<Identity>,
+    /// To whom it may have written: an answer may come when it knows better.
+    asked: BTreeSet<Identity>,
     /// The highest that has answered it.
     answered: u32,
     /// Whether it ever took an answer of the thief.
@@ -102,18 +108,20 @@ impl Identities {
     /// The host takes an answer, or does not.
     fn take(&self, state: &mut State, later: &[Identity], by_thief: bool) {
         let Some(&first) = later.first() else { return };
-        if !state.may_write_to(first) || !self.accepts(&state.host, later) {
+        if !state.asked.contains(&first) || !self.accepts(&state.host, later) {
             return;
         }
         let is_expected = !state.asleep || self.weakness == Some(Weakness::Asleep);
         let before = std::mem::replace(&mut state.host, later.to_vec());
         state.answered = state.answered.max(first.number);
+        let asked: Vec<_> = later.iter().filter(|identity| state.may_write_to(**identity)).collect();
+        state.asked.extend(asked);
         state.was_fooled |= by_thief;
         let lost = |identity: &Identity| identity.number > first.number && !later.contains(identity);
         state.broken = match () {
+            () if first.number < before.first().map_or(0, |first| first.number) => Some(BACK),
             () if !is_expected => None,
             () if before.iter().any(|identity| !identity.forged && lost(identity)) => Some(LOST),
-            () if first.number < before.first().map_or(0, |first| first.number) => Some(BACK),
             () if later.iter().any(|identity| identity.forged) => Some(STRANGER),
             () => None,
         };
@@ -127,7 +135,8 @@ impl Model for Identities {
     fn init_states(&self) -> Vec<State> {
         let host = published(1);
         let (stolen, asleep, was_fooled) = (None, false, false);
-        vec![State { works: 1, stolen, asleep, host, answered: 0, was_fooled, broken: None }]
+        let asked = host.iter().copied().collect();
+        vec![State { works: 1, stolen, asleep, host, asked, answered: 0, was_fooled, broken: None }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -135,7 +144,7 @@ impl Model for Identities {
             return;
         }
         actions.extend((1..=state.works).map(Action::Answer));
-        for first in state.host.iter().filter(|first| state.is_thiefs(**first)) {
+        for first in state.asked.iter().filter(|first| state.is_thiefs(**first)) {
             // Whatever it can put together of what is public and of its own.
             let any = (1..=RECOVERIES + 2)
                 .flat_map(|number| [false, true].map(|forged| Identity { number, forged }));
@@ -185,6 +194,9 @@ impl Model for Identities {
                 let recovered = state.stolen.is_some_and(|stolen| state.works == stolen + 1);
                 let works = Identity { number: state.works, forged: false };
                 !recovered || state.asleep || state.broken.is_some() || state.may_write_to(works)
+            }),
+            Property::sometimes("an answer may come of an identity that was replaced", |_, state: &State| {
+                state.asked.iter().any(|identity| identity.number < state.answered)
             }),
             Property::sometimes("a thief is heard", |_, state: &State| state.was_fooled),
             Property::sometimes("a host is where the KDC is after the last recovery", |_, state: &State| {

@@ -25,6 +25,7 @@ fn both_sides_turn_and_understand_each_other() {
 fn the_model_sees_what_the_rules_are_for() {
     breaks("ratchet, no overlap", SHARED, Ratchet::new(Some(Weakness::NoOverlap)));
     breaks("ratchet, nothing is erased", OLD, Ratchet::new(Some(Weakness::NeverTurns)));
+    breaks("ratchet, an old proof turns back", BACK, Ratchet::new(Some(Weakness::TurnsToAny)));
 }
 
 /// What a process makes of an epoch.
@@ -35,6 +36,8 @@ type AtHand = Option<Arc<Subkeys>>;
 enum Weakness {
     NoOverlap,
     NeverTurns,
+    /// A key turns to whatever is proven, from the one that was there first.
+    TurnsToAny,
 }
 
 struct Ratchet {
@@ -61,6 +64,8 @@ struct Side {
     /// The epoch of the key itself, and by which moment it was turned.
     turned: (u32, u32),
     went_back: bool,
+    /// Whether a process came back with a key that was turned, and had been turned again since it was stored.
+    came_back_older: bool,
 }
 
 /// What a process found when it began, and has been through since.
@@ -104,7 +109,8 @@ impl State {
 impl Side {
     fn new() -> Self {
         let process = Process { stored: FIRST, past: Vec::new() };
-        Self { clock: FIRST, process, stored: (FIRST, FIRST), turned: (FIRST, FIRST), went_back: false }
+        let (stored, turned) = ((FIRST, FIRST), (FIRST, FIRST));
+        Self { clock: FIRST, process, stored, turned, went_back: false, came_back_older: false }
     }
 }
 
@@ -119,6 +125,12 @@ impl Process {
             }
         }
         key
+    }
+
+    /// How often it has turned its key.
+    fn turns(&self) -> usize {
+        let after = |steps| Self { stored: self.stored, past: self.past[..steps].to_vec() }.key().epoch();
+        (0..self.past.len()).filter(|steps| after(*steps) < after(steps + 1)).count()
     }
 
     /// The epoch of the subkeys that are used at another.
@@ -141,6 +153,9 @@ impl Ratchet {
     fn turn(&self, side: &mut Side, by: u32) {
         match self.weakness {
             Some(Weakness::NeverTurns) => {}
+            Some(Weakness::TurnsToAny) => {
+                side.process = Process { stored: by.saturating_sub(1).max(FIRST), past: Vec::new() };
+            }
             Some(Weakness::NoOverlap) => side.process.past.push(Past::Turned(by + 1)),
             None => side.process.past.push(Past::Turned(by)),
         }
@@ -207,6 +222,7 @@ impl Model for Ratchet {
             }
             Action::Restart(of) => {
                 let side = state.side(of);
+                side.came_back_older |= (FIRST + 1..side.turned.0).contains(&side.stored.0);
                 side.turned = side.stored;
                 side.process = Process { stored: side.stored.0, past: Vec::new() };
                 state.restarts += 1;
@@ -249,13 +265,15 @@ impl Model for Ratchet {
                 })
             }),
             Property::sometimes("both have turned twice", |_, state: &State| {
-                state.kdc.turned.0 >= FIRST + 2 && state.party.turned.0 >= FIRST + 2
+                [&state.kdc, &state.party]
+                    .iter()
+                    .all(|side| side.turned.0 >= FIRST + 2 && side.process.turns() == 2)
             }),
             Property::sometimes("a clock is behind the key", |_, state: &State| {
                 state.party.clock < state.party.turned.0
             }),
             Property::sometimes("a process came back to an older key", |_, state: &State| {
-                state.restarts > 0 && state.party.process.past.is_empty() && state.party.turned.0 > FIRST
+                state.party.came_back_older
             }),
         ]
     }

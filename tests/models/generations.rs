@@ -26,7 +26,7 @@ fn a_party_and_its_kdc_have_a_key_in_common() {
 }
 
 #[test]
-#[ignore = "takes minutes: cargo nextest run -p keycell-tests --test models --run-ignored all"]
+#[ignore = "takes minutes: cargo test -p keycell-tests --test models -- --include-ignored"]
 fn a_party_and_its_kdc_have_a_key_in_common_after_three_faults() {
     holds("generations, three faults", Generations::new(3, None));
 }

@@ -70,7 +70,8 @@ struct State {
     /// Each generation that was given out, and the key that it was.
     given: BTreeMap<u32, [u8; 8]>,
     faults: u8,
-    /// Steps since the last fault: until the party had a ticket, and until nothing was left to do.
+    /// Since the last fault: the moment, and the steps until the party had a ticket, and until nothing was left to do.
+    left_alone: UnixMillis,
     hungry: u8,
     steps: u8,
     fed: bool,
@@ -115,8 +116,13 @@ impl State {
             && !model.kdc.is_due(&self.record, self.now)
     }
 
+    /// For how many minutes nothing has gone wrong.
+    fn alone(&self) -> u64 {
+        self.now.distance(self.left_alone) / 60_000
+    }
+
     fn after_fault(&mut self) {
-        (self.hungry, self.steps, self.fed) = (0, 0, false);
+        (self.left_alone, self.hungry, self.steps, self.fed) = (self.now, 0, 0, false);
     }
 }
 
@@ -235,6 +241,7 @@ impl Model for Generations {
             before: None,
             given: BTreeMap::new(),
             faults: 0,
+            left_alone: START,
             hungry: 0,
             steps: 0,
             fed: false,
@@ -285,8 +292,12 @@ impl Model for Generations {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(HELD, |_, state: &State| state.is_held),
-            Property::always(ANSWERED, |_, state: &State| state.hungry <= ENOUGH),
-            Property::always(SETTLED, |_, state: &State| state.steps <= ENOUGH),
+            Property::always(ANSWERED, |_, state: &State| {
+                state.hungry <= ENOUGH && (state.fed || state.alone() <= SOON)
+            }),
+            Property::always(SETTLED, |model: &Self, state: &State| {
+                state.steps <= ENOUGH && (state.alone() <= SOON || state.is_settled(model))
+            }),
             Property::always(ONE_KEY, |_, state: &State| state.is_one_key),
             Property::always(DEAD, |_, state: &State| state.is_alive),
             Property::sometimes("a key is rotated", |model: &Self, state: &State| {
@@ -311,3 +322,5 @@ const DEAD: &str = "no key is accepted after its end";
 const START: UnixMillis = UnixMillis(1_766_059_200_000);
 /// More steps than anything takes that is left alone.
 const ENOUGH: u8 = 40;
+/// More minutes.
+const SOON: u64 = 5;

@@ -173,8 +173,9 @@ impl Opener {
         &self.groups
     }
 
-    /// Forgets what is over: senders, tickets, keys of groups. Called now and then it keeps memory and secrets short-lived;
-    /// nothing depends on it.
+    /// Forgets what is over: senders, tickets, keys of groups. Called now and then it keeps memory and secrets short-lived,
+    /// and what was opened under a ticket that it has forgotten stays shut if the clock is set back. Nothing else depends
+    /// on it.
     pub fn sweep(&mut self, now: UnixMillis) {
         self.streams.sweep(now.seconds());
         self.sweep_own(now.seconds());

@@ -160,6 +160,8 @@ pub(crate) struct AskedVoucher {
     pub(crate) keys: KeysFor<Vouchers>,
     /// By the host's clock.
     pub(crate) at: UnixMillis,
+    /// Of what it says of signers.
+    pub(crate) turn: u64,
 }
 
 /// Until a refused voucher is asked for again: an administrator has to do something first.

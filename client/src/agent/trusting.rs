@@ -15,6 +15,30 @@ pub(crate) struct Abroad {
     by_hand: Vec<Zone>,
 }
 
+/// Which answer says whose vouchers hold: that to the latest request. An earlier one may come after it.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    asked: u64,
+    heard: u64,
+}
+
+impl Turns {
+    /// Of a request that is made now.
+    pub(super) const fn next(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// Whether no later request was answered before.
+    const fn hear(&mut self, turn: u64) -> bool {
+        let counts = turn > self.heard;
+        if counts {
+            self.heard = turn;
+        }
+        counts
+    }
+}
+
 impl Abroad {
     /// As the key file has them.
     pub(super) fn new(told: TrustedSigners, opener: &mut Opener) -> Self {
@@ -57,8 +81,12 @@ impl Agent {
         self.opener.trust_signers(zone, keys);
     }
 
-    /// As a sealed answer of the KDC has them, of its own zone and of those that this trusts: they go into the key file.
-    pub(super) fn learn_signers(&mut self, keys: &[SignerKey], trusted: TrustedSigners) {
+    /// As a sealed answer of the KDC to the request of this turn has them, of its own zone and of those that this trusts: they
+    /// go into the key file.
+    pub(super) fn learn_signers(&mut self, turn: u64, keys: &[SignerKey], trusted: TrustedSigners) {
+        if !self.turns.hear(turn) {
+            return;
+        }
         let own = self.zone().is_some_and(|zone| self.opener.trust_signers(&zone, keys));
         if self.abroad.learn(trusted, &mut self.opener) || own {
             self.keys_changed();

@@ -1,10 +1,19 @@
 //! Who vouches for whom over the border.
 
+use keycell_client::PendingRequest;
 use keycell_protocol::{AuthorKey, Cause};
 
 use super::{cell, trusted};
 use crate::authors::{author, forgery, prove};
-use crate::cell::{Host, public, signer, voucher};
+use crate::cell::{Cell, Host, public, signer, voucher};
+
+/// What the host asks there, and what the KDC says to it now.
+fn asked(cell: &mut Cell, host: &mut Host, path: &str) -> (PendingRequest, Vec<u8>) {
+    let pending = host.agent.wants(cell.now).unwrap();
+    assert_eq!(pending.path(), path);
+    let answer = cell.answer_at(path, &pending.body).unwrap().unwrap();
+    (pending, answer)
+}
 
 #[test]
 fn whom_the_other_kdc_vouches_for_is_learned_kept_and_forgotten() {
@@ -55,6 +64,32 @@ fn what_a_group_answer_says_of_other_zones_is_taken_too() {
     let mut b = author(&mut cell, "b@other");
     let message = prove(&mut cell, &mut b, "a", "t", b"");
     assert!(host.opens(&cell, &message));
+}
+
+#[test]
+fn an_answer_that_was_overtaken_does_not_bring_back_whom_the_zone_trusted() {
+    let mut cell = cell();
+    cell.group("probe", &["a"]);
+    let mut host = Host::new(&mut cell, "a");
+    host.agent.want_voucher(cell.now).unwrap();
+    host.serve(&mut cell);
+    assert_eq!(host.file().trusted.of("other"), [cell.desk_abroad.signer()]);
+
+    // Asked before the trust ended, and answered after what was asked since.
+    cell.pass(crate::cell::DAY / 2);
+    let (early, first) = asked(&mut cell, &mut host, "/v1/vouchers");
+    cell.desk.trusted = Default::default();
+    host.agent.join(cell.now, &crate::cell::name("probe"));
+    let (late, second) = asked(&mut cell, &mut host, "/v1/group-keys");
+    host.agent.take_reply(cell.now, &late, &second).unwrap();
+    host.agent.take_reply(cell.now, &early, &first).unwrap();
+    host.save();
+    assert!(host.file().trusted.of("other").is_empty());
+    // What is asked from now on counts again.
+    cell.desk.trusted = trusted("z", &[("third", public(&signer(3)))]);
+    cell.pass(crate::cell::DAY / 2);
+    host.serve(&mut cell);
+    assert_eq!(host.file().trusted.of("third"), [public(&signer(3))]);
 }
 
 #[test]

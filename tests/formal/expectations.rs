@@ -77,9 +77,10 @@ pub(crate) struct Fall {
 }
 
 /// Who has what it must not have: the columns of the table.
-pub(crate) const COMPROMISES: [&str; 12] = [
+pub(crate) const COMPROMISES: [&str; 13] = [
     "sender's key",
     "receiver's key",
+    "signing key",
     "an earlier ticket's SEK",
     "this ticket's SEK",
     "another member",

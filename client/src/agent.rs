@@ -38,7 +38,7 @@ use crate::stats::Stats;
 use crate::tickets::Tickets;
 
 use reenrolling::Reenrolling;
-use trusting::{Abroad, Turns};
+use trusting::{Abroad, Order};
 pub use vouching::WithAuthorProof;
 
 /// One party: seals messages, opens them, answers them, and says which tickets it needs.
@@ -77,7 +77,7 @@ pub struct Agent {
     look_in_ms: u64,
     author: Author,
     abroad: Abroad,
-    turns: Turns,
+    order: Order,
     stats: Stats,
 }
 
@@ -126,7 +126,7 @@ impl Agent {
             look_in_ms: config.look_in_ms,
             author,
             abroad,
-            turns: Turns::default(),
+            order: Order::default(),
             stats: Stats::default(),
         }
     }

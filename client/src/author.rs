@@ -160,8 +160,8 @@ pub(crate) struct AskedVoucher {
     pub(crate) keys: KeysFor<Vouchers>,
     /// By the host's clock.
     pub(crate) at: UnixMillis,
-    /// Of what it says of signers.
-    pub(crate) turn: u64,
+    /// Among the requests whose answers say whose vouchers hold.
+    pub(crate) place: u64,
 }
 
 /// Until a refused voucher is asked for again: an administrator has to do something first.

@@ -111,8 +111,8 @@ pub(crate) struct AskedGroups {
     pub(crate) keys: KeysFor<GroupKeys>,
     /// By the host's clock.
     pub(crate) at: UnixMillis,
-    /// Of what it says of signers.
-    pub(crate) turn: u64,
+    /// Among the requests whose answers say whose vouchers hold.
+    pub(crate) place: u64,
 }
 
 /// What is kept of a request about this party's own key until its answer comes.

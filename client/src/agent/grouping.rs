@@ -120,7 +120,7 @@ impl Agent {
         let body = SignedGroupRequest::sign(&request, &keys).ok()?.to_json();
         self.stats.group_requests += 1;
         self.stats.group_refetches += u64::from(due.by_message);
-        self.groups.asked = Some(AskedGroups { request, keys, at: now, turn: self.turns.next() });
+        self.groups.asked = Some(AskedGroups { request, keys, at: now, place: self.order.next() });
         self.asks(now);
         Some(PendingRequest { body, destinations: 0, kind: Kind::Groups, abroad: None, nonce })
     }
@@ -144,7 +144,7 @@ impl Agent {
         self.groups.retry.success();
         self.accepted(now, asked.keys.generation(), reply.rotate);
         if !reply.signers.is_empty() {
-            self.learn_signers(asked.turn, &reply.signers, reply.trusted);
+            self.learn_signers(asked.place, &reply.signers, reply.trusted);
         }
         let now = self.correction.apply(now);
         let mut taken = Taken::NOTHING;

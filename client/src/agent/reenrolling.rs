@@ -221,8 +221,8 @@ impl Agent {
         let Boarded { name: _, key, state, ratchet_period: _, bundle } = boarded;
         let end = self.end_of_tickets(self.correction.apply(now).seconds());
         let signers: Vec<_> = bundle.identities.iter().map(|identity| identity.signing_key).collect();
-        let turn = self.turns.next();
-        self.learn_signers(turn, &signers, bundle.trusted_signers());
+        let place = self.order.next();
+        self.learn_signers(place, &signers, bundle.trusted_signers());
         let staged = state == EnrollmentState::Staged;
         if staged {
             self.keys.board_staged(key, end);

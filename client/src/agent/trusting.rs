@@ -17,12 +17,12 @@ pub(crate) struct Abroad {
 
 /// Which answer says whose vouchers hold: that to the latest request. An earlier one may come after it.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
+pub(super) struct Order {
     asked: u64,
     heard: u64,
 }
 
-impl Turns {
+impl Order {
     /// Of a request that is made now.
     pub(super) const fn next(&mut self) -> u64 {
         self.asked += 1;
@@ -30,10 +30,10 @@ impl Turns {
     }
 
     /// Whether no later request was answered before.
-    const fn hear(&mut self, turn: u64) -> bool {
-        let counts = turn > self.heard;
+    const fn hear(&mut self, place: u64) -> bool {
+        let counts = place > self.heard;
         if counts {
-            self.heard = turn;
+            self.heard = place;
         }
         counts
     }
@@ -81,10 +81,10 @@ impl Agent {
         self.opener.trust_signers(zone, keys);
     }
 
-    /// As a sealed answer of the KDC to the request of this turn has them, of its own zone and of those that this trusts: they
+    /// As a sealed answer of the KDC to the request in this place has them, of its own zone and of those that this trusts: they
     /// go into the key file.
-    pub(super) fn learn_signers(&mut self, turn: u64, keys: &[SignerKey], trusted: TrustedSigners) {
-        if !self.turns.hear(turn) {
+    pub(super) fn learn_signers(&mut self, place: u64, keys: &[SignerKey], trusted: TrustedSigners) {
+        if !self.order.hear(place) {
             return;
         }
         let own = self.zone().is_some_and(|zone| self.opener.trust_signers(&zone, keys));

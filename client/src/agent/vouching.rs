@@ -82,7 +82,7 @@ impl Agent {
         let key = self.author.key()?;
         let request = VoucherRequest::new(self.me.clone(), key, dated, nonce, self.instance);
         let body = SignedVoucherRequest::sign(&request, &keys).to_json();
-        self.author.asked = Some(AskedVoucher { request, keys, at: now, turn: self.turns.next() });
+        self.author.asked = Some(AskedVoucher { request, keys, at: now, place: self.order.next() });
         self.asks(now);
         Some(PendingRequest { body, destinations: 0, kind: Kind::Voucher, abroad: None, nonce })
     }
@@ -113,7 +113,7 @@ impl Agent {
         self.author.retry.success();
         self.learn(asked.at, now, given.server_time);
         let trusted = core::mem::take(&mut given.trusted);
-        self.learn_signers(asked.turn, &given.signers, trusted);
+        self.learn_signers(asked.place, &given.signers, trusted);
         // The answer does not say whether to rotate: what was said before counts.
         let rotate = self.kept.as_ref().is_some_and(|kept| kept.kdc_wants);
         self.accepted(now, asked.keys.generation(), rotate);

@@ -1,5 +1,6 @@
 //! Every kind of answer of every operation that a client can bring about.
 
+mod parties;
 mod trusts;
 
 use std::collections::BTreeSet;
@@ -68,123 +69,6 @@ impl Seen {
 
     async fn send(&mut self, status: u16, method: Method, path: &str, body: &Value) -> Answer {
         self.see(status, json_to(self.admin.request(method, path), body)).await
-    }
-
-    async fn tickets(&mut self) {
-        let (a, off) = (self.admin.add("a@test.internal").await, self.admin.add("off@test.internal").await);
-        self.admin.add("b@test.internal").await;
-        self.admin.set_enabled("off@test.internal", false).await;
-        let post = |body: Vec<u8>| {
-            let request = self.http.request(Method::POST, "/v1/tickets");
-            request.header(CONTENT_TYPE, "application/json").body(body)
-        };
-        let ask = |party: &Party| party.sign(&party.request(&["b@test.internal", "nobody@test.internal"]));
-        let mut skewed = a.request(&["b@test.internal"]);
-        skewed.timestamp = skewed.timestamp.shifted(-3_600_000);
-        let once = ask(&a);
-        let requests = [
-            (200, post(once.clone())),
-            (401, post(once)),
-            (401, post(a.sign(&skewed))),
-            (403, post(ask(&off))),
-        ];
-        for (status, request) in requests {
-            self.see(status, request).await;
-        }
-        self.group_keys(&a, &off).await;
-        self.enrollment().await;
-        self.rotation(&a, &off).await;
-        let c = self.admin.add("c@test.internal").await;
-        self.vouchers(&c, &off).await;
-    }
-
-    async fn vouchers(&mut self, c: &Party, off: &Party) {
-        let post = |body: Vec<u8>| {
-            let request = self.http.request(Method::POST, "/v1/vouchers");
-            request.header(CONTENT_TYPE, "application/json").body(body)
-        };
-        let random = &mut keycell_client::system_rng();
-        let (key, other) = (AuthorKey::generate(random), AuthorKey::generate(random));
-        let once = c.sign_voucher(&c.voucher_request(&key));
-        let requests = [
-            (200, post(once.clone())),
-            (401, post(once)),
-            (403, post(off.sign_voucher(&off.voucher_request(&key)))),
-            (409, post(c.sign_voucher(&c.voucher_request(&other)))),
-        ];
-        for (status, request) in requests {
-            self.see(status, request).await;
-        }
-        let shown = self.admin.request(Method::GET, "/v1/admin/parties/c%40test.internal");
-        assert!(self.see(200, shown).await.json()["author_key"].is_string());
-    }
-
-    async fn group_keys(&mut self, a: &Party, off: &Party) {
-        let post = |body: Vec<u8>| {
-            let request = self.http.request(Method::POST, "/v1/group-keys");
-            request.header(CONTENT_TYPE, "application/json").body(body)
-        };
-        let ask = |party: &Party| party.sign_group_keys(&party.group_keys(&["nobody@test.internal"]));
-        let once = ask(a);
-        let requests = [(200, post(once.clone())), (401, post(once)), (403, post(ask(off)))];
-        for (status, request) in requests {
-            self.see(status, request).await;
-        }
-    }
-
-    async fn peer_tickets(&mut self, [zone, off]: &[Party; 2]) {
-        let post = |body: Vec<u8>| {
-            let request = self.http.request(Method::POST, "/v1/peer/tickets");
-            request.header(CONTENT_TYPE, "application/json").body(body)
-        };
-        let ask = |zone: &Party| zone.sign_as_zone(&zone.for_its_parties(&[]));
-        let once = ask(zone);
-        let requests = [(200, post(once.clone())), (401, post(once)), (403, post(ask(off)))];
-        for (status, request) in requests {
-            self.see(status, request).await;
-        }
-    }
-
-    async fn enrollment(&mut self) {
-        let bundle = self.http.bundle().await;
-        let post = |body: Vec<u8>| {
-            let request = self.http.request(Method::POST, "/v1/enroll");
-            request.header(CONTENT_TYPE, "application/json").body(body)
-        };
-        let host = Host::new("nanoprobe", "web1.example");
-        let let_in = host.clone().with(&self.join_token);
-        let mut secondary = bundle.clone();
-        secondary.identities.remove(0);
-        let requests = [
-            (200, post(let_in.request(&bundle).json)),
-            (401, post(let_in.request_at(&bundle, now().minus(3_600_000)).json)),
-            (403, post(Host::new("nanoprobe", "web2.example").request(&bundle).json)),
-            (409, post(host.request(&secondary).json)),
-        ];
-        for (status, request) in requests {
-            self.see(status, request).await;
-        }
-    }
-
-    async fn rotation(&mut self, a: &Party, off: &Party) {
-        let post = |body: Vec<u8>| {
-            let request = self.http.request(Method::POST, "/v1/keys/rotate");
-            request.header(CONTENT_TYPE, "application/json").body(body)
-        };
-        let ask = |party: &Party| party.sign_rotation(&party.rotation(Step::Stage));
-        let next = a.stage(&self.http).await.unwrap();
-        let commit = next.sign_rotation(&next.rotation(Step::Commit));
-        let requests = [
-            (200, post(ask(a))),
-            (401, post(ask(&next))),
-            (403, post(ask(off))),
-            (200, post(commit.clone())),
-            (401, post(commit)),
-            (409, post(ask(&next))),
-        ];
-        for (status, request) in requests {
-            self.see(status, request).await;
-        }
     }
 
     /// Everything that succeeds; returns the ids of a token and of a join token.

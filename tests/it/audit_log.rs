@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is a test")]
 
+#[path = "audit_log/asked.rs"]
+mod asked;
 #[path = "audit_log/crash.rs"]
 mod crash;
 #[path = "audit_log/noticed.rs"]
